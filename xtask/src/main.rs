@@ -1,1 +1,61 @@
-fn main(){}
+//! What cargo cannot say: the demo, everything CI checks, the benchmarks, and the plugins as components.
+//!
+//! Run as `cargo xtask VERB`. A verb that needs the gateway or a plugin builds it first.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks through them")]
+
+mod bench;
+mod conformance;
+mod demo;
+mod http;
+mod layers;
+mod steps;
+mod suite;
+mod workspace;
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Tasks of the Sluice repository")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start the article's scenario and print what to try; runs until Ctrl-C
+    Demo(demo::Options),
+    /// Run everything CI checks
+    Test(suite::Options),
+    /// Compare the gateway's CPU time per request with that of other proxies
+    Bench(bench::Options),
+    /// Build the default plugins as components into target/plugins
+    Plugins,
+    /// Check which folders of the gateway import which
+    Layers,
+    /// Run the tag vectors of ../shared/conformance against the built gateway and a real Consul agent
+    Conformance,
+    /// One of the demo's services: answers every request with the same text
+    #[command(hide = true)]
+    DemoInstance {
+        /// Shown in `X-Instance` and in front of each log line
+        name: String,
+        /// Where to listen
+        address: SocketAddr,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().verb {
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Test(options) => suite::run(&options),
+        Verb::Bench(options) => bench::run(&options),
+        Verb::Plugins => workspace::build_plugins(),
+        Verb::Layers => layers::check(),
+        Verb::Conformance => conformance::run_alone(),
+        Verb::DemoInstance { name, address } => demo::serve_instance(&name, address),
+    }
+}

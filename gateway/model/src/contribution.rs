@@ -244,13 +244,8 @@ mod tests {
 
     #[test]
     fn ipv6_targets_are_bracketed() {
-        let mut target = Target {
-            instance: "a".into(),
-            scheme: Scheme::Http,
-            address: "fd00::5".into(),
-            port: 80,
-            weight: 1,
-        };
+        let mut target =
+            Target { instance: "a".into(), scheme: Scheme::Http, address: "fd00::5".into(), port: 80, weight: 1 };
         assert_eq!(target.url(), "http://[fd00::5]:80");
         target.address = "10.0.0.1".into();
         assert_eq!(target.url(), "http://10.0.0.1:80");

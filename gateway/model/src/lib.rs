@@ -1,13 +1,20 @@
 //! The nouns of Sluice and the pure functions over them: what providers say ([`catalog`]), what a router plugin makes
-//! of it ([`contribution`]), and how contributions become something a request can be matched against.
+//! of it ([`contribution`]), and how contributions become something a request can be matched against ([`link`],
+//! [`rule`], [`table`], [`balance`], [`path`]).
 //!
 //! No I/O, no clock, no async, no serde: everything here can be tested, fuzzed and measured alone.
 
+pub mod balance;
 pub mod catalog;
 pub mod contribution;
+mod keys;
+pub mod link;
+pub mod path;
+pub mod rule;
+pub mod table;
 
 pub use catalog::{Catalog, CatalogInstance, CatalogService, Health};
 pub use contribution::{
-    Action, Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme,
-    ServiceSpec, Severity, StepSpec, Target, Transport,
+    Action, Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, ServiceSpec,
+    Severity, StepSpec, Target, Transport,
 };

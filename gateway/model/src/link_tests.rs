@@ -1,0 +1,110 @@
+//! Conflicts, joins and dangling references.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use super::*;
+use crate::contribution::{RuleSpec, Scheme, Target, Transport};
+
+fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
+    RouteSpec {
+        name: name.into(),
+        rule: RuleSpec { text: format!("rule of {name} for {service}"), ..RuleSpec::default() },
+        priority: 1,
+        entrypoints: vec![],
+        transport: Transport::Any,
+        steps: steps.iter().map(ToString::to_string).collect(),
+        service: service.into(),
+    }
+}
+
+fn service(name: &str, ports: &[u16]) -> ServiceSpec {
+    let target = |port: &u16| Target {
+        instance: port.to_string(),
+        scheme: Scheme::Http,
+        address: "10.0.0.1".into(),
+        port: *port,
+        weight: 1,
+    };
+    ServiceSpec { name: name.into(), targets: ports.iter().map(target).collect(), pass_host_header: true }
+}
+
+fn step(name: &str, action: Action) -> StepSpec {
+    StepSpec { name: name.into(), action }
+}
+
+fn declared(provider: &str, origin: &str, contribution: Contribution) -> Arc<Declared> {
+    Arc::new(Declared::new(&provider.into(), origin, contribution))
+}
+
+fn one(origin: &str, routes: Vec<RouteSpec>, services: Vec<ServiceSpec>, steps: Vec<StepSpec>) -> Arc<Declared> {
+    declared("file", origin, Contribution { routes, services, steps, diagnostics: vec![] })
+}
+
+#[test]
+fn equal_services_are_joined_target_by_target() {
+    let linked = link(&[
+        one("a", vec![], vec![service("web", &[1, 2])], vec![]),
+        one("b", vec![], vec![service("web", &[2, 3])], vec![]),
+    ]);
+    let ports: Vec<u16> = linked.services["web@file"].spec.targets.iter().map(|target| target.port).collect();
+    assert_eq!(ports, [1, 2, 3]);
+    assert!(linked.problems.is_empty());
+}
+
+#[test]
+fn a_conflict_keeps_the_definition_with_most_targets_whatever_the_order() {
+    let small = one("small", vec![route("r", "s", &[])], vec![service("s", &[1])], vec![]);
+    let large = one("large", vec![route("r", "l", &[])], vec![service("l", &[2, 3])], vec![]);
+    for order in [[&small, &large], [&large, &small]] {
+        let linked = link(&order.map(Arc::clone));
+        assert_eq!(linked.routes.len(), 1);
+        assert_eq!(linked.routes[0].service.as_deref(), Some("l@file"));
+        assert_eq!(linked.problems.len(), 1);
+        assert_eq!(&*linked.problems[0].origin, "small");
+        assert!(linked.problems[0].diagnostic.message.contains("`large`"), "{:?}", linked.problems);
+    }
+}
+
+#[test]
+fn dangling_references_disable_only_their_route() {
+    let linked = link(&[one(
+        "a",
+        vec![route("bad", "ghost", &["nope"]), route("good", "web", &[])],
+        vec![service("web", &[1])],
+        vec![],
+    )]);
+    let errors = |name: &str| linked.routes.iter().find(|route| &*route.name == name).unwrap().errors.clone();
+    assert_eq!(errors("bad@file"), ["service `ghost` does not exist", "step `nope` does not exist"]);
+    assert!(errors("good@file").is_empty());
+}
+
+#[test]
+fn references_reach_other_providers_and_the_configuration() {
+    let policy = |plugin: &str| Action::Policy { plugin: plugin.into(), settings: "{}".into() };
+    let linked = link(&[
+        declared(
+            "config",
+            "policies",
+            Contribution { steps: vec![step("edge", policy("rate-limit"))], ..Contribution::default() },
+        ),
+        declared("other", "o", Contribution { services: vec![service("web", &[1])], ..Contribution::default() }),
+        one("a", vec![route("r", "web@other", &["edge"])], vec![], vec![]),
+    ]);
+    assert!(linked.problems.is_empty(), "{:?}", linked.problems);
+    assert_eq!(linked.routes[0].steps, ["edge@config".into()]);
+}
+
+#[test]
+fn chains_are_unrolled_and_may_not_contain_themselves() {
+    let add = |name: &str| step(name, Action::AddPrefix(format!("/{name}")));
+    let chain = |name: &str, parts: &[&str]| step(name, Action::Chain(parts.iter().map(ToString::to_string).collect()));
+    let linked = link(&[one(
+        "a",
+        vec![route("ok", "web", &["outer", "x"]), route("loop", "web", &["round"])],
+        vec![service("web", &[1])],
+        vec![add("x"), add("y"), chain("inner", &["y"]), chain("outer", &["x", "inner"]), chain("round", &["round"])],
+    )]);
+    let route = |name: &str| linked.routes.iter().find(|route| &*route.name == name).unwrap();
+    let steps: Vec<&str> = route("ok@file").steps.iter().map(AsRef::as_ref).collect();
+    assert_eq!(steps, ["x@file", "y@file", "x@file"]);
+    assert_eq!(route("loop@file").errors, ["chain `round@file` contains itself"]);
+}

@@ -1,0 +1,104 @@
+//! The data-plane plugin: what it subscribes to, what it sees, and what it answers.
+
+pub mod exchange;
+mod fields;
+pub mod state;
+mod subscription;
+mod uses;
+mod verdict;
+
+use serde::de::DeserializeOwned;
+
+pub use crate::bindings::policy::sluice::gateway::policy_types::{
+    Failure, Field, Header, Hooks, Outcome, Pause, Reply, Subscription, Verdict,
+};
+pub use fields::Fields;
+#[doc(hidden)]
+pub use uses::Uses;
+
+/// A policy plugin. There is one value of this type for each configured use of the plugin in each worker, so what has to
+/// be one truth for all of them belongs into [`state`].
+///
+/// Hooks that the [subscription](Policy::configure) does not name are never called.
+pub trait Policy: Sized + 'static {
+    /// What an operator can set. Let unknown keys be errors: `#[serde(deny_unknown_fields)]`.
+    type Settings: DeserializeOwned;
+
+    /// Makes a use of the plugin. State is opened here.
+    ///
+    /// # Errors
+    /// A text for the operator; the use is left out.
+    fn configure(settings: Self::Settings) -> Result<(Self, Subscription), String>;
+
+    /// Before the request goes further down the chain, with the request fields of the subscription.
+    fn on_request(&mut self, fields: Fields) -> Verdict {
+        let _ = fields;
+        Verdict::next()
+    }
+
+    /// After the answer's head, with the response headers of the subscription. `context` is what
+    /// [`on_request`](Policy::on_request) gave, 0 where that is not subscribed.
+    fn on_response(&mut self, context: u64, status: u16, headers: Fields) -> Verdict {
+        let _ = (context, status, headers);
+        Verdict::next()
+    }
+
+    /// After the last byte, exactly once for each `on_request` that said `Next` or `Delay`.
+    fn on_complete(&mut self, context: u64, outcome: Outcome) {
+        let _ = (context, outcome);
+    }
+}
+
+/// Makes a [`Policy`](crate::policy::Policy) the plugin's export. Expands to nothing on other targets than wasm32.
+#[macro_export]
+macro_rules! export_policy {
+    ($policy:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "the canonical ABI's exports are raw functions")]
+        const _: () = {
+            use $crate::bindings::policy as bindings;
+            use $crate::policy::{Outcome, Subscription, Uses, Verdict};
+
+            struct Exported;
+
+            ::std::thread_local! {
+                static USES: ::std::cell::RefCell<Uses<$policy>> = const { ::std::cell::RefCell::new(Uses::new()) };
+            }
+
+            impl bindings::exports::sluice::gateway::policy_plugin::Guest for Exported {
+                fn configure(
+                    handle: u32,
+                    settings: ::std::string::String,
+                ) -> Result<Subscription, ::std::string::String> {
+                    USES.with_borrow_mut(|uses| uses.configure(handle, &settings))
+                }
+
+                fn release(handle: u32) {
+                    USES.with_borrow_mut(|uses| uses.release(handle));
+                }
+
+                fn on_request(
+                    handle: u32,
+                    fields: ::std::vec::Vec<::std::option::Option<::std::string::String>>,
+                ) -> Verdict {
+                    USES.with_borrow_mut(|uses| uses.on_request(handle, fields.into()))
+                }
+
+                fn on_response(
+                    handle: u32,
+                    context: u64,
+                    status: u16,
+                    headers: ::std::vec::Vec<::std::option::Option<::std::string::String>>,
+                ) -> Verdict {
+                    USES.with_borrow_mut(|uses| uses.on_response(handle, context, status, headers.into()))
+                }
+
+                fn on_complete(handle: u32, context: u64, outcome: Outcome) {
+                    USES.with_borrow_mut(|uses| uses.on_complete(handle, context, outcome));
+                }
+            }
+
+    bindings::__export_policy_world!(Exported with_types_in $crate::bindings::policy);
+        };
+    };
+}

@@ -1,0 +1,56 @@
+//! Saying which hooks a policy wants, and with which values.
+
+use crate::policy::{Field, Hooks, Subscription};
+
+impl Subscription {
+    /// No hooks: the policy does nothing, at no cost.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::{Field, Hooks, Subscription};
+    ///
+    /// let wanted = Subscription::new().on_request([Field::ClientIp]).on_complete();
+    /// assert_eq!(wanted.hooks, Hooks::ON_REQUEST | Hooks::ON_COMPLETE);
+    /// assert_eq!(wanted.request_fields, [Field::ClientIp]);
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self { hooks: Hooks::empty(), request_fields: Vec::new(), response_headers: Vec::new() }
+    }
+
+    /// Wants `on_request`, with these fields.
+    #[must_use]
+    pub fn on_request(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
+        self.hooks = self.hooks | Hooks::ON_REQUEST;
+        self.request_fields.extend(fields);
+        self
+    }
+
+    /// Wants `on_response`, with these headers of the response.
+    #[must_use]
+    pub fn on_response<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
+        self.hooks = self.hooks | Hooks::ON_RESPONSE;
+        self.response_headers.extend(headers.into_iter().map(Into::into));
+        self
+    }
+
+    /// Wants `on_complete`.
+    #[must_use]
+    pub fn on_complete(mut self) -> Self {
+        self.hooks = self.hooks | Hooks::ON_COMPLETE;
+        self
+    }
+}
+
+impl Default for Subscription {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hooks {
+    /// Whether all of `other` are in `self`.
+    #[must_use]
+    pub fn has(self, other: Self) -> bool {
+        self & other == other
+    }
+}

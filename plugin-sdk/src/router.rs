@@ -1,0 +1,78 @@
+//! The control-plane plugin: services in, routes out.
+//!
+//! A router is pure: the same settings and service always give the same contribution.
+
+pub use crate::bindings::router::sluice::gateway::catalog::{Health, Instance, Service};
+pub use crate::bindings::router::sluice::gateway::routing::{
+    Action, Contribution, Diagnostic, HeaderMatch, NodeId, Occurrence, PathMatch, PathView, PolicyUse, QueryMatch,
+    Replacement, Route, Rule, RuleNode, Scheme, ServiceSpec, Severity, Step, Target, Transport,
+};
+
+/// A router plugin. One value serves every provider; `handle` tells which.
+///
+/// ```
+/// use sluice_plugin_sdk::router::{Contribution, Router, Service};
+///
+/// #[derive(Default)]
+/// struct Nothing;
+///
+/// impl Router for Nothing {
+///     fn configure(&mut self, _handle: u32, _settings: &str) -> Result<(), String> {
+///         Ok(())
+///     }
+///
+///     fn contribute(&mut self, _handle: u32, _service: Service) -> Contribution {
+///         Contribution::default()
+///     }
+/// }
+///
+/// sluice_plugin_sdk::export_router!(Nothing);
+/// ```
+pub trait Router: Default + 'static {
+    /// Prepares `handle`, one for each provider, with that provider's settings as JSON
+    /// ([`parse_settings`](crate::parse_settings) reads them). Called again for the same handle when they change.
+    ///
+    /// # Errors
+    /// A text for the operator; what was configured before stays in use.
+    fn configure(&mut self, handle: u32, settings: &str) -> Result<(), String>;
+
+    /// What one service means. Bad tags become diagnostics; what remains of the service still counts.
+    fn contribute(&mut self, handle: u32, service: Service) -> Contribution;
+}
+
+#[expect(clippy::derivable_impls, reason = "the type is generated, and only it is empty by default")]
+impl Default for Contribution {
+    fn default() -> Self {
+        Self { routes: Vec::new(), services: Vec::new(), steps: Vec::new(), diagnostics: Vec::new() }
+    }
+}
+
+/// Makes a [`Router`](crate::router::Router) the plugin's export. Expands to nothing on other targets than wasm32.
+#[macro_export]
+macro_rules! export_router {
+    ($router:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "the canonical ABI's exports are raw functions")]
+        const _: () = {
+            use $crate::bindings::router as bindings;
+
+            struct Exported;
+
+            ::std::thread_local! {
+                static ROUTER: ::std::cell::RefCell<$router> = ::std::cell::RefCell::default();
+            }
+
+            impl bindings::exports::sluice::gateway::router_plugin::Guest for Exported {
+                fn configure(handle: u32, settings: ::std::string::String) -> Result<(), ::std::string::String> {
+                    ROUTER.with_borrow_mut(|router| $crate::router::Router::configure(router, handle, &settings))
+                }
+
+                fn contribute(handle: u32, service: $crate::router::Service) -> $crate::router::Contribution {
+                    ROUTER.with_borrow_mut(|router| $crate::router::Router::contribute(router, handle, service))
+                }
+            }
+
+    bindings::__export_router_world!(Exported with_types_in $crate::bindings::router);
+        };
+    };
+}
