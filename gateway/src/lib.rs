@@ -1,0 +1,3 @@
+//! The gateway as a library: the binary is `main.rs`, which only starts [`cli`].
+
+pub mod config;

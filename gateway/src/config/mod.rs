@@ -1,0 +1,59 @@
+//! The configuration: takes a file, environment variables and flags, gives one [`Config`] or everything that is wrong.
+//!
+//! `document` knows where each value stands, `overrides` lays variables and flags over it, `reader` and `values` turn
+//! it into types, and one file for each part of the configuration says which keys there are. Nothing here opens what a
+//! path names, except the configuration itself.
+
+mod document;
+mod entrypoint;
+mod load;
+mod overrides;
+mod policy;
+mod problem;
+mod process;
+mod provider;
+mod reader;
+pub mod services_file;
+mod values;
+
+use std::path::PathBuf;
+
+pub use entrypoint::{Admin, Certificate, Entrypoint, EntrypointTls, Limits, Timeouts};
+pub use load::Sources;
+pub use policy::{Attachment, Failure, PluginSettings, Plugins, PolicyConfig};
+pub use problem::{Place, Problem, Problems, SourceText};
+pub use process::{
+    AccessLog, AccessLogFormat, AccessLogOutput, Log, LogFormat, Metrics, Runtime, Shutdown, State, Upstream,
+};
+pub use provider::{Constraints, ConsulCatalog, ConsulTls, FileCatalog, Providers, TagOptions};
+
+/// All that an operator can say, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it was read from, if there is one.
+    pub file: Option<PathBuf>,
+    /// In alphabetical order, at least one.
+    pub entrypoints: Vec<Entrypoint>,
+    /// Absent where there is no `[admin]`.
+    pub admin: Option<Admin>,
+    /// Where services come from.
+    pub providers: Providers,
+    /// Which plugins there are.
+    pub plugins: Plugins,
+    /// In the order of the file.
+    pub policies: Vec<PolicyConfig>,
+    /// What is kept on disk.
+    pub state: State,
+    /// How instances are spoken to.
+    pub upstream: Upstream,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+    /// Threads.
+    pub runtime: Runtime,
+    /// The gateway's own log.
+    pub log: Log,
+    /// One line a request; absent where it is off.
+    pub access_log: Option<AccessLog>,
+    /// How metrics are named.
+    pub metrics: Metrics,
+}
