@@ -1,3 +1,4 @@
 //! The gateway as a library: the binary is `main.rs`, which only starts [`cli`].
 
 pub mod config;
+pub mod state;
