@@ -63,6 +63,12 @@ impl Rig {
         }
     }
 
+    async fn until_status(&mut self, wanted: impl Fn(&Status) -> bool) {
+        while !wanted(&self.handle.status()) {
+            assert!(timeout(LONG, self.handle.changed()).await.expect("another status"));
+        }
+    }
+
     fn status(&self) -> Arc<Status> {
         self.handle.status()
     }
