@@ -45,13 +45,16 @@ pub(crate) fn merge(draft: Draft, settings: &Settings, mut report: Report) -> Co
     Contribution { routes, services, steps, diagnostics: report.finish() }
 }
 
+/// Different definitions of one name, each with the ids of the instances behind it.
+type Versions<T> = Vec<(T, BTreeSet<String>)>;
+
 /// One definition for each name.
 fn settle<T: PartialEq>(
     kind: &str,
     candidates: Vec<Candidate<T>>,
     report: &mut Report,
 ) -> BTreeMap<String, Result<T, Problem>> {
-    let mut by_name: BTreeMap<String, Vec<(Result<T, Problem>, BTreeSet<String>)>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, Versions<Result<T, Problem>>> = BTreeMap::new();
     for Candidate { name, value, voters } in candidates {
         let versions = by_name.entry(name).or_default();
         match versions.iter_mut().find(|(known, _)| *known == value) {
@@ -65,7 +68,7 @@ fn settle<T: PartialEq>(
         .collect()
 }
 
-fn pick<T>(kind: &str, name: &str, mut versions: Vec<(T, BTreeSet<String>)>, report: &mut Report) -> Option<T> {
+fn pick<T>(kind: &str, name: &str, mut versions: Versions<T>, report: &mut Report) -> Option<T> {
     versions.sort_by(|(_, a), (_, b)| b.len().cmp(&a.len()).then_with(|| a.first().cmp(&b.first())));
     if let [(_, kept), (_, lost), ..] = versions.as_slice() {
         report.warning(&format!("{kind} {name}"), "", conflict(kept, lost));

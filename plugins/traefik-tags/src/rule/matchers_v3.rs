@@ -35,7 +35,7 @@ const MATCHERS: &[(&str, usize, usize, Build)] = &[
 pub(crate) fn parse(rule: &str) -> Result<Parsed, RuleError> {
     let mut notes = Vec::new();
     let expr = syntax::parse(rule)?.resolve(&mut |call: Call| {
-        let (name, fewest, most, build) = find(MATCHERS.iter(), &call, |row| row.0).map(|row| *row)?;
+        let (name, fewest, most, build) = find(MATCHERS.iter(), &call, |row| row.0).copied()?;
         check_arguments(&call, name, fewest, most)?;
         let args: Vec<&str> = call.args.iter().map(String::as_str).collect();
         build(&args, &mut notes).map_err(|message| RuleError::new(call.span.clone(), message))

@@ -10,7 +10,7 @@ mod lexer;
 mod parser;
 mod value;
 
-pub(crate) use functions::{Function, V1_FUNCTIONS, V3_FUNCTIONS};
+pub(crate) use functions::{Function, V1_FUNCTIONS, V3_FUNCTIONS, normalize};
 pub(crate) use value::Value;
 
 use parser::Node;

@@ -52,13 +52,13 @@ pub(super) enum Base {
 pub(super) fn parse(text: &str, env: &Env<'_>) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser { pieces: split(text)?.into_iter(), env, depth: 0 };
     match parser.body()? {
-        (nodes, End::Text) => Ok(nodes),
-        (_, End::Else(_, at) | End::End(at)) => Err(error("`end` or `else` without a block", at)),
+        (nodes, Stop::Text) => Ok(nodes),
+        (_, Stop::Else(_, at) | Stop::End(at)) => Err(error("`end` or `else` without a block", at)),
     }
 }
 
 /// What a body ended with.
-enum End {
+enum Stop {
     Text,
     End(usize),
     /// What follows `else`.
@@ -72,7 +72,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn body(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
+    fn body(&mut self) -> Result<(Vec<Node>, Stop), TemplateError> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let (tokens, at) = match piece {
@@ -83,8 +83,8 @@ impl Parser<'_> {
                 Piece::Action { tokens, at } => (tokens, at),
             };
             match keyword(&tokens) {
-                Some("end") => return Ok((nodes, End::End(at))),
-                Some("else") => return Ok((nodes, End::Else(without_first(tokens), at))),
+                Some("end") => return Ok((nodes, Stop::End(at))),
+                Some("else") => return Ok((nodes, Stop::Else(without_first(tokens), at))),
                 Some("if") => nodes.push(Node::If(self.block(without_first(tokens), at)?)),
                 Some("with") => nodes.push(Node::With(self.block(without_first(tokens), at)?)),
                 Some("range") => nodes.push(Node::Range(self.block(without_first(tokens), at)?)),
@@ -94,7 +94,7 @@ impl Parser<'_> {
                 _ => nodes.push(Node::Action(self.pipeline(tokens, at)?)),
             }
         }
-        Ok((nodes, End::Text))
+        Ok((nodes, Stop::Text))
     }
 
     fn block(&mut self, tokens: Vec<Token>, at: usize) -> Result<Block, TemplateError> {
@@ -102,13 +102,13 @@ impl Parser<'_> {
         let pipeline = self.pipeline(tokens, at)?;
         let (body, end) = self.body()?;
         let otherwise = match end {
-            End::End(_) => Vec::new(),
-            End::Else(tokens, at) if tokens.is_empty() => match self.body()? {
-                (otherwise, End::End(_)) => otherwise,
+            Stop::End(_) => Vec::new(),
+            Stop::Else(tokens, at) if tokens.is_empty() => match self.body()? {
+                (otherwise, Stop::End(_)) => otherwise,
                 _ => return Err(error("this `else` is not closed by `{{end}}`", at)),
             },
-            End::Else(tokens, at) => vec![self.else_block(tokens, at)?],
-            End::Text => return Err(error("this block is not closed by `{{end}}`", at)),
+            Stop::Else(tokens, at) => vec![self.else_block(tokens, at)?],
+            Stop::Text => return Err(error("this block is not closed by `{{end}}`", at)),
         };
         self.depth = self.depth.saturating_sub(1);
         Ok(Block { pipeline, body, otherwise })
