@@ -76,7 +76,8 @@ impl Watcher {
     }
 
     /// Calls `publish` with every new snapshot, the first one after the first complete listing. Services that did not
-    /// change keep their pointers from one snapshot to the next. Runs until it is dropped, whatever Consul does.
+    /// change keep their pointers from one snapshot to the next. `publish` should be quick: the watcher waits for it.
+    /// Runs until it is dropped, whatever Consul does.
     pub async fn run(self, publish: impl FnMut(Arc<Catalog>) + Send) -> Infallible {
         self.engine.run(publish).await
     }
@@ -117,7 +118,9 @@ impl<A: Agent> Engine<A> {
             tokio::select! {
                 Some(message) = self.news.recv() => {
                     self.take(message);
-                    while let Ok(message) = self.news.try_recv() {
+                    // What has come in the meantime shares the snapshot, but cannot put it off for ever.
+                    for _ in 0..QUEUE {
+                        let Ok(message) = self.news.try_recv() else { break };
                         self.take(message);
                     }
                 }
@@ -285,5 +288,27 @@ impl<A: Agent> Engine<A> {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ReadError;
+    use crate::tests::fake::Fake;
+
+    #[tokio::test]
+    async fn a_message_counts_while_its_poll_is_the_current_one() {
+        let mut engine = Engine::new(Fake::default(), &ConsulConfig::default(), |_, _| true);
+        let name: Arc<str> = "web".into();
+        let start = || Polls { start: vec![Arc::clone(&name)], stop: Vec::new() };
+        let source = || Source::Service(Arc::clone(&name));
+        let from = |poll| Message { poll, source: source(), news: News::Failed(ReadError::NoIndex) };
+        engine.follow(start());
+        assert!(engine.is_current(&from(1)));
+        engine.follow(start());
+        assert!(!engine.is_current(&from(1)) && engine.is_current(&from(2)));
+        engine.follow(Polls { start: Vec::new(), stop: vec![Arc::clone(&name)] });
+        assert!(!engine.is_current(&from(2)));
     }
 }
