@@ -20,6 +20,8 @@
 //! written in; [`constraints`] and [`settings`] are the provider's options.
 
 mod accept;
+#[cfg(test)]
+mod conformance_tests;
 mod constraints;
 mod merge;
 mod report;
