@@ -127,8 +127,12 @@ impl<A: Agent> Engine<A> {
                 () = accept.notified() => self.merge.accept(),
                 () = sleep_until(self.publish_at), if self.merge.is_changed() => {}
             }
-            self.publish(&mut publish);
+            let catalog = self.next_catalog();
+            // First, so that whoever sees a snapshot never sees a status older than it.
             self.report();
+            if let Some(catalog) = catalog {
+                publish(catalog);
+            }
         }
     }
 
@@ -247,18 +251,17 @@ impl<A: Agent> Engine<A> {
     }
 
     /// The first change goes out at once, those right behind it together.
-    fn publish(&mut self, publish: &mut impl FnMut(Arc<Catalog>)) {
+    fn next_catalog(&mut self) -> Option<Arc<Catalog>> {
         let now = Instant::now();
         if !self.merge.is_changed() || now < self.publish_at {
-            return;
+            return None;
         }
-        if let Some(catalog) = self.merge.catalog(now) {
-            self.publish_at = now + self.min_interval;
-            self.status.snapshots += 1;
-            self.status.published_services = catalog.services.len();
-            self.status.published_instances = catalog.services.values().map(|service| service.instances.len()).sum();
-            publish(catalog);
-        }
+        let catalog = self.merge.catalog(now)?;
+        self.publish_at = now + self.min_interval;
+        self.status.snapshots += 1;
+        self.status.published_services = catalog.services.len();
+        self.status.published_instances = catalog.services.values().map(|service| service.instances.len()).sum();
+        Some(catalog)
     }
 
     fn report(&mut self) {
