@@ -15,15 +15,17 @@
 //!
 //! # Walk
 //!
-//! [`accept`] sorts out the instances, [`v1`] and [`v3`] say what their tags mean, [`merge`] settles contradictions
-//! between instances and leaves out what cannot work. [`tags`], [`rule`] and [`template`] are the languages tags are
-//! written in; [`constraints`] and [`settings`] are the provider's options.
+//! `accept` sorts out the instances, `v1` and `v3` say what their tags mean, `merge` settles contradictions
+//! between instances and leaves out what cannot work. `tags`, `rule` and `template` are the languages tags are
+//! written in; `constraints` and `settings` are the provider's options.
 
 mod accept;
 #[cfg(test)]
 mod conformance_tests;
 mod constraints;
 mod merge;
+#[cfg(test)]
+mod properties;
 mod report;
 mod rule;
 mod settings;
@@ -33,6 +35,7 @@ mod template;
 mod testing;
 mod v1;
 mod v3;
+mod vote;
 
 use std::collections::BTreeMap;
 

@@ -3,12 +3,13 @@
 //! Of two definitions of one name, the one behind more accepted instances stays, ties go to the smallest instance id,
 //! and a warning says so: during a rolling deploy a route must not disappear because old and new tags differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sluice_plugin_sdk::router::{Action, Contribution, Route, ServiceSpec, Step, Target};
 
 use crate::report::{Problem, Report};
 use crate::settings::Settings;
+use crate::vote::{Ballot, Decision};
 
 /// Everything said so far, contradictions included.
 #[derive(Debug, Default)]
@@ -45,46 +46,36 @@ pub(crate) fn merge(draft: Draft, settings: &Settings, mut report: Report) -> Co
     Contribution { routes, services, steps, diagnostics: report.finish() }
 }
 
-/// Different definitions of one name, each with the ids of the instances behind it.
-type Versions<T> = Vec<(T, BTreeSet<String>)>;
-
 /// One definition for each name.
 fn settle<T: PartialEq>(
     kind: &str,
     candidates: Vec<Candidate<T>>,
     report: &mut Report,
 ) -> BTreeMap<String, Result<T, Problem>> {
-    let mut by_name: BTreeMap<String, Versions<Result<T, Problem>>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, Ballot<Result<T, Problem>>> = BTreeMap::new();
     for Candidate { name, value, voters } in candidates {
-        let versions = by_name.entry(name).or_default();
-        match versions.iter_mut().find(|(known, _)| *known == value) {
-            Some((_, known)) => known.extend(voters),
-            None => versions.push((value, voters.into_iter().collect())),
+        by_name.entry(name).or_default().add(value, voters.iter().map(String::as_str), |a, b| a == b);
+    }
+    let mut settled = BTreeMap::new();
+    for (name, ballot) in by_name {
+        if let Some(value) = pick(kind, &name, ballot, report) {
+            settled.insert(name, value);
         }
     }
-    by_name
-        .into_iter()
-        .filter_map(|(name, versions)| Some((name.clone(), pick(kind, &name, versions, report)?)))
-        .collect()
+    settled
 }
 
-fn pick<T>(kind: &str, name: &str, mut versions: Versions<T>, report: &mut Report) -> Option<T> {
-    versions.sort_by(|(_, a), (_, b)| b.len().cmp(&a.len()).then_with(|| a.first().cmp(&b.first())));
-    if let [(_, kept), (_, lost), ..] = versions.as_slice() {
-        report.warning(&format!("{kind} {name}"), "", conflict(kept, lost));
+fn pick<T>(kind: &str, name: &str, ballot: Ballot<T>, report: &mut Report) -> Option<T> {
+    let Decision { winner, loser } = ballot.decide()?;
+    if let Some(loser) = loser {
+        let message = format!(
+            "instances define this differently: the definition of {} is used, not the one of {}; give all the same tags",
+            winner.shown(),
+            loser.shown()
+        );
+        report.warning(&format!("{kind} {name}"), "", message);
     }
-    versions.into_iter().next().map(|(value, _)| value)
-}
-
-fn conflict(kept: &BTreeSet<String>, lost: &BTreeSet<String>) -> String {
-    let some = |ids: &BTreeSet<String>| ids.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
-    format!(
-        "instances define this differently: the definition of {} ({}) is used, not the one of {} ({}); give all instances the same tags",
-        kept.len(),
-        some(kept),
-        lost.len(),
-        some(lost)
-    )
+    Some(winner.value)
 }
 
 /// Services of one name are one service: targets are joined, and on the rest most targets decide.
@@ -97,13 +88,11 @@ fn join_services(said: Vec<ServiceSpec>, report: &mut Report) -> Vec<ServiceSpec
 }
 
 fn join_service(name: String, said: Vec<ServiceSpec>, report: &mut Report) -> ServiceSpec {
-    let mut flags: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
+    let mut flags = Ballot::default();
     let mut targets: Vec<Target> = Vec::new();
     for service in said {
-        flags
-            .entry(service.pass_host_header)
-            .or_default()
-            .extend(service.targets.iter().map(|one| one.instance.clone()));
+        let voters = service.targets.iter().map(|target| target.instance.as_str());
+        flags.add(service.pass_host_header, voters, |a, b| a == b);
         for target in service.targets {
             if !targets.iter().any(|known| same_address(known, &target)) {
                 targets.push(target);
@@ -111,7 +100,7 @@ fn join_service(name: String, said: Vec<ServiceSpec>, report: &mut Report) -> Se
         }
     }
     targets.sort_by(|a, b| a.instance.cmp(&b.instance));
-    let pass_host_header = pick("service", &name, flags.into_iter().collect(), report).unwrap_or(true);
+    let pass_host_header = pick("service", &name, flags, report).unwrap_or(true);
     ServiceSpec { name, targets, pass_host_header }
 }
 

@@ -36,7 +36,10 @@ pub(crate) struct Entry<'a> {
 /// # Errors
 /// A key with an empty element, or too deep.
 pub(crate) fn build<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Result<Node, Problem> {
-    let sorted: BTreeMap<&str, Entry<'a>> = entries.map(|entry| (entry.key, entry)).collect();
+    let mut sorted = BTreeMap::new();
+    for entry in entries {
+        sorted.insert(entry.key, entry);
+    }
     let mut root = Node::default();
     for entry in sorted.into_values() {
         let path = elements(entry.key).map_err(|message| Problem::new(entry.tag, message))?;

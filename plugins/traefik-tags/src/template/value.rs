@@ -20,7 +20,12 @@ pub(crate) enum Value {
 impl Value {
     /// A record of named fields.
     pub(crate) fn record<const N: usize>(fields: [(&str, Value); N]) -> Self {
-        Self::Record(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        Self::Record(entries(fields))
+    }
+
+    /// A map; the last of equal keys counts.
+    pub(crate) fn map<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        Self::Map(entries(fields))
     }
 
     /// A list of texts.
@@ -61,6 +66,14 @@ impl Value {
             Self::Map(_) | Self::Record(_) => "map",
         }
     }
+}
+
+fn entries<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> BTreeMap<String, Value> {
+    let mut entries = BTreeMap::new();
+    for (name, value) in fields {
+        entries.insert(name.to_owned(), value);
+    }
+    entries
 }
 
 impl From<&str> for Value {

@@ -117,7 +117,7 @@ impl<'a> Frontend<'a> {
 
     fn v3_default_rule(&self) -> Result<(String, Expr), String> {
         let settings = self.group.settings;
-        let labels = Value::Map(std::collections::BTreeMap::new());
+        let labels = Value::map([]);
         let data = Value::record([("Name", self.group.catalog_name.into()), ("Labels", labels)]);
         let text = settings.default_rule.render(&data, &settings.v3_env()).map_err(|error| error.to_string())?;
         let parsed = matchers_v3::parse(&text).map_err(|error| format!("default rule `{text}`: {error}"))?;

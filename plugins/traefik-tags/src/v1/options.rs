@@ -5,9 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::accept::V1Instance;
+use crate::accept::{V1Instance, object};
 use crate::report::Report;
-use crate::tags::{Tag, words};
+use crate::tags::words;
+use crate::vote::{Ballot, Decision};
+
+/// What the keys of options for all instances begin with.
+pub(super) const SHARED: &[&str] = &["frontend.", "frontends.", "backend.", "policies."];
 
 /// The value of an option and a tag it comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,23 +26,22 @@ pub(super) struct Options<'a> {
     chosen: BTreeMap<&'a str, Chosen<'a>>,
 }
 
-type Votes<'a> = Vec<(Chosen<'a>, BTreeSet<&'a str>)>;
-
 impl<'a> Options<'a> {
     pub(super) fn union(accepted: &[V1Instance<'a>], prefix: &str, service: &str, report: &mut Report) -> Self {
-        let mut votes: BTreeMap<&str, Votes<'a>> = BTreeMap::new();
+        let mut ballots: BTreeMap<&str, Ballot<Chosen<'a>>> = BTreeMap::new();
         for one in accepted {
-            for (key, chosen) in first_of_each(&one.tags, prefix) {
-                let versions = votes.entry(key).or_default();
-                match versions.iter_mut().find(|(known, _)| known.value == chosen.value) {
-                    Some((_, ids)) => _ = ids.insert(&one.instance.id),
-                    None => versions.push((chosen, BTreeSet::from([one.instance.id.as_str()]))),
-                }
+            for (key, chosen) in first_of_each(one, prefix, report) {
+                let voter = [one.instance.id.as_str()];
+                ballots.entry(key).or_default().add(chosen, voter, |a, b| a.value == b.value);
             }
         }
-        let chosen =
-            votes.into_iter().filter_map(|(key, versions)| Some((key, choose(key, versions, service, report)?)));
-        Self { chosen: chosen.collect() }
+        let mut chosen = BTreeMap::new();
+        for (key, ballot) in ballots {
+            if let Some(value) = choose(key, ballot, service, report) {
+                chosen.insert(key, value);
+            }
+        }
+        Self { chosen }
     }
 
     /// The value of a key; an empty one counts as absent.
@@ -59,31 +62,41 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The first tag of each key.
-fn first_of_each<'a>(tags: &[Tag<'a>], prefix: &str) -> BTreeMap<&'a str, Chosen<'a>> {
-    let mut found = BTreeMap::new();
-    for tag in tags {
-        if let Some((key, value)) = tag.option(prefix) {
-            found.entry(key).or_insert(Chosen { value, tag: tag.raw });
+/// The first tag of each key. Which of several Traefik would take is up to chance.
+fn first_of_each<'a>(one: &V1Instance<'a>, prefix: &str, report: &mut Report) -> BTreeMap<&'a str, Chosen<'a>> {
+    let mut found: BTreeMap<&str, Chosen<'a>> = BTreeMap::new();
+    for tag in &one.tags {
+        let Some((key, value)) = tag.option(prefix) else { continue };
+        let first = *found.entry(key).or_insert(Chosen { value, tag: tag.raw });
+        if first.value != value && is_shared(key) {
+            report.warning(
+                &object(one.instance),
+                tag.raw,
+                format!("ignored: `{}` says otherwise before it", first.tag),
+            );
         }
     }
     found
 }
 
-fn choose<'a>(key: &str, mut versions: Votes<'a>, service: &str, report: &mut Report) -> Option<Chosen<'a>> {
-    versions.sort_by(|(_, a), (_, b)| b.len().cmp(&a.len()).then_with(|| a.first().cmp(&b.first())));
-    let is_shared = ["frontend.", "frontends.", "backend.", "policies."].iter().any(|start| key.starts_with(start));
-    // `backend.weight` belongs to each instance although it looks shared.
-    if let ([(kept, by), (lost, _), ..], true) = (versions.as_slice(), is_shared && key != "backend.weight") {
+/// Whether an option is one for all instances. `backend.weight` is each instance's own although it looks shared.
+fn is_shared(key: &str) -> bool {
+    key != "backend.weight" && SHARED.iter().any(|start| key.starts_with(start))
+}
+
+fn choose<'a>(key: &str, ballot: Ballot<Chosen<'a>>, service: &str, report: &mut Report) -> Option<Chosen<'a>> {
+    let Decision { winner, loser } = ballot.decide()?;
+    if let Some(loser) = loser.filter(|_| is_shared(key)) {
         let message = format!(
-            "instances say different things: `{}` of {} counts, not `{}`; give all instances the same tag",
-            kept.value,
-            by.iter().take(3).copied().collect::<Vec<_>>().join(", "),
-            lost.value
+            "instances say different things: `{}` of {} counts, not `{}` of {}; give all instances the same tag",
+            winner.value.value,
+            winner.shown(),
+            loser.value.value,
+            loser.shown()
         );
-        report.warning(&format!("service {service}"), lost.tag, message);
+        report.warning(&format!("service {service}"), loser.value.tag, message);
     }
-    versions.into_iter().next().map(|(chosen, _)| chosen)
+    Some(winner.value)
 }
 
 /// The options of one frontend: `frontend.…`, or `frontends.<segment>.…`. A segment inherits nothing.

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use super::options::{Options, Scope};
+use super::options::{Options, SHARED, Scope};
 use crate::accept::{V1Instance, v1_option};
 use crate::report::{Problem, Report};
 use crate::tags::words;
@@ -121,9 +121,8 @@ pub(super) fn report_ignored(options: &Options<'_>, service: &str, report: &mut 
 
 /// Whether the tags of a service say nothing in either dialect, except whether it is taken at all.
 pub(super) fn is_bare(options: &Options<'_>, accepted: &[V1Instance<'_>], prefix: &str) -> bool {
-    let shared = ["frontend.", "frontends.", "backend.", "policies."];
     let own = ["weight", "backend.weight", "protocol"];
-    !shared.iter().any(|start| options.starting(start).next().is_some())
+    !SHARED.iter().any(|start| options.starting(start).next().is_some())
         && !accepted.iter().any(|one| own.iter().any(|name| v1_option(&one.tags, prefix, name).is_some()))
 }
 

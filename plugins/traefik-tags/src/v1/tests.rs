@@ -328,6 +328,8 @@ fn instances_that_disagree_are_settled_by_number_then_by_id() {
     }
     let result = contribution("{}", &service_with("web", &[&[b], &[a]]));
     assert_eq!(route_hosts(route(&result, "web").unwrap()), ["b"], "a tie goes to the smaller instance id");
+    let result = contribution("{}", &service_with("web", &[&[b, a]]));
+    assert_eq!((route_hosts(&result.routes[0]), severities(&result)), (vec!["b".into()], vec![Severity::Warning]));
     let result = contribution("{}", &service_with("web", &[&[], &[a]]));
     assert_eq!(route_hosts(route(&result, "web").unwrap()), ["a"], "one instance speaks for all");
     assert_eq!(result.services.first().unwrap().targets.len(), 2);

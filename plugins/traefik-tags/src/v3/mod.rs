@@ -50,6 +50,7 @@ pub(crate) fn contribute(
     report: &mut Report,
 ) {
     warn_about_v1_tags(accepted, settings, report);
+    warn_about_ignored(accepted, report);
     let own = Instance { service, accepted, settings, id: [accepted.instance.id.clone()] };
     let services = match services::read(&own) {
         Ok(services) => services,
@@ -123,6 +124,16 @@ fn warn_about_v1_tags(accepted: &V3Instance<'_>, settings: &Settings, report: &m
     for tag in tags {
         let message = "ignored: this instance has v3 tags, and one instance is read in one dialect";
         report.warning(&object(accepted.instance), tag.raw, message);
+    }
+}
+
+/// What Traefik reads over too, or what belongs to the entrypoints here.
+fn warn_about_ignored(accepted: &V3Instance<'_>, report: &mut Report) {
+    for path in [&["tls"][..], &["http", "serverstransports"], &["http", "models"]] {
+        if let Some(node) = accepted.root.at(path) {
+            let message = format!("ignored: `{}` cannot be set by tags", path.join("."));
+            report.warning(&object(accepted.instance), &node.tag, message);
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! `http.routers`: each becomes a route, or the automatic one does.
 
-use std::collections::BTreeMap;
-
 use sluice_plugin_sdk::router::{Route, ServiceSpec, Transport};
 
 use super::Instance;
@@ -55,9 +53,8 @@ fn rule_text<'n>(own: &Instance<'_>, node: &'n Node) -> Result<(String, &'n str)
 }
 
 fn default_rule(own: &Instance<'_>) -> Result<String, String> {
-    let labels = own.accepted.tags.iter().filter_map(|tag| tag.split());
-    let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
-    let data = Value::record([("Name", own.service.name.as_str().into()), ("Labels", Value::Map(labels))]);
+    let labels = own.accepted.tags.iter().filter_map(|tag| tag.split()).map(|(key, value)| (key, value.into()));
+    let data = Value::record([("Name", own.service.name.as_str().into()), ("Labels", Value::map(labels))]);
     let rendered = own.settings.default_rule.render(&data, &own.settings.v3_env());
     rendered.map_err(|error| format!("the default rule: {error}"))
 }

@@ -198,6 +198,9 @@ fn what_has_no_effect_yet_is_reported() {
             "{option}"
         );
     }
+    for tag in ["traefik.tls.stores.default.defaultcertificate.certfile=a", "traefik.http.serverstransports.t.a=b"] {
+        assert_eq!(severities(&v3(&[RULE, tag])), [Severity::Warning], "{tag}");
+    }
     let mixed = v3(&[RULE, "traefik.frontend.rule=Host:a"]);
     assert_eq!((names(&mixed.routes), severities(&mixed)), (vec!["r"], vec![Severity::Warning]));
 }
