@@ -8,6 +8,7 @@ mod conformance;
 mod demo;
 mod http;
 mod layers;
+mod process;
 mod steps;
 mod suite;
 mod workspace;

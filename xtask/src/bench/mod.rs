@@ -10,13 +10,14 @@ mod usage;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::process::Child;
 use crate::workspace::{build_gateway, cargo, execute, target_dir};
 use load::{Figures, Load};
 use peers::{Contestant, contestants};
@@ -70,12 +71,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (rounds, seconds) = if options.quick { (1, 1) } else { (options.rounds, options.seconds) };
     let place = prepare()?;
     let load = Load::find(&place.binaries, options.connections);
-    let mut upstream = start(Command::new(place.binaries.join("bench-upstream")).arg(place.upstream.to_string()))?;
+    let mut upstream = Command::new(place.binaries.join("bench-upstream"));
+    let _upstream = Child::spawn("bench-upstream", upstream.arg(place.upstream.to_string()))?;
 
     let wanted = |contestant: &Contestant| options.only.as_ref().is_none_or(|part| contestant.name().contains(part));
     let field: Vec<_> = contestants().into_iter().filter(wanted).collect();
     let mut scores: Vec<_> = field.iter().map(|one| Score { name: one.name(), rounds: Vec::new() }).collect();
-    println!("{} connections, {seconds} s a measurement, load from {}", options.connections, load.name());
+    let (connections, load_name) = (options.connections, load.name());
+    println!("{connections} connections, {seconds} s a measurement, load from {load_name}, 1,000 routes in sluice");
     for round in 1..=rounds {
         for (contestant, score) in field.iter().zip(&mut scores) {
             let measured = measure(*contestant, &place, &load, seconds);
@@ -84,7 +87,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             score.rounds.push(measured);
         }
     }
-    stop(&mut upstream);
     print_table(&scores);
     Ok(())
 }
@@ -99,45 +101,21 @@ fn prepare() -> Result<Place> {
 }
 
 fn measure(contestant: Contestant, place: &Place, load: &Load, seconds: u64) -> Result<Round> {
-    let mut proxy = start(&mut contestant.command(place)?)?;
-    let result = measure_running(proxy.id(), place, load, seconds);
-    stop(&mut proxy);
-    result
-}
-
-fn measure_running(proxy: u32, place: &Place, load: &Load, seconds: u64) -> Result<Round> {
-    wait_until_it_answers(place.listen)?;
+    let mut proxy = Child::spawn(contestant.name(), &mut contestant.command(place)?)?.ended_by_asking();
+    wait_until_it_answers(&mut proxy, place.listen)?;
     load.run(place.listen, HOST, WARM_UP)?;
-    let before = usage::cpu_time(proxy)?;
+    let before = usage::cpu_time(proxy.id())?;
     let figures = load.run(place.listen, HOST, seconds)?;
-    let spent = usage::cpu_time(proxy)?.saturating_sub(before);
+    let spent = usage::cpu_time(proxy.id())?.saturating_sub(before);
     ensure!(figures.requests > 0, "no request was answered");
     let micros_of_cpu = spent.as_secs_f64() * 1e6 / figures.requests as f64;
     Ok(Round { micros_of_cpu, figures })
 }
 
-fn start(command: &mut Command) -> Result<Child> {
-    command.stdin(Stdio::null());
-    command.spawn().with_context(|| format!("start {}", command.get_program().display()))
-}
-
-/// nginx's master takes its workers with it on SIGTERM, but not on SIGKILL.
-fn stop(child: &mut Child) {
-    let asked = Command::new("kill").arg(child.id().to_string()).status();
-    let deadline = Instant::now() + Duration::from_secs(3);
-    while asked.is_ok() && Instant::now() < deadline {
-        if matches!(child.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        sleep(Duration::from_millis(20));
-    }
-    let _ = child.kill(); // fails only when it has ended
-    let _ = child.wait();
-}
-
-fn wait_until_it_answers(address: SocketAddr) -> Result<()> {
+fn wait_until_it_answers(proxy: &mut Child, address: SocketAddr) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !crate::http::request(address, "GET", HOST, "/", "").is_ok_and(|answer| answer.status == 200) {
+        proxy.check()?;
         ensure!(Instant::now() < deadline, "nothing answers at {address}");
         sleep(Duration::from_millis(50));
     }

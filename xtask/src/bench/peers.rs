@@ -19,7 +19,7 @@ pub(crate) enum Contestant {
     Nginx(AccessLog),
     Haproxy(AccessLog),
     BareHyper,
-    Sluice(Policies),
+    Sluice(Policies, AccessLog),
 }
 
 /// Whether each request leaves a line in a file.
@@ -37,14 +37,15 @@ pub(crate) enum Policies {
 }
 
 impl Contestant {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Nginx(AccessLog::Off),
         Self::Nginx(AccessLog::On),
         Self::Haproxy(AccessLog::Off),
         Self::Haproxy(AccessLog::On),
         Self::BareHyper,
-        Self::Sluice(Policies::None),
-        Self::Sluice(Policies::RateLimit),
+        Self::Sluice(Policies::None, AccessLog::Off),
+        Self::Sluice(Policies::RateLimit, AccessLog::Off),
+        Self::Sluice(Policies::None, AccessLog::On),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -54,8 +55,10 @@ impl Contestant {
             Self::Haproxy(AccessLog::Off) => "haproxy",
             Self::Haproxy(AccessLog::On) => "haproxy, access log",
             Self::BareHyper => "bare hyper",
-            Self::Sluice(Policies::None) => "sluice, 1000 routes",
-            Self::Sluice(Policies::RateLimit) => "sluice, 1000 routes, rate-limit",
+            Self::Sluice(Policies::None, AccessLog::Off) => "sluice",
+            Self::Sluice(Policies::None, AccessLog::On) => "sluice, access log",
+            Self::Sluice(Policies::RateLimit, AccessLog::Off) => "sluice, rate-limit",
+            Self::Sluice(Policies::RateLimit, AccessLog::On) => "sluice, rate-limit, access log",
         }
     }
 
@@ -65,7 +68,7 @@ impl Contestant {
             Self::Nginx(log) => nginx(place, log),
             Self::Haproxy(log) => haproxy(place, log),
             Self::BareHyper => Ok(bare(place)),
-            Self::Sluice(policies) => sluice(place, policies),
+            Self::Sluice(policies, log) => sluice(place, policies, log),
         }
     }
 
@@ -73,7 +76,7 @@ impl Contestant {
         match self {
             Self::Nginx(_) => find_program("nginx").is_some(),
             Self::Haproxy(_) => find_program("haproxy").is_some(),
-            Self::BareHyper | Self::Sluice(_) => true,
+            Self::BareHyper | Self::Sluice(..) => true,
         }
     }
 }
@@ -127,7 +130,7 @@ fn haproxy(place: &Place, log: AccessLog) -> Result<Command> {
     };
     let config = fill_in(place, "haproxy.cfg", line)?;
     let mut command = Command::new(find_program("haproxy").context("find haproxy")?);
-    command.arg("-f").arg(config).arg("-db").stdout(output);
+    command.arg("-f").arg(config).args(["-db", "-q"]).stdout(output);
     Ok(command)
 }
 
@@ -137,12 +140,15 @@ fn bare(place: &Place) -> Command {
     command
 }
 
-fn sluice(place: &Place, policies: Policies) -> Result<Command> {
+fn sluice(place: &Place, policies: Policies, log: AccessLog) -> Result<Command> {
     let mut config = format!("[entrypoints.web]\naddress = \"{}\"\n", place.listen);
     config += "[admin]\naddress = \"127.0.0.1:8603\"\n[providers.file]\npath = \"services.toml\"\n";
     if let Policies::RateLimit = policies {
         config += "[[policies]]\nname = \"far\"\nplugin = \"rate-limit\"\nattach = [\"entrypoint:web\"]\n";
         config += "config = { average = 1000000000, burst = 1000000000 }\n";
+    }
+    if let AccessLog::On = log {
+        config += "[access-log]\noutput = \"sluice.access.log\"\n";
     }
     write_services(place)?;
     let path = write(&place.folder, "sluice.toml", &config)?;
