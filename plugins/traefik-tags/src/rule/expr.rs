@@ -28,6 +28,13 @@ pub(crate) enum Leaf {
     ClientIp(String),
 }
 
+impl<L> Default for Expr<L> {
+    /// Matches everything.
+    fn default() -> Self {
+        Self::All(Vec::new())
+    }
+}
+
 impl<L> Expr<L> {
     /// Every part has to match; a single part stands for itself.
     pub(crate) fn all(parts: Vec<Self>) -> Self {

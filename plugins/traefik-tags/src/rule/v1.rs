@@ -11,7 +11,7 @@ use super::pattern::{Pattern, Variable};
 const VIEW: PathView = PathView::Decoded;
 
 /// What a v1 rule says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct V1Rule {
     pub(crate) expr: Expr,
     /// Matches the requests that differ from `expr` only by the final slash of their path, where that can happen.

@@ -52,7 +52,7 @@ impl<'a> Frontend<'a> {
         let limit = rate_limit::action(self.scope, &self.object, report)?;
         let mut steps = steps::of_modifiers(&self.name, rule.parsed.modifiers);
         let mut names: Vec<_> = steps.iter().map(|step| step.name.clone()).collect();
-        names.extend(self.scope.get("policies").map(|chosen| words::list(chosen.value)).unwrap_or_default());
+        names.extend(self.policies()?);
         if let Some(limit) = limit {
             let step = steps::named(&self.name, "ratelimit", limit);
             names.push(step.name.clone());
@@ -70,6 +70,16 @@ impl<'a> Frontend<'a> {
         let mut routes = vec![main];
         routes.extend(rule.parsed.slash.and_then(|slash| self.slash_route(slash, routes.first()?, &mut steps)));
         Ok((routes, steps))
+    }
+
+    /// The attached policies. Those that are not declared here are left to the linker.
+    fn policies(&self) -> Result<Vec<String>, Problem> {
+        let Some(chosen) = self.scope.get("policies") else { return Ok(Vec::new()) };
+        let names = words::list(chosen.value);
+        match names.iter().find(|name| matches!(self.group.policies.get(name.as_str()), Some(Err(_)))) {
+            Some(broken) => Err(Problem::new(chosen.tag, format!("its policy `{broken}` cannot be used"))),
+            None => Ok(names),
+        }
     }
 
     /// The route that answers requests which differ by their final slash only.
@@ -102,22 +112,25 @@ impl<'a> Frontend<'a> {
     fn default_rule(&self) -> Result<Rule<'a>, String> {
         let bare = self.group.is_bare && self.scope.segment.is_none();
         let which = if bare { self.group.settings.bare_services } else { BareServices::V1 };
-        let rule = |text, parsed| Rule { text, tag: "", parsed };
-        if which == BareServices::V3 {
-            let (text, expr) = self.v3_default_rule()?;
-            return Ok(rule(text, only(expr)));
-        }
-        let (text, parsed) = self.read_rule(&self.group.settings.frontend_rule)?;
-        if which == BareServices::V1 {
-            return Ok(rule(text, parsed));
-        }
-        let (other_text, other) = self.v3_default_rule()?;
-        Ok(rule(format!("{text} or {other_text}"), only(Expr::any(vec![parsed.expr, other]))))
+        let v1_rule = || self.read_rule(&self.group.settings.frontend_rule);
+        let (text, parsed) = match which {
+            BareServices::V1 => v1_rule()?,
+            BareServices::V3 => {
+                let (text, expr) = self.v3_default_rule()?;
+                (text, v1::V1Rule { expr, ..v1::V1Rule::default() })
+            }
+            BareServices::Both => {
+                let ((text, parsed), (other, expr)) = (v1_rule()?, self.v3_default_rule()?);
+                (format!("{text} or {other}"), v1::V1Rule { expr: Expr::any(vec![parsed.expr, expr]), ..parsed })
+            }
+        };
+        Ok(Rule { text, tag: "", parsed })
     }
 
     fn v3_default_rule(&self) -> Result<(String, Expr), String> {
         let settings = self.group.settings;
-        let labels = Value::map([]);
+        let labels = self.group.attributes.iter().filter_map(|tag| tag.split_once('='));
+        let labels = Value::map(labels.map(|(key, value)| (key, value.into())));
         let data = Value::record([("Name", self.group.catalog_name.into()), ("Labels", labels)]);
         let text = settings.default_rule.render(&data, &settings.v3_env()).map_err(|error| error.to_string())?;
         let parsed = matchers_v3::parse(&text).map_err(|error| format!("default rule `{text}`: {error}"))?;
@@ -135,7 +148,7 @@ impl<'a> Frontend<'a> {
         let data = Value::record([
             ("ServiceName", service.as_str().into()),
             ("Domain", settings.domain.as_str().into()),
-            ("Attributes", self.group.attributes.clone()),
+            ("Attributes", Value::texts(self.group.attributes.iter().copied())),
         ]);
         let text = template.render(&data, &settings.v1_env()).map_err(|error| error.to_string())?;
         let text = text.strip_suffix('.').unwrap_or(&text).replace(r"\\", r"\");
@@ -160,9 +173,4 @@ impl<'a> Frontend<'a> {
         }
         Ok(known)
     }
-}
-
-/// A rule that only matches.
-fn only(expr: Expr) -> v1::V1Rule {
-    v1::V1Rule { expr, slash: None, modifiers: v1::Modifiers::default(), notes: Vec::new() }
 }

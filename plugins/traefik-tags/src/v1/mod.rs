@@ -9,13 +9,14 @@ mod server;
 mod steps;
 mod support;
 
-use sluice_plugin_sdk::router::{Service, ServiceSpec, Target};
+use std::collections::BTreeMap;
+
+use sluice_plugin_sdk::router::{Action, Service, ServiceSpec, Target};
 
 use crate::accept::{V1Instance, object};
 use crate::merge::{Candidate, Draft};
-use crate::report::Report;
+use crate::report::{Problem, Report};
 use crate::settings::Settings;
-use crate::template::Value;
 use frontend::Frontend;
 use options::{Options, Scope};
 
@@ -27,24 +28,25 @@ pub(crate) fn contribute(
     draft: &mut Draft,
     report: &mut Report,
 ) {
-    let targets = targets(accepted, settings, report);
+    let (usable, targets) = usable(accepted, settings, report);
     if targets.is_empty() {
         return;
     }
     let name = service.name.to_lowercase();
-    let options = Options::union(accepted, &settings.prefix, &name, report);
+    let options = Options::union(&usable, &settings.prefix, &name, report);
     let group = Group {
         settings,
-        attributes: attributes(accepted),
+        attributes: attributes(&usable),
         voters: targets.iter().map(|target| target.instance.clone()).collect(),
         catalog_name: &service.name,
         targets,
         name,
-        is_bare: support::is_bare(&options, accepted, &settings.prefix),
+        is_bare: support::is_bare(&options, &usable, &settings.prefix),
+        policies: policies::declared(&options),
     };
     support::report_ignored(&options, &group.name, report);
-    for (name, action) in policies::declared(&options) {
-        draft.steps.push(Candidate::new(name, &group.voters, action));
+    for (name, action) in &group.policies {
+        draft.steps.push(Candidate::new(name, &group.voters, action.clone()));
     }
     group.frontends(&options, draft, report);
 }
@@ -53,7 +55,7 @@ pub(crate) fn contribute(
 struct Group<'a> {
     settings: &'a Settings,
     /// All their tags, for templates.
-    attributes: Value,
+    attributes: Vec<&'a str>,
     voters: Vec<String>,
     /// As the catalog spells it.
     catalog_name: &'a str,
@@ -62,6 +64,8 @@ struct Group<'a> {
     name: String,
     /// Whether no tag is of either dialect.
     is_bare: bool,
+    /// Declared by tags.
+    policies: BTreeMap<String, Result<Action, Problem>>,
 }
 
 impl Group<'_> {
@@ -99,27 +103,34 @@ impl Group<'_> {
     }
 }
 
-/// The instances as targets; one that cannot be used is left out alone.
-fn targets(accepted: &[V1Instance<'_>], settings: &Settings, report: &mut Report) -> Vec<Target> {
-    let mut targets = Vec::new();
+/// The instances requests can be sent to, and how; one that cannot be used is left out alone.
+fn usable<'s, 'a>(
+    accepted: &'s [V1Instance<'a>],
+    settings: &Settings,
+    report: &mut Report,
+) -> (Vec<&'s V1Instance<'a>>, Vec<Target>) {
+    let (mut usable, mut targets) = (Vec::new(), Vec::new());
     for one in accepted {
         match server::target(one, settings, report) {
-            Ok(target) => targets.push(target),
+            Ok(target) => {
+                usable.push(one);
+                targets.push(target);
+            }
             Err(problem) => report.error(&object(one.instance), &problem.tag, problem.message),
         }
     }
-    targets
+    (usable, targets)
 }
 
-/// Every tag of every accepted instance, once.
-fn attributes(accepted: &[V1Instance<'_>]) -> Value {
-    let mut all: Vec<&str> = Vec::new();
-    for tag in accepted.iter().flat_map(|one| &one.tags) {
+/// Every tag of every instance, once.
+fn attributes<'a>(instances: &[&V1Instance<'a>]) -> Vec<&'a str> {
+    let mut all = Vec::new();
+    for tag in instances.iter().flat_map(|one| &one.tags) {
         if !all.contains(&tag.text) {
             all.push(tag.text);
         }
     }
-    Value::texts(all.into_iter())
+    all
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn union(accepted: &[V1Instance<'a>], prefix: &str, service: &str, report: &mut Report) -> Self {
+    pub(super) fn union(accepted: &[&V1Instance<'a>], prefix: &str, service: &str, report: &mut Report) -> Self {
         let mut ballots: BTreeMap<&str, Ballot<Chosen<'a>>> = BTreeMap::new();
         for one in accepted {
             for (key, chosen) in first_of_each(one, prefix, report) {

@@ -120,7 +120,7 @@ pub(super) fn report_ignored(options: &Options<'_>, service: &str, report: &mut 
 }
 
 /// Whether the tags of a service say nothing in either dialect, except whether it is taken at all.
-pub(super) fn is_bare(options: &Options<'_>, accepted: &[V1Instance<'_>], prefix: &str) -> bool {
+pub(super) fn is_bare(options: &Options<'_>, accepted: &[&V1Instance<'_>], prefix: &str) -> bool {
     let own = ["weight", "backend.weight", "protocol"];
     !SHARED.iter().any(|start| options.starting(start).next().is_some())
         && !accepted.iter().any(|one| own.iter().any(|name| v1_option(&one.tags, prefix, name).is_some()))
