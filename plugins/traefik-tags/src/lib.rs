@@ -88,3 +88,35 @@ fn not_configured(handle: u32, service: &Service) -> Contribution {
     };
     Contribution { diagnostics: vec![diagnostic], ..Contribution::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{names, service_with};
+
+    #[test]
+    fn every_provider_has_its_own_options() {
+        let mut plugin = TraefikTags::default();
+        assert_eq!(plugin.configure(1, r#"{"prefix":"edge"}"#), Ok(()));
+        assert_eq!(plugin.configure(2, ""), Ok(()));
+        let service =
+            service_with("web", &[&["edge.http.routers.e.rule=Path(`/`)", "traefik.http.routers.t.rule=Path(`/`)"]]);
+        assert_eq!(names(&plugin.contribute(1, service.clone()).routes), ["e"]);
+        assert_eq!(names(&plugin.contribute(2, service).routes), ["t"]);
+    }
+
+    #[test]
+    fn refused_options_leave_the_old_ones_in_use() {
+        let mut plugin = TraefikTags::default();
+        assert_eq!(plugin.configure(1, r#"{"exposed-by-default":false}"#), Ok(()));
+        assert!(plugin.configure(1, r#"{"exposed":true}"#).is_err());
+        assert!(plugin.contribute(1, service_with("web", &[&[]])).routes.is_empty());
+    }
+
+    #[test]
+    fn a_provider_that_was_never_configured_is_an_error() {
+        let result = TraefikTags::default().contribute(7, service_with("web", &[&[]]));
+        assert!(result.routes.is_empty());
+        assert_eq!(result.diagnostics.iter().map(|found| found.severity).collect::<Vec<_>>(), [Severity::Error]);
+    }
+}

@@ -31,9 +31,25 @@ pub(crate) enum Duration {
 impl Duration {
     /// Whether it is longer than nothing.
     pub(crate) fn is_positive(&self) -> bool {
+        !self.is_zero() && !self.has_sign()
+    }
+
+    /// Whether it is shorter than nothing.
+    pub(crate) fn is_negative(&self) -> bool {
+        !self.is_zero() && self.has_sign()
+    }
+
+    fn is_zero(&self) -> bool {
         match self {
-            Self::Seconds(seconds) => *seconds > 0,
-            Self::Text(text) => !text.starts_with('-') && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)),
+            Self::Seconds(seconds) => *seconds == 0,
+            Self::Text(text) => !text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)),
+        }
+    }
+
+    fn has_sign(&self) -> bool {
+        match self {
+            Self::Seconds(seconds) => *seconds < 0,
+            Self::Text(text) => text.starts_with('-'),
         }
     }
 
@@ -116,11 +132,18 @@ mod tests {
     }
 
     #[test]
-    fn positive_durations_are_told_from_the_others() {
-        for (text, positive) in
-            [("1", true), ("0", false), ("-1", false), ("0s", false), ("0.1ms", true), ("-1s", false)]
-        {
-            assert_eq!(duration(text).map(|found| found.is_positive()), Some(positive), "{text}");
+    fn durations_are_positive_negative_or_nothing() {
+        for (text, positive, negative) in [
+            ("1", true, false),
+            ("0", false, false),
+            ("-1", false, true),
+            ("0s", false, false),
+            ("-0s", false, false),
+            ("0.1ms", true, false),
+            ("-1s", false, true),
+        ] {
+            let found = duration(text).map(|found| (found.is_positive(), found.is_negative()));
+            assert_eq!(found, Some((positive, negative)), "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ use sluice_plugin_sdk::router::{Action, PolicyUse, Replacement};
 
 use crate::report::Problem;
 use crate::tags::tree::Node;
-use crate::tags::words;
+use crate::tags::words::{self, Duration};
 
 type Build = fn(&Node) -> Result<Action, Problem>;
 
@@ -63,24 +63,28 @@ fn rate_limit(kind: &Node) -> Result<Action, Problem> {
     if let Some(redis) = kind.child("redis") {
         return Err(Problem::new(&redis.tag, "rate limits shared through Redis are not supported"));
     }
+    let average = kind.integer("average").unwrap_or(0);
+    if average < 0 {
+        return Err(Problem::new(kind.tag_of("average"), "`average` must not be negative"));
+    }
     let mut settings = Map::new();
     settings.insert("mode".into(), "traefik-v3".into());
-    settings.insert("average".into(), not_negative(kind, "average")?.into());
-    settings.insert("burst".into(), not_negative(kind, "burst")?.max(1).into());
-    if let Some(period) = kind.text("period").and_then(words::duration) {
-        if !period.is_positive() {
-            return Err(Problem::new(kind.tag_of("period"), "`period` has to be longer than nothing"));
-        }
+    settings.insert("average".into(), average.into());
+    settings.insert("burst".into(), kind.integer("burst").unwrap_or(1).max(1).into());
+    if let Some(period) = period(kind)? {
         settings.insert("period".into(), period.to_json());
     }
     settings.insert("source".into(), source(kind)?);
     Ok(policy("rate-limit", Value::Object(settings)))
 }
 
-fn not_negative(kind: &Node, name: &str) -> Result<i64, Problem> {
-    match kind.integer(name).unwrap_or(0) {
-        negative if negative < 0 => Err(Problem::new(kind.tag_of(name), format!("`{name}` must not be negative"))),
-        number => Ok(number),
+/// A period of nothing means the default one.
+fn period(kind: &Node) -> Result<Option<Duration>, Problem> {
+    match kind.text("period").and_then(words::duration) {
+        Some(period) if period.is_negative() => {
+            Err(Problem::new(kind.tag_of("period"), "`period` must not be negative"))
+        }
+        period => Ok(period.filter(Duration::is_positive)),
     }
 }
 

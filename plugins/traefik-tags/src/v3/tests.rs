@@ -249,7 +249,10 @@ fn rate_limits() {
             &["ratelimit.average=1", "ratelimit.period=10s", "ratelimit.burst=5"],
             json!({ "mode": "traefik-v3", "average": 1, "period": "10s", "burst": 5, "source": client }),
         ),
-        (&["ratelimit.burst=0"], json!({ "mode": "traefik-v3", "average": 0, "burst": 1, "source": client })),
+        (
+            &["ratelimit.burst=-3", "ratelimit.period=0"],
+            json!({ "mode": "traefik-v3", "average": 0, "burst": 1, "source": client }),
+        ),
         (
             &["ratelimit.average=1", "ratelimit.period=60", "ratelimit.sourcecriterion.requestheadername=X-Key"],
             json!({ "mode": "traefik-v3", "average": 1, "period": 60, "burst": 1, "source": { "kind": "header", "name": "X-Key" } }),
@@ -267,7 +270,7 @@ fn rate_limits() {
     }
     for broken in [
         &["ratelimit.average=-1"][..],
-        &["ratelimit.average=1", "ratelimit.period=0"],
+        &["ratelimit.average=1", "ratelimit.period=-1s"],
         &["ratelimit.average=1", "ratelimit.redis.endpoints=a"],
         &["ratelimit.average=1", "ratelimit.sourcecriterion.ipstrategy.depth=1"],
         &[
