@@ -4,7 +4,7 @@ use std::future::Future;
 
 /// Spawns what hyper hands it onto the current worker, so that nothing has to be `Send`.
 #[derive(Clone, Copy, Debug)]
-pub struct LocalExecutor;
+pub(crate) struct LocalExecutor;
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where

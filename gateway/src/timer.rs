@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Watches for standstill.
 #[derive(Debug)]
-pub struct Idle {
+pub(crate) struct Idle {
     limit: Duration,
     /// When the current wait began; `None` while moving.
     since: Option<Instant>,
@@ -19,17 +19,17 @@ pub struct Idle {
 impl Idle {
     /// Standing still for longer than `limit` is too long; [`Duration::MAX`] means never.
     #[must_use]
-    pub fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self { limit, since: None, sleep: None }
     }
 
     /// It moved.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.since = None;
     }
 
     /// To be polled whenever the thing watched is not ready; ready with the limit once it stood still for too long.
-    pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+    pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let Some(deadline) = since.checked_add(self.limit) else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));

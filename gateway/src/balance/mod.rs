@@ -9,30 +9,24 @@ use std::sync::atomic::Ordering;
 use hyper::header::HeaderValue;
 
 use crate::live::{Endpoint, Service};
-use crate::state::Instance;
+use crate::state::{InFlight, InstanceState};
 
 /// A place at an instance, given back by dropping it.
 #[derive(Debug)]
 pub struct Lease {
-    instance: Arc<Instance>,
+    instance: Arc<InstanceState>,
+    _load: InFlight,
 }
 
 impl Lease {
-    fn new(instance: &Arc<Instance>) -> Self {
-        instance.enter();
-        Self { instance: Arc::clone(instance) }
+    fn new(instance: &Arc<InstanceState>) -> Self {
+        Self { instance: Arc::clone(instance), _load: instance.begin() }
     }
 
     /// The instance leased.
     #[must_use]
-    pub fn instance(&self) -> &Arc<Instance> {
+    pub fn instance(&self) -> &Arc<InstanceState> {
         &self.instance
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.instance.leave();
     }
 }
 
@@ -44,6 +38,6 @@ pub fn pick<'a>(service: &'a Service, tried: &[u32]) -> Option<(Lease, &'a Heade
         .cycle
         .from_turn(turn)
         .filter_map(|at| service.endpoints.get(at))
-        .find(|endpoint| !tried.contains(&endpoint.instance.id()))
+        .find(|endpoint| !tried.contains(&endpoint.instance.id))
         .map(|Endpoint { instance, host }| (Lease::new(instance), host))
 }

@@ -89,7 +89,7 @@ impl Compiler {
             return Arc::clone(before);
         }
         let endpoints = item.spec.targets.iter().map(|target| Endpoint {
-            instance: self.instances.get(target.scheme, &target.address, target.port),
+            instance: self.instances.get(target.into()),
             host: host_header(&target.address, target.port),
         });
         let weights: Vec<u32> = item.spec.targets.iter().map(|target| target.weight).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sluice_model::link::Declared;
 use sluice_model::{Catalog, CatalogService};
 
+use super::last_good::Catalogs;
 use super::plugins::{Plugins, Router};
 use crate::config::{Config, Entrypoint, TagOptions};
 
@@ -36,9 +37,7 @@ struct Contributed {
 
 impl Providers {
     pub(super) fn new(config: &Config) -> Self {
-        let consul = config.providers.consul_catalog.as_ref().map(|consul| ("consulcatalog", &consul.tags));
-        let file = config.providers.file.as_ref().map(|file| ("file", &file.tags));
-        let providers = (1..).zip(consul.into_iter().chain(file)).map(|(handle, (name, tags))| {
+        let providers = (1..).zip(configured(config)).map(|(handle, (name, tags))| {
             let name: Arc<str> = name.into();
             (Arc::clone(&name), Provider::new(name, handle, tags, &config.entrypoints))
         });
@@ -58,6 +57,24 @@ impl Providers {
         provider.stale |= count > 0 || first;
         // An empty first catalog is news as well: the gateway is ready then.
         count + usize::from(first && count == 0)
+    }
+
+    /// Catalogs from before the start, for providers that cannot be asked yet. A file can always be asked.
+    pub(super) fn restore(&mut self, catalogs: Catalogs) {
+        for (name, catalog) in catalogs {
+            let provider = self.by_name.get_mut(name.as_str()).filter(|_| name != super::file_provider::NAME);
+            if let Some(provider) = provider {
+                tracing::info!(provider = name, services = catalog.services.len(), "last good catalog restored");
+                provider.catalog = Some(catalog);
+                provider.stale = true;
+            }
+        }
+    }
+
+    /// Every catalog there is, to be kept for the next start.
+    pub(super) fn catalogs(&self) -> Catalogs {
+        let known = self.by_name.iter().filter_map(|(name, provider)| Some((name.to_string(), provider.catalog.clone()?)));
+        known.collect()
     }
 
     pub(super) fn any_catalog(&self) -> bool {
@@ -153,6 +170,18 @@ impl Provider {
         }
         self.error = Some(reason);
     }
+}
+
+/// The names of the configured providers.
+#[must_use]
+pub fn provider_names(config: &Config) -> Vec<&'static str> {
+    configured(config).map(|(name, _)| name).collect()
+}
+
+fn configured(config: &Config) -> impl Iterator<Item = (&'static str, &TagOptions)> {
+    let consul = config.providers.consul_catalog.as_ref().map(|consul| (super::consul_provider::NAME, &consul.tags));
+    let file = config.providers.file.as_ref().map(|file| (super::file_provider::NAME, &file.tags));
+    consul.into_iter().chain(file)
 }
 
 /// What a router plugin is told about a provider.

@@ -5,13 +5,17 @@
 //! why in the status. Nothing on the request path waits for this thread.
 
 mod compile;
+mod consul_provider;
 mod contribute;
 mod directory;
 mod file_provider;
+mod last_good;
 mod plugins;
 mod policies;
 mod status;
 
+pub use consul_provider::watch as watch_consul;
+pub use contribute::provider_names;
 pub use directory::watch as watch_plugins;
 pub use file_provider::watch as watch_file;
 pub use plugins::{BUILT_IN, Source};
@@ -30,6 +34,7 @@ use crate::state::{Instances, Registry};
 use crate::telemetry::Telemetry;
 use compile::Compiler;
 use contribute::Providers;
+use last_good::Store;
 use plugins::Plugins;
 use policies::Policies;
 
@@ -100,6 +105,7 @@ pub struct Control {
     policies: Policies,
     compiler: Compiler,
     configured: Arc<Declared>,
+    last_good: Option<Store>,
 }
 
 impl Control {
@@ -107,14 +113,19 @@ impl Control {
     /// everything else arrive.
     ///
     /// # Errors
-    /// The compile thread cannot be started.
+    /// A thread cannot be started, or the state directory cannot be used.
     pub fn new(parts: Parts, events: &Sender<Event>) -> std::io::Result<Self> {
         let plugins = Plugins::start(&parts, events.clone())?;
-        let providers = Providers::new(&parts.config);
+        let mut providers = Providers::new(&parts.config);
+        let directory = parts.config.state.directory.clone();
+        if let Some(directory) = &directory {
+            providers.restore(last_good::load(directory));
+        }
+        let last_good = directory.map(Store::start).transpose()?;
         let policies = Policies::new(Arc::clone(&parts.state));
         let compiler = Compiler::new(&parts);
         let configured = policies::from_config(&parts.config);
-        Ok(Self { parts, providers, plugins, policies, compiler, configured })
+        Ok(Self { parts, providers, plugins, policies, compiler, configured, last_good })
     }
 
     /// Handles events until there are no more.
@@ -140,6 +151,9 @@ impl Control {
         match event {
             Event::Catalog { provider, catalog } => {
                 let changed = self.providers.update(&provider, catalog);
+                if let Some(store) = self.last_good.as_ref().filter(|_| changed > 0) {
+                    store.save(self.providers.catalogs());
+                }
                 (changed > 0).then(|| format!("{changed} services of {provider}"))
             }
             Event::PluginFound { name, bytes, path } => {

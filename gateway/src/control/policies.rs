@@ -15,7 +15,6 @@ use crate::state::{Recording, Registry};
 pub(super) struct Policies {
     state: Arc<Registry>,
     uses: HashMap<Arc<str>, Use>,
-    next_handle: u32,
 }
 
 struct Use {
@@ -25,7 +24,7 @@ struct Use {
     version: Option<u32>,
     policy: Result<Arc<PolicyUse>, String>,
     /// Limits the plugin wants, not in force before the generation is.
-    opened: Option<Recording>,
+    opened: Option<Arc<Recording>>,
 }
 
 /// Policies from the configuration file, as if a provider had said them.
@@ -40,18 +39,17 @@ pub(super) fn from_config(config: &Config) -> Arc<Declared> {
 
 impl Policies {
     pub(super) fn new(state: Arc<Registry>) -> Self {
-        Self { state, uses: HashMap::new(), next_handle: 1 }
+        Self { state, uses: HashMap::new() }
     }
 
     /// Whether a version accepts everything the one in force has accepted.
     pub(super) fn try_version(&mut self, plugin: &str, probe: &mut Probe) -> Result<(), String> {
         let working = self.uses.iter().filter(|(_, known)| &*known.plugin == plugin && known.policy.is_ok());
         for (name, known) in working {
-            let scratch = Arc::new(self.state.record(name));
-            let tried = probe.configure(self.next_handle, &known.settings, scratch);
+            let handle = probe.new_handle();
+            let tried = probe.configure(handle, &known.settings, Arc::new(Recording::default()));
             tried.map_err(|reason| format!("it refuses policy `{name}`, which works with the version in force: {reason}"))?;
-            probe.release(self.next_handle);
-            self.next_handle += 1;
+            probe.release(handle);
         }
         Ok(())
     }
@@ -78,37 +76,35 @@ impl Policies {
     }
 
     fn make(&mut self, name: &Arc<str>, plugin: &str, settings: &str, plugins: &mut Plugins) -> Use {
-        let handle = self.next_handle;
-        self.next_handle += 1;
         let mut known = Use { plugin: plugin.into(), settings: settings.into(), version: None, policy: Err(String::new()), opened: None };
         let probe = match plugins.policy(plugin) {
             Ok(probe) => probe,
             Err(reason) => return Use { policy: Err(reason), ..known },
         };
         known.version = Some(probe.plugin.id);
-        let recording = Arc::new(self.state.record(name));
-        known.policy = probe.configure(handle, settings, recording.clone()).map(|subscription| {
-            Arc::new(PolicyUse {
-                name: Arc::clone(name),
-                handle,
-                plugin: Arc::clone(&probe.plugin),
-                settings: settings.into(),
-                subscription,
-                state: self.state.policy(name),
-            })
+        let handle = probe.new_handle();
+        let recording = Arc::new(Recording::default());
+        let state = self.state.policy(name);
+        let configured = probe.configure(handle, settings, Arc::clone(&recording) as Arc<dyn sluice_wasm::PolicyState>);
+        let checked = configured.and_then(|subscription| recording.check(&state).map_err(|error| error.to_string()).map(|()| subscription));
+        known.policy = checked.map(|subscription| {
+            let plugin = Arc::clone(&probe.plugin);
+            Arc::new(PolicyUse { name: Arc::clone(name), handle, plugin, settings: settings.into(), subscription, state })
         });
         if let Err(reason) = &known.policy {
             tracing::error!(policy = %name, plugin, %reason, "policy refused");
         }
-        known.opened = Some(Recording::clone(&recording));
+        known.opened = Some(recording);
         known
     }
 
     /// Brings limits into force. Counts stay.
     pub(super) fn commit(&mut self) {
         for known in self.uses.values_mut() {
-            if let (Ok(policy), Some(opened)) = (&known.policy, known.opened.take()) {
-                policy.state.apply(&opened);
+            if let (Ok(policy), Some(opened)) = (&known.policy, known.opened.take())
+                && let Err(error) = opened.apply(&policy.state)
+            {
+                tracing::error!(policy = %policy.name, %error, "policy state cannot be opened");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the control plane tells the admin API, replaced as a whole whenever it changes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sluice_model::Diagnostic;
@@ -86,6 +86,7 @@ pub struct Refusal {
 #[derive(Debug, Default)]
 pub struct Tracker {
     status: Mutex<Status>,
+    consul: OnceLock<sluice_consul::Handle>,
 }
 
 impl Tracker {
@@ -97,6 +98,17 @@ impl Tracker {
 
     fn change(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A Consul watcher has been started.
+    pub(super) fn follow_consul(&self, handle: sluice_consul::Handle) {
+        // There is one Consul provider, so this is called once.
+        self.consul.set(handle).ok();
+    }
+
+    /// The Consul watcher, where there is one: its status in full, and its held removals to accept.
+    pub fn consul(&self) -> Option<&sluice_consul::Handle> {
+        self.consul.get()
     }
 
     /// A provider says how it is.

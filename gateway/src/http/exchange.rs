@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -23,6 +24,8 @@ pub struct Client {
     pub tls: bool,
     /// Whether this peer may set forwarding headers itself.
     pub trusted: bool,
+    /// A request's body may stall this long.
+    pub body_idle: Duration,
 }
 
 /// A request being handled.
@@ -53,10 +56,10 @@ pub struct Exchange {
 impl Client {
     /// The peer of `address` on an entrypoint.
     #[must_use]
-    pub fn new(address: SocketAddr, entrypoint: Arc<str>, entrypoint_index: usize, tls: bool, trusted: bool) -> Self {
+    pub fn new(address: SocketAddr, entrypoint: Arc<str>, entrypoint_index: usize, tls: bool, trusted: bool, body_idle: Duration) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let ip_value = HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, ip_value, entrypoint, entrypoint_index, tls, trusted }
+        Self { address, ip_value, entrypoint, entrypoint_index, tls, trusted, body_idle }
     }
 
     /// `http` or `https`.

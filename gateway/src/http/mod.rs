@@ -12,7 +12,7 @@ mod hop;
 mod ingress;
 mod reply;
 
-pub use body::{Body, BodyError, RequestBody};
+pub use body::{Body, BodyError, RequestBody, Streaming};
 pub use egress::{finish_request, finish_response};
 pub use exchange::{Client, Exchange};
 pub use forwarded::Trust;

@@ -29,7 +29,9 @@ pub(super) async fn serve(worker: Rc<Worker>, entrypoint: &Entrypoint, stream: T
     stream.set_nodelay(true).ok();
     let _counted = worker.telemetry.connection(entrypoint.index);
     let trusted = entrypoint.trust.includes(peer.ip());
-    let client = Client::new(peer, Arc::clone(&entrypoint.name), entrypoint.index, entrypoint.tls.is_some(), trusted);
+    let (name, tls) = (Arc::clone(&entrypoint.name), entrypoint.tls.is_some());
+    let body_idle = entrypoint.timeouts.body_idle.unwrap_or(std::time::Duration::MAX);
+    let client = Client::new(peer, name, entrypoint.index, tls, trusted, body_idle);
     let client = Arc::new(client);
     match &entrypoint.tls {
         None => {

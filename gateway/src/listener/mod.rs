@@ -49,6 +49,8 @@ pub struct Entrypoint {
 pub enum Phase {
     /// Accept and serve.
     Serving,
+    /// The same, but not ready: load balancers in front are to look elsewhere.
+    Leaving,
     /// Accept nothing, finish what is under way.
     Draining,
     /// Stop at once.
@@ -91,7 +93,8 @@ async fn run(
     }
     tokio::task::spawn_local(sweep_now_and_then(Rc::clone(&worker)));
     // An error means that nobody is left to tell.
-    let draining = phase.wait_for(|phase| *phase != Phase::Serving).await.is_ok_and(|phase| *phase == Phase::Draining);
+    let over = |phase: &Phase| matches!(phase, Phase::Draining | Phase::Stopping);
+    let draining = phase.wait_for(over).await.is_ok_and(|phase| *phase == Phase::Draining);
     drain.begin();
     if draining {
         tokio::select! {

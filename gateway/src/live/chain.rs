@@ -1,5 +1,6 @@
 //! Chains: the steps between a route and its service, compiled.
 
+use std::fmt;
 use std::sync::Arc;
 
 use regex::Regex;
@@ -39,7 +40,7 @@ pub enum PathStep {
 pub struct PolicyUse {
     /// The step's qualified name.
     pub name: Arc<str>,
-    /// Tells the plugin which use a call is about. Never used twice while the process lives.
+    /// Tells the plugin which use a call is about. Never used twice for one version.
     pub handle: u32,
     /// The version that runs.
     pub plugin: Arc<Plugin>,
@@ -52,7 +53,6 @@ pub struct PolicyUse {
 }
 
 /// One version of a plugin, in force.
-#[derive(Debug)]
 pub struct Plugin {
     /// As configurations and tags name it.
     pub name: Arc<str>,
@@ -76,6 +76,12 @@ pub enum FailureMode {
     Closed,
     /// It goes on as if the policy were not there.
     Open,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name).field("digest", &self.artifact.digest()).finish_non_exhaustive()
+    }
 }
 
 impl Step {

@@ -12,7 +12,7 @@ use sluice_model::table::RouteTable;
 use sluice_model::{RouteSpec, ServiceSpec, StepSpec};
 
 use super::chain::{PolicyUse, Step};
-use crate::state::Instance;
+use crate::state::InstanceState;
 use crate::telemetry::ServiceMetrics;
 
 /// Everything a request needs, compiled and checked before it was published.
@@ -98,7 +98,7 @@ pub struct Service {
 #[derive(Debug)]
 pub struct Endpoint {
     /// What is shared by all services that use this address.
-    pub instance: Arc<Instance>,
+    pub instance: Arc<InstanceState>,
     /// The Host header where the service does not pass the client's.
     pub host: HeaderValue,
 }

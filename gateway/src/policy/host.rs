@@ -25,9 +25,9 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, String> {
 }
 
 impl ExchangeHost for Box<Exchange> {
-    fn request_field(&self, field: &Field) -> Option<String> {
+    fn request_field(&self, field: Field<'_>) -> Option<String> {
         let mut text = String::new();
-        fields::write_field(field, self, &mut text).then_some(text)
+        fields::write_field(&field, self, &mut text).then_some(text)
     }
 
     fn set_request_header(&mut self, name: &str, value: &str) -> Result<(), String> {

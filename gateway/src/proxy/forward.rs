@@ -57,7 +57,7 @@ async fn send(
     let (mut lease, host) = balance::pick(service, &[]).ok_or(Failure::NoInstance)?;
     finish_request(exchange, (!pass_host).then_some(host), &worker.settings.server_name);
     let head = take_head(exchange, passed.iter().any(|passed| passed.policy.subscription.on_response));
-    let mut request = Request::from_parts(head, RequestBody::new(body, worker.settings.body_idle));
+    let mut request = Request::from_parts(head, RequestBody::new(body, exchange.client.body_idle));
     let mut tried = Vec::new();
     loop {
         trace.trying(lease.instance());
@@ -67,7 +67,7 @@ async fn send(
         };
         trace.upstream_failed(lease.instance(), &error);
         let SendError { failure, unsent: Some(unsent), .. } = error else { return Err(error.failure) };
-        tried.push(lease.instance().id());
+        tried.push(lease.instance().id);
         let next = if tried.len() < MOST_TRIES { balance::pick(service, &tried) } else { None };
         let Some((next, host)) = next else { return Err(failure) };
         lease = next;

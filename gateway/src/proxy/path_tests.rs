@@ -8,7 +8,7 @@ use crate::http::{Client, accept};
 
 fn exchange(path: &str) -> Exchange {
     let head = hyper::Request::get(path).header("host", "h.test").body(()).unwrap().into_parts().0;
-    accept(head, Arc::new(Client::new(([127, 0, 0, 1], 1).into(), "web".into(), 0, false, false))).unwrap()
+    accept(head, Arc::new(Client::new(([127, 0, 0, 1], 1).into(), "web".into(), 0, false, false, std::time::Duration::MAX))).unwrap()
 }
 
 fn after(path: &str, step: &PathStep) -> Result<(String, Vec<(String, String)>), Failure> {

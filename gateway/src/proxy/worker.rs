@@ -27,8 +27,6 @@ pub struct Worker {
 pub struct Settings {
     /// This gateway's name, for `X-Forwarded-Server`.
     pub server_name: HeaderValue,
-    /// A client's body may stall this long.
-    pub body_idle: Duration,
     /// An upstream's body may stall this long.
     pub response_idle: Duration,
 }

@@ -7,6 +7,7 @@ pub mod buckets;
 pub mod clock;
 pub mod instances;
 pub mod registry;
+mod sandbox;
 
 pub use buckets::{BucketSpec, Buckets, Reservation, SpecError};
 pub use clock::{Clock, SystemClock};

@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::pool::Sender;
 use crate::local::LocalExecutor;
-use crate::state::Instance;
+use crate::state::InstanceState;
 
 /// More response headers than this and the answer is refused.
 const MOST_RESPONSE_HEADERS: usize = 256;
@@ -32,14 +32,14 @@ impl Connector {
     }
 
     /// Connects to an instance. `upgrade` keeps the way open for a protocol switch on HTTP/1.1.
-    pub(super) async fn connect(&self, instance: &Instance, upgrade: bool) -> io::Result<Sender> {
-        let stream = TcpStream::connect((instance.address(), instance.port())).await?;
+    pub(super) async fn connect(&self, instance: &InstanceState, upgrade: bool) -> io::Result<Sender> {
+        let stream = TcpStream::connect((instance.key.address.as_str(), instance.key.port)).await?;
         stream.set_nodelay(true)?;
-        match instance.scheme() {
+        match instance.key.scheme {
             Scheme::Http => http1(stream, upgrade).await,
             Scheme::H2c => http2(stream).await,
             Scheme::Https => {
-                let name = ServerName::try_from(instance.address().to_owned()).map_err(io::Error::other)?;
+                let name = ServerName::try_from(instance.key.address.clone()).map_err(io::Error::other)?;
                 let stream = self.tls.connect(name, stream).await?;
                 if !upgrade && stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     http2(stream).await

@@ -8,13 +8,13 @@ mod connect;
 mod pool;
 
 pub use connect::Connector;
-pub use pool::{Connection, Pool};
+pub use pool::{Connection, Pool, PoolLimits};
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::http::{Failure, RequestBody};
-use crate::state::Instance;
+use crate::state::InstanceState;
 
 /// An answer, and the connection to give back once its body has been read.
 pub struct Answer {
@@ -41,7 +41,7 @@ impl Pool {
     /// [`SendError`]; the request comes back where it can be tried elsewhere.
     pub async fn send(
         &self,
-        instance: &std::sync::Arc<Instance>,
+        instance: &std::sync::Arc<InstanceState>,
         mut request: Request<RequestBody>,
         upgrade: bool,
     ) -> Result<Answer, SendError> {

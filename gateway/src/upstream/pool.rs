@@ -12,18 +12,18 @@ use tokio::time::Instant;
 
 use super::connect::Connector;
 use crate::http::RequestBody;
-use crate::state::Instance;
+use crate::state::InstanceState;
 
 /// One worker's connections.
 pub struct Pool {
     connector: Connector,
-    limits: Limits,
+    limits: PoolLimits,
     kept: RefCell<HashMap<u32, Kept, foldhash::fast::FixedState>>,
 }
 
 /// How connections are kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct PoolLimits {
     /// For connecting, TLS included.
     pub connect: Duration,
     /// From the end of the request's head to the answer's.
@@ -37,7 +37,7 @@ pub struct Limits {
 /// A connection in use.
 pub struct Connection {
     pub(super) sender: Sender,
-    pub(super) instance: Arc<Instance>,
+    pub(super) instance: Arc<InstanceState>,
 }
 
 pub(super) enum Sender {
@@ -57,7 +57,7 @@ struct Kept {
 impl Pool {
     /// An empty pool.
     #[must_use]
-    pub fn new(connector: Connector, limits: Limits) -> Self {
+    pub fn new(connector: Connector, limits: PoolLimits) -> Self {
         Self { connector, limits, kept: RefCell::default() }
     }
 
@@ -70,9 +70,9 @@ impl Pool {
     }
 
     /// A kept connection that is ready now, the most recently used first.
-    pub(super) fn take(&self, instance: &Arc<Instance>) -> Option<Connection> {
+    pub(super) fn take(&self, instance: &Arc<InstanceState>) -> Option<Connection> {
         let mut kept = self.kept.borrow_mut();
-        let kept = kept.get_mut(&instance.id())?;
+        let kept = kept.get_mut(&instance.id)?;
         if let Some(sender) = kept.http2.as_ref().filter(|sender| !sender.is_closed()) {
             return Some(Connection { sender: Sender::Http2(sender.clone()), instance: Arc::clone(instance) });
         }
@@ -82,10 +82,10 @@ impl Pool {
         Some(Connection { sender: Sender::Http1(sender), instance: Arc::clone(instance) })
     }
 
-    pub(super) async fn connect(&self, instance: &Arc<Instance>, upgrade: bool) -> std::io::Result<Connection> {
+    pub(super) async fn connect(&self, instance: &Arc<InstanceState>, upgrade: bool) -> std::io::Result<Connection> {
         let sender = self.connector.connect(instance, upgrade).await?;
         if let Sender::Http2(sender) = &sender {
-            self.kept.borrow_mut().entry(instance.id()).or_default().http2 = Some(sender.clone());
+            self.kept.borrow_mut().entry(instance.id).or_default().http2 = Some(sender.clone());
         }
         Ok(Connection { sender, instance: Arc::clone(instance) })
     }
@@ -97,7 +97,7 @@ impl Pool {
             return;
         }
         let mut kept = self.kept.borrow_mut();
-        let list = &mut kept.entry(connection.instance.id()).or_default().http1;
+        let list = &mut kept.entry(connection.instance.id).or_default().http1;
         if list.len() >= self.limits.most_idle {
             list.remove(0);
         }

@@ -52,6 +52,7 @@ pub(super) struct Entry {
 pub(in super::super) struct Probe {
     pub(in super::super) plugin: Arc<Plugin>,
     sandbox: Option<PolicyInstance<Box<Exchange>>>,
+    next_handle: u32,
 }
 
 /// Deadlines where the configuration has none. A policy stands between a client and its answer; a router works through
@@ -177,7 +178,7 @@ impl Probe {
         let limits = limits_for(config, name, World::Policy);
         let metrics = telemetry.plugin(name);
         let plugin = Plugin { name: Arc::clone(name), id, artifact, limits, failure, metrics };
-        let mut probe = Self { plugin: Arc::new(plugin), sandbox: None };
+        let mut probe = Self { plugin: Arc::new(plugin), sandbox: None, next_handle: 0 };
         probe.sandbox().map_err(|error| format!("cannot be instantiated: {error}"))?;
         Ok(probe)
     }
@@ -192,6 +193,12 @@ impl Probe {
             }
         };
         Ok(self.sandbox.insert(sandbox))
+    }
+
+    /// A handle no use of this version has had.
+    pub(in super::super) fn new_handle(&mut self) -> u32 {
+        self.next_handle += 1;
+        self.next_handle
     }
 
     /// Tries settings; `state` notes what they open.

@@ -18,14 +18,53 @@ use wit_parser::Resolve;
 
 pub(crate) const LIMITS: Limits = Limits { deadline: Duration::from_millis(50), memory: 4 << 20 };
 
+/// What a language's runtime imports from WASI, as far as the tests call it, and a policy that may.
+const CHATTY: &str = r#"
+    package test:guests;
+    world chatty {
+        include sluice:gateway/policy@0.1.0;
+        import wasi:cli/stderr@0.2.6;
+        import wasi:cli/exit@0.2.6;
+        import wasi:cli/environment@0.2.6;
+        import wasi:io/streams@0.2.6;
+        import wasi:clocks/monotonic-clock@0.2.6;
+    }
+    package wasi:io@0.2.6 {
+        interface error { resource error; }
+        interface poll { resource pollable { block: func(); } }
+        interface streams {
+            use error.{error};
+            variant stream-error { last-operation-failed(error), closed }
+            resource output-stream {
+                check-write: func() -> result<u64, stream-error>;
+                blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+            }
+        }
+    }
+    package wasi:cli@0.2.6 {
+        interface stderr { use wasi:io/streams@0.2.6.{output-stream}; get-stderr: func() -> output-stream; }
+        interface exit { exit: func(status: result); }
+        interface environment { get-environment: func() -> list<tuple<string, string>>; }
+    }
+    package wasi:clocks@0.2.6 {
+        interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
+    }
+"#;
+
 /// A policy whose `on-request` has that body; locals `$handle`, `$fields`, `$count`. Its result is the address of a
 /// verdict: 2048 is `next(0)`, 4096 is free.
 pub(crate) fn policy(on_request: &str) -> String {
+    policy_with("", on_request)
+}
+
+/// The same with more imports.
+pub(crate) fn policy_with(imports: &str, on_request: &str) -> String {
     let plugin = "sluice:gateway/policy-plugin@0.1.0";
     let state = "sluice:gateway/state@0.1.0";
     let exchange = "sluice:gateway/exchange@0.1.0";
     format!(
         r#"(module
+            {imports}
             (import "sluice:gateway/log@0.1.0" "write" (func $log (param i32 i32 i32)))
             (import "{state}" "open-bucket" (func $open_bucket (param i32 i32 i64 i64 i64 i32)))
             (import "{state}" "reserve" (func $reserve (param i32 i32 i32 i32 i64 i32)))
@@ -71,6 +110,7 @@ pub(crate) fn described(wat: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let (package, _) = resolve.push_path(wit).unwrap();
+    let package = if world == "chatty" { resolve.push_str("chatty.wit", CHATTY).unwrap() } else { package };
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     module

@@ -1,0 +1,166 @@
+//! Routes, services and steps with the keys Traefik's API uses, so that scripts written for it work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use sluice_model::{Action, StepSpec};
+
+use super::View;
+use crate::control::provider_names;
+use crate::live::{Generation, RouteStatus, Service};
+
+pub(super) fn entrypoints(view: &View) -> Vec<Value> {
+    let shown = view.config.entrypoints.iter().map(|entrypoint| {
+        json!({
+            "name": entrypoint.name,
+            "address": entrypoint.address.to_string(),
+            "asDefault": entrypoint.as_default,
+            "tls": entrypoint.tls.is_some(),
+        })
+    });
+    shown.collect()
+}
+
+pub(super) fn routers(view: &View) -> Vec<Value> {
+    view.live.load().routes.iter().map(router).collect()
+}
+
+fn router(status: &RouteStatus) -> Value {
+    let spec = &status.spec;
+    let names = |list: &[Arc<str>]| json!(list.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
+    let mut shown = json!({
+        "name": *status.name,
+        "provider": provider_of(&status.name),
+        "rule": spec.rule.text,
+        "priority": spec.priority,
+        "service": spec.service,
+        "entryPoints": names(&status.entrypoints),
+        "using": names(&status.entrypoints),
+        "status": if status.route.is_some() { "enabled" } else { "disabled" },
+    });
+    if let Some(object) = shown.as_object_mut() {
+        if !spec.steps.is_empty() {
+            object.insert("middlewares".to_owned(), names(&status.steps));
+        }
+        if spec.transport == sluice_model::Transport::Tls {
+            object.insert("tls".to_owned(), json!({}));
+        }
+        if !status.errors.is_empty() {
+            object.insert("error".to_owned(), json!(status.errors));
+        }
+    }
+    shown
+}
+
+pub(super) fn services(view: &View) -> Vec<Value> {
+    let generation = view.live.load();
+    let users = users(&generation);
+    let mut services: Vec<_> = generation.services.values().collect();
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    services.into_iter().map(|shown| service(shown, users.get(&*shown.name))).collect()
+}
+
+fn service(service: &Service, users: Option<&Vec<&str>>) -> Value {
+    let servers = service.spec.targets.iter().map(|target| json!({ "url": target.url(), "weight": target.weight }));
+    let status: Map<String, Value> = service.spec.targets.iter().map(|target| (target.url(), json!("UP"))).collect();
+    json!({
+        "name": *service.name,
+        "provider": provider_of(&service.name),
+        "type": "loadbalancer",
+        "status": "enabled",
+        "loadBalancer": { "servers": servers.collect::<Vec<_>>(), "passHostHeader": service.spec.pass_host_header },
+        "serverStatus": status,
+        "usedBy": users.map_or(&[][..], Vec::as_slice),
+    })
+}
+
+/// Which routes use a service.
+fn users(generation: &Generation) -> BTreeMap<&str, Vec<&str>> {
+    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for route in generation.routes.iter().filter_map(|status| status.route.as_ref()) {
+        users.entry(&route.service.name).or_default().push(&route.name);
+    }
+    users
+}
+
+pub(super) fn middlewares(view: &View) -> Vec<Value> {
+    let generation = view.live.load();
+    let mut steps: Vec<_> = generation.steps.iter().collect();
+    steps.sort_by(|a, b| a.0.cmp(b.0));
+    steps.into_iter().map(|(name, step)| middleware(&generation, name, step)).collect()
+}
+
+fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
+    let users = generation.routes.iter().filter(|route| route.steps.iter().any(|used| **used == *name));
+    let users: Vec<&str> = users.map(|route| &*route.name).collect();
+    let error = generation.policies.get(name).and_then(|status| status.policy.as_ref().err());
+    let (kind, settings) = action(&step.action);
+    let mut shown = json!({
+        "name": name,
+        "provider": provider_of(name),
+        "type": kind,
+        "status": if error.is_some() { "disabled" } else { "enabled" },
+        "usedBy": users,
+    });
+    if let Some(object) = shown.as_object_mut() {
+        object.insert(kind.to_owned(), settings);
+        if let Some(error) = error {
+            object.insert("error".to_owned(), json!([error]));
+        }
+    }
+    shown
+}
+
+fn action(action: &Action) -> (&'static str, Value) {
+    match action {
+        Action::StripPrefix(prefixes) => ("stripprefix", json!({ "prefixes": prefixes })),
+        Action::StripPrefixRegexp(patterns) => ("stripprefixregex", json!({ "regex": patterns })),
+        Action::AddPrefix(prefix) => ("addprefix", json!({ "prefix": prefix })),
+        Action::ReplacePath(path) => ("replacepath", json!({ "path": path })),
+        Action::ReplacePathRegexp { pattern, replacement } => {
+            ("replacepathregex", json!({ "regex": pattern, "replacement": replacement }))
+        }
+        Action::RedirectSlash => ("redirectslash", json!({})),
+        Action::Chain(steps) => ("chain", json!({ "middlewares": steps })),
+        Action::Policy { plugin, settings } => {
+            let settings: Value = serde_json::from_str(settings).unwrap_or_default();
+            ("plugin", json!({ plugin: settings }))
+        }
+    }
+}
+
+pub(super) fn overview(view: &View) -> Value {
+    let generation = view.live.load();
+    let broken_routes = generation.routes.iter().filter(|status| status.route.is_none()).count();
+    let broken_steps = generation.policies.values().filter(|status| status.policy.is_err()).count();
+    let count = |total: usize, errors: usize| json!({ "total": total, "warnings": 0, "errors": errors });
+    json!({
+        "http": {
+            "routers": count(generation.routes.len(), broken_routes),
+            "services": count(generation.services.len(), 0),
+            "middlewares": count(generation.steps.len(), broken_steps),
+        },
+        "providers": provider_names(&view.config),
+        "generation": generation.id,
+    })
+}
+
+pub(super) fn raw_data(view: &View) -> Value {
+    let by_name = |list: Vec<Value>| -> Map<String, Value> {
+        let named = list.into_iter().filter_map(|mut object| {
+            let name = object.as_object_mut()?.remove("name")?.as_str()?.to_owned();
+            Some((name, object))
+        });
+        named.collect()
+    };
+    json!({
+        "routers": by_name(routers(view)),
+        "services": by_name(services(view)),
+        "middlewares": by_name(middlewares(view)),
+    })
+}
+
+fn provider_of(name: &str) -> &str {
+    name.rsplit_once('@').map_or("", |(_, provider)| provider)
+}

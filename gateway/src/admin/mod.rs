@@ -1,0 +1,86 @@
+//! The admin API: what the gateway is doing and why, as JSON, on an address of its own.
+//!
+//! Takes requests on the background runtime; reads `live` and the control plane's status. Reads are GET, changes are
+//! POST. It shares nothing with the data plane's listeners, so it answers while those are overloaded, and no route can
+//! ever lead to it.
+
+mod answer;
+mod auth;
+mod discovery;
+mod http_view;
+mod plugins;
+mod probes;
+mod server;
+
+pub use server::{AdminError, serve};
+
+use std::sync::Arc;
+
+use hyper::{Method, Response, StatusCode};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::control::Tracker;
+use crate::listener::Phase;
+use crate::live::Live;
+use crate::state::{Instances, Registry};
+use crate::telemetry::Telemetry;
+use answer::{Body, json, message};
+
+/// What the admin API can see.
+#[derive(Clone)]
+pub struct View {
+    /// The validated configuration.
+    pub config: Arc<Config>,
+    /// The generation in force.
+    pub live: Live,
+    /// The control plane's status.
+    pub tracker: Arc<Tracker>,
+    /// State that outlives generations.
+    pub state: Arc<Registry>,
+    /// Instances and their load.
+    pub instances: Arc<Instances>,
+    /// Metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether the gateway is going away.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// The whole API on one page.
+fn dispatch(view: &View, method: &Method, path: &str) -> Response<Body> {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let read = *method == Method::GET || *method == Method::HEAD;
+    match segments.as_slice() {
+        ["api", "discovery", "accept"] if *method == Method::POST => discovery::accept(view),
+        _ if !read => message(StatusCode::METHOD_NOT_ALLOWED, "this path is read with GET"),
+        ["ping"] => probes::ping(),
+        ["ready"] => probes::ready(view),
+        ["metrics"] => probes::metrics(view),
+        ["api", "version"] => probes::version(),
+        ["api", "generation"] => probes::generation(view),
+        ["api", "overview"] => json(&http_view::overview(view)),
+        ["api", "rawdata"] => json(&http_view::raw_data(view)),
+        ["api", "entrypoints"] => json(&http_view::entrypoints(view)),
+        ["api", "entrypoints", name] => one(http_view::entrypoints(view), name),
+        ["api", "http", "routers"] => json(&http_view::routers(view)),
+        ["api", "http", "routers", name] => one(http_view::routers(view), name),
+        ["api", "http", "services"] => json(&http_view::services(view)),
+        ["api", "http", "services", name] => one(http_view::services(view), name),
+        ["api", "http", "middlewares"] => json(&http_view::middlewares(view)),
+        ["api", "http", "middlewares", name] => one(http_view::middlewares(view), name),
+        ["api", "plugins"] => json(&plugins::list(view)),
+        ["api", "plugins", name] => one(plugins::list(view), name),
+        ["api", "policies", name] => plugins::policy(view, name),
+        ["api", "discovery"] => json(&discovery::show(view)),
+        _ => message(StatusCode::NOT_FOUND, "no such path; the API begins at /api/overview"),
+    }
+}
+
+/// The object of a list with this `name`, percent-encoded or not.
+fn one(list: Vec<serde_json::Value>, name: &str) -> Response<Body> {
+    let name = answer::decoded(name);
+    match list.into_iter().find(|object| object.get("name").is_some_and(|found| *found == *name)) {
+        Some(object) => json(&object),
+        None => message(StatusCode::NOT_FOUND, &format!("`{name}` not found")),
+    }
+}

@@ -1,0 +1,275 @@
+//! The whole process: starts every part, waits for a signal, and takes everything down again in order.
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hyper::header::HeaderValue;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::{self, Config};
+use crate::control::{self, Control, Event, Parts, Tracker};
+use crate::http::Trust;
+use crate::listener::{self, BindError, Entrypoint, Phase};
+use crate::live::Live;
+use crate::proxy::{Settings, Worker};
+use crate::state::{Instances, Registry, SystemClock};
+use crate::telemetry::Telemetry;
+use crate::upstream::{Connector, Pool, PoolLimits};
+use crate::{admin, tls};
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The sandbox cannot be set up.
+    #[error("cannot start the plugin engine: {0}")]
+    Engine(#[from] sluice_wasm::EngineError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The Consul client cannot be set up.
+    #[error("cannot watch consul: {0}")]
+    Consul(#[from] sluice_consul::ConsulError),
+    /// The admin API cannot be served.
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
+    /// The operating system refused something.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> AppError {
+    move |source| AppError::System { what, source }
+}
+
+/// An upstream's body may stall this long. Streams of events that are quiet for longer have to send comments, as the
+/// specification of server-sent events advises for any proxy on the way.
+const RESPONSE_IDLE: Duration = Duration::from_secs(300);
+
+/// Runs the gateway until a signal ends it. The exit code tells whether everything under way could be finished.
+///
+/// # Errors
+/// [`AppError`] where it cannot start; nothing has been served then.
+pub fn run(config: Config) -> Result<ExitCode, AppError> {
+    let config = Arc::new(config);
+    tls::install_provider();
+    let worker_count = config.runtime.worker_count();
+    let background = background_runtime().map_err(system("start the background runtime"))?;
+    let mut signals = background.block_on(async { Signals::listen() }).map_err(system("listen for signals"))?;
+    let (phase, phases) = watch::channel(Phase::Serving);
+    let telemetry = Arc::new(Telemetry::new(&config, worker_count.get()).map_err(system("open the access log"))?);
+    let live = Live::new(config.entrypoints.len());
+    let tracker = Arc::new(Tracker::default());
+    let state = Arc::new(Registry::new(Arc::new(SystemClock::default())));
+    let instances = Arc::new(Instances::default());
+    let sockets = bind_all(&config, worker_count)?;
+    let entrypoints = entrypoints(&config)?;
+
+    let (events, received) = channel();
+    let parts = Parts {
+        config: Arc::clone(&config),
+        live: live.clone(),
+        engine: engine(&config)?,
+        state: Arc::clone(&state),
+        instances: Arc::clone(&instances),
+        telemetry: Arc::clone(&telemetry),
+        tracker: Arc::clone(&tracker),
+    };
+    let control = Control::new(parts, &events).map_err(system("start compiling plugins"))?;
+    let control = spawn("sluice-control", move || control.run(&received)).map_err(system("start the control thread"))?;
+    start_sources(&config, &background, &events, &tracker)?;
+    let view = admin::View { config: Arc::clone(&config), live: live.clone(), tracker: Arc::clone(&tracker), state, instances, telemetry: Arc::clone(&telemetry), phase: phases.clone() };
+    admin::serve(&background, view)?;
+    let workers = start_workers(&config, &live, &telemetry, entrypoints, sockets, &phases)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), "started");
+
+    let drained = background.block_on(shut_down(&config, &mut signals, &phase, &workers));
+    // Nobody is left to take events or to hear of a failed thread.
+    events.send(Event::Stop).ok();
+    control.join().ok();
+    telemetry.flush();
+    background.shutdown_timeout(Duration::from_millis(200));
+    Ok(if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Providers, the admin API and signals: nothing a request waits for.
+fn background_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("sluice-background").enable_all().build()
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body)
+}
+
+fn engine(config: &Config) -> Result<sluice_wasm::Engine, sluice_wasm::EngineError> {
+    let cache = config.state.directory.as_ref().map(|directory| directory.join("compiled"));
+    sluice_wasm::Engine::new(cache.as_deref())
+}
+
+/// For each worker, a socket for each entrypoint.
+fn bind_all(config: &Config, workers: NonZeroUsize) -> Result<Vec<Vec<std::net::TcpListener>>, BindError> {
+    let mut by_worker: Vec<Vec<_>> = (0..workers.get()).map(|_| Vec::new()).collect();
+    for entrypoint in &config.entrypoints {
+        let sockets = listener::bind(&entrypoint.name, entrypoint.address, workers.get())?;
+        for (worker, socket) in by_worker.iter_mut().zip(sockets) {
+            worker.push(socket);
+        }
+    }
+    Ok(by_worker)
+}
+
+fn entrypoints(config: &Config) -> Result<Arc<[Arc<Entrypoint>]>, tls::TlsError> {
+    let made = config.entrypoints.iter().enumerate().map(|(index, entrypoint)| {
+        let config::Entrypoint { name, tls, trusted_ips, limits, timeouts, .. } = entrypoint.clone();
+        let permits = Arc::new(Semaphore::new(limits.connections.get().min(Semaphore::MAX_PERMITS)));
+        let tls = tls.map(|tls| tls::acceptor(&name, &tls)).transpose()?;
+        let trust = Trust { ranges: trusted_ips };
+        Ok(Arc::new(Entrypoint { name: name.into(), index, tls, trust, limits, timeouts, permits }))
+    });
+    made.collect()
+}
+
+/// Everything events come from.
+fn start_sources(
+    config: &Config,
+    background: &Runtime,
+    events: &Sender<Event>,
+    tracker: &Arc<Tracker>,
+) -> Result<(), AppError> {
+    if let Some(directory) = &config.plugins.directory {
+        std::fs::create_dir_all(directory).map_err(system("create the plugin directory"))?;
+        control::watch_plugins(directory.clone(), events.clone()).map_err(system("watch the plugin directory"))?;
+    }
+    if let Some(file) = &config.providers.file {
+        let watching = control::watch_file(file.path.clone(), events.clone(), Arc::clone(tracker));
+        watching.map_err(system("watch the catalog file"))?;
+    }
+    if let Some(consul) = &config.providers.consul_catalog {
+        control::watch_consul(consul, background, events.clone(), Arc::clone(tracker))?;
+    }
+    Ok(())
+}
+
+fn start_workers(
+    config: &Arc<Config>,
+    live: &Live,
+    telemetry: &Arc<Telemetry>,
+    entrypoints: Arc<[Arc<Entrypoint>]>,
+    sockets: Vec<Vec<std::net::TcpListener>>,
+    phases: &watch::Receiver<Phase>,
+) -> Result<Vec<JoinHandle<std::io::Result<()>>>, AppError> {
+    let connector = Connector::new(tls::client_config()?);
+    let limits = PoolLimits {
+        connect: config.upstream.connect_timeout,
+        response: config.upstream.response_timeout.unwrap_or(Duration::MAX),
+        idle: config.upstream.idle_timeout,
+        most_idle: config.upstream.max_idle_per_instance,
+    };
+    let settings = Settings { server_name: server_name(), response_idle: RESPONSE_IDLE };
+    let started = sockets.into_iter().enumerate().map(|(number, sockets)| {
+        let (connector, settings) = (connector.clone(), settings.clone());
+        let (live, telemetry) = (live.clone(), telemetry.worker(number));
+        let make = move || Worker::new(settings, Pool::new(connector, limits), telemetry, live.reader());
+        listener::spawn_worker(number, Arc::clone(&entrypoints), sockets, phases.clone(), make)
+    });
+    started.collect::<std::io::Result<_>>().map_err(system("start a worker"))
+}
+
+/// This machine's name, for `X-Forwarded-Server`.
+fn server_name() -> HeaderValue {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    HeaderValue::from_str(name.trim()).unwrap_or(HeaderValue::from_static("sluice"))
+}
+
+/// The signals that end the gateway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// How a process is asked to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// Finish what is under way.
+    Politely,
+    /// At once.
+    Now,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> Ask {
+        tokio::select! {
+            _ = self.terminate.recv() => Ask::Politely,
+            _ = self.interrupt.recv() => Ask::Now,
+        }
+    }
+}
+
+/// Waits to be asked to end, then drains; answers whether everything under way was finished.
+async fn shut_down(
+    config: &Config,
+    signals: &mut Signals,
+    phase: &watch::Sender<Phase>,
+    workers: &[JoinHandle<std::io::Result<()>>],
+) -> bool {
+    let asked = tokio::select! {
+        asked = signals.next() => asked,
+        () = until_one_ends(workers) => {
+            tracing::error!("a worker thread has ended by itself");
+            Ask::Now
+        }
+    };
+    if asked == Ask::Now {
+        phase.send_replace(Phase::Stopping);
+        return true;
+    }
+    tracing::info!(pre_stop = ?config.shutdown.pre_stop, drain = ?config.shutdown.drain, "draining");
+    phase.send_replace(Phase::Leaving);
+    let impatient = tokio::select! {
+        () = tokio::time::sleep(config.shutdown.pre_stop) => false,
+        _ = signals.next() => true,
+    };
+    phase.send_replace(if impatient { Phase::Stopping } else { Phase::Draining });
+    let deadline = Instant::now() + config.shutdown.drain;
+    let drained = tokio::select! {
+        drained = until_all_end(workers, deadline) => drained,
+        _ = signals.next() => false,
+    };
+    phase.send_replace(Phase::Stopping);
+    drained && !impatient
+}
+
+const LOOK: Duration = Duration::from_millis(20);
+
+async fn until_one_ends(workers: &[JoinHandle<std::io::Result<()>>]) {
+    while !workers.iter().any(JoinHandle::is_finished) {
+        tokio::time::sleep(LOOK * 10).await;
+    }
+}
+
+async fn until_all_end(workers: &[JoinHandle<std::io::Result<()>>], deadline: Instant) -> bool {
+    while !workers.iter().all(JoinHandle::is_finished) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    true
+}

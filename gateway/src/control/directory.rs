@@ -1,0 +1,166 @@
+//! The plugin directory: which files are complete, new or gone.
+//!
+//! The file system says that something happened; what happened is found out by looking. A file counts once it has
+//! stood still for a moment, so a half-written one is never read, and it is read once, so what is checked is what
+//! runs. Looking every two seconds as well covers file systems that say nothing.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+
+use super::Event;
+
+/// A file that has not changed for this long is complete.
+const STILL: Duration = Duration::from_millis(200);
+/// Looked at least this often.
+const POLL: Duration = Duration::from_secs(2);
+/// Larger files are not read.
+const LARGEST: u64 = 16 << 20;
+
+/// What tells a file from its earlier self.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Changed when last looked at.
+    Moving(Stamp),
+    /// Reported.
+    Settled(Stamp),
+}
+
+/// Watches a directory on a thread of its own until nobody listens. What lies there already is reported before this
+/// returns.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
+    let mut files = Files { directory, events, seen: BTreeMap::new() };
+    // Whoever does not listen any more is not told.
+    files.look(true).ok();
+    let (woken, wake) = mpsc::channel();
+    std::thread::Builder::new().name("sluice-plugins".to_owned()).spawn(move || {
+        // Kept alive here; where watching is impossible, looking every two seconds has to do.
+        let _watcher = start_watcher(&files.directory, &woken);
+        loop {
+            let still = files.look(false);
+            let Ok(still) = still else { return };
+            match wake.recv_timeout(if still { POLL } else { STILL }) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // One look covers everything that happened until now.
+            while wake.try_recv().is_ok() {}
+        }
+    })?;
+    Ok(())
+}
+
+fn start_watcher(directory: &Path, woken: &Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let woken = woken.clone();
+    let watcher = notify::recommended_watcher(move |_| {
+        // Nobody listens any more: nothing to wake.
+        woken.send(()).ok();
+    });
+    let watched = watcher.and_then(|mut watcher| {
+        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watched.map_err(|error| tracing::warn!(directory = %directory.display(), %error, "plugin directory is polled, not watched")).ok()
+}
+
+struct Files {
+    directory: PathBuf,
+    events: Sender<Event>,
+    seen: BTreeMap<String, Seen>,
+}
+
+/// Nobody listens to events any more.
+struct Closed;
+
+impl Files {
+    /// Compares the directory with what is known; answers whether every file stands still. `trusting` takes what
+    /// lies there as complete, which is right at the start.
+    fn look(&mut self, trusting: bool) -> Result<bool, Closed> {
+        let now = self.list();
+        let gone: Vec<String> = self.seen.keys().filter(|name| !now.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.seen.remove(&name);
+            self.send(Event::PluginGone { name })?;
+        }
+        let mut still = true;
+        for (name, (path, stamp)) in now {
+            let seen = match self.seen.get(&name) {
+                Some(Seen::Settled(known)) if *known == stamp => continue,
+                Some(Seen::Moving(known)) if *known == stamp => Seen::Settled(stamp),
+                _ if trusting => Seen::Settled(stamp),
+                _ => Seen::Moving(stamp),
+            };
+            self.seen.insert(name.clone(), seen);
+            match seen {
+                Seen::Moving(_) => still = false,
+                Seen::Settled(_) => self.send(Event::PluginFound { name, bytes: read(&path), path })?,
+            }
+        }
+        Ok(still)
+    }
+
+    fn send(&self, event: Event) -> Result<(), Closed> {
+        self.events.send(event).map_err(|_| Closed)
+    }
+
+    /// `*.wasm` by the part of the name before it.
+    fn list(&self) -> BTreeMap<String, (PathBuf, Stamp)> {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return BTreeMap::new() };
+        let files = entries.filter_map(Result::ok).filter_map(|entry| {
+            let path = entry.path();
+            let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?.to_owned();
+            let stamp = Stamp::of(&fs::symlink_metadata(&path).ok()?);
+            (!name.is_empty() && !name.starts_with('.')).then_some((name, (path, stamp)))
+        });
+        files.collect()
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self { inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+}
+
+/// Reads a regular file, and nothing else: a link could point anywhere and a pipe would never end.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let fail = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    let kind = fs::symlink_metadata(path).map_err(fail)?;
+    if !kind.is_file() {
+        return Err(format!("{} is not a regular file; put the component itself there", path.display()));
+    }
+    if kind.len() > LARGEST {
+        return Err(format!("{} has {} bytes, at most {LARGEST} are read", path.display(), kind.len()));
+    }
+    let mut options = File::options();
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    options.read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    let mut bytes = Vec::new();
+    let file = options.open(path).map_err(fail)?;
+    if !file.metadata().map_err(fail)?.is_file() {
+        return Err(format!("{} changed into something else while it was opened", path.display()));
+    }
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(fail)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -1,0 +1,55 @@
+//! Files that come, change, go, or are not files.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::mpsc::{Receiver, channel};
+
+use super::*;
+
+fn files(name: &str) -> (Files, Receiver<Event>, PathBuf) {
+    let directory = std::env::temp_dir().join(format!("sluice-directory-{name}-{}", std::process::id()));
+    fs::remove_dir_all(&directory).ok();
+    fs::create_dir_all(&directory).unwrap();
+    let (events, received) = channel();
+    (Files { directory: directory.clone(), events, seen: BTreeMap::new() }, received, directory)
+}
+
+fn look(files: &mut Files, received: &Receiver<Event>) -> Vec<String> {
+    assert!(files.look(false).is_ok());
+    received
+        .try_iter()
+        .map(|event| match event {
+            Event::PluginFound { name, bytes: Ok(bytes), .. } => format!("{name}={}", String::from_utf8(bytes).unwrap()),
+            Event::PluginFound { name, bytes: Err(reason), .. } => format!("{name}: {reason}"),
+            Event::PluginGone { name } => format!("{name} gone"),
+            _ => panic!("unexpected event"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_file_is_reported_once_it_stands_still() {
+    let (mut files, received, directory) = files("still");
+    let path = directory.join("limit.wasm");
+    fs::write(&path, "one").unwrap();
+    assert!(look(&mut files, &received).is_empty(), "it may still be written to");
+    fs::write(&path, "one and more").unwrap();
+    assert!(look(&mut files, &received).is_empty(), "it is");
+    assert_eq!(look(&mut files, &received), ["limit=one and more"]);
+    assert!(look(&mut files, &received).is_empty(), "nothing new");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(look(&mut files, &received), ["limit gone"]);
+}
+
+#[test]
+fn what_is_no_plugin_file_is_left_alone_or_refused() {
+    let (mut files, received, directory) = files("kinds");
+    fs::write(directory.join("notes.txt"), "x").unwrap();
+    fs::write(directory.join(".hidden.wasm"), "x").unwrap();
+    fs::write(directory.join("secret"), "secret").unwrap();
+    std::os::unix::fs::symlink(directory.join("secret"), directory.join("link.wasm")).unwrap();
+    fs::create_dir(directory.join("dir.wasm")).unwrap();
+    look(&mut files, &received);
+    let reports = look(&mut files, &received);
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert!(reports.iter().all(|report| report.contains("is not a regular file")), "{reports:?}");
+}

@@ -1,0 +1,100 @@
+//! The file provider: `services.toml`, read again whenever it changes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::{Duration, SystemTime};
+
+use notify::{RecursiveMode, Watcher};
+use sluice_model::Catalog;
+
+use super::{Event, ProviderStatus, Tracker};
+use crate::config::services_file::{self, ServicesFile};
+
+/// The provider's name.
+pub(super) const NAME: &str = "file";
+/// Looked at least this often, for file systems that do not say when something changes.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Watches a catalog file on a thread of its own until nobody listens.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn watch(path: std::path::PathBuf, events: Sender<Event>, tracker: Arc<Tracker>) -> std::io::Result<()> {
+    std::thread::Builder::new().name("sluice-file".to_owned()).spawn(move || {
+        let (woken, wake) = mpsc::channel();
+        let _watcher = start_watcher(&path, &woken);
+        let mut provider = FileProvider { name: NAME.into(), last: None, tracker, events };
+        while provider.look(&path) {
+            if wake.recv_timeout(POLL) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+            while wake.try_recv().is_ok() {}
+        }
+    })?;
+    Ok(())
+}
+
+/// The directory is watched, not the file: editors replace files instead of writing to them.
+fn start_watcher(path: &Path, woken: &Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let woken = woken.clone();
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let watcher = notify::recommended_watcher(move |_| {
+        // Nobody listens any more: nothing to wake.
+        woken.send(()).ok();
+    });
+    let watched = watcher.and_then(|mut watcher| {
+        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watched.map_err(|error| tracing::warn!(path = %path.display(), %error, "catalog file is polled, not watched")).ok()
+}
+
+struct FileProvider {
+    name: Arc<str>,
+    last: Option<Result<ServicesFile, String>>,
+    tracker: Arc<Tracker>,
+    events: Sender<Event>,
+}
+
+impl FileProvider {
+    /// Reads the file and passes on what is new; false once nobody listens.
+    fn look(&mut self, path: &Path) -> bool {
+        let read = services_file::load(path).map_err(|problems| problems.to_string());
+        if self.last.as_ref() == Some(&read) {
+            return true;
+        }
+        let sent = match &read {
+            Ok(file) => self.publish(file),
+            Err(reason) => {
+                tracing::error!(path = %path.display(), reason, "catalog file refused; what was read before stays in force");
+                self.tracker.refused(format!("{}: {reason}", path.display()));
+                self.report(None, Some(reason.clone()));
+                true
+            }
+        };
+        self.last = Some(read);
+        sent
+    }
+
+    fn publish(&self, file: &ServicesFile) -> bool {
+        let problems: Vec<String> = file.problems.iter().map(ToString::to_string).collect();
+        for problem in &problems {
+            tracing::error!(problem, "service left out of the catalog");
+        }
+        self.report(Some(&file.catalog), (!problems.is_empty()).then(|| problems.join("; ")));
+        let catalog = Arc::new(file.catalog.clone());
+        self.events.send(Event::Catalog { provider: Arc::clone(&self.name), catalog }).is_ok()
+    }
+
+    fn report(&self, catalog: Option<&Catalog>, last_error: Option<String>) {
+        let before = self.tracker.status().providers.remove(&self.name).unwrap_or_default();
+        let status = ProviderStatus {
+            index: None,
+            last_contact: if catalog.is_some() { Some(SystemTime::now()) } else { before.last_contact },
+            last_error,
+            services: catalog.map_or(before.services, |catalog| catalog.services.len()),
+        };
+        self.tracker.provider(&self.name, status);
+    }
+}

@@ -1,0 +1,126 @@
+//! What is remembered of a request for the log and the metrics, from its arrival to its last byte. Every way a request
+//! can end goes through here exactly once.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Body as _;
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode, Version};
+use sluice_wasm::Outcome;
+
+use super::Worker;
+use crate::http::{Body, Client, Failure, Refusal, reply_to};
+use crate::live::Route;
+use crate::policy::Passed;
+use crate::state::InstanceState;
+use crate::telemetry::Finished;
+use crate::upstream::SendError;
+
+/// A request's record.
+pub(super) struct Trace {
+    worker: Rc<Worker>,
+    client: Arc<Client>,
+    begun: Instant,
+    method: Method,
+    version: Version,
+    route: Option<Arc<Route>>,
+    instance: Option<Arc<InstanceState>>,
+    failure: Option<Failure>,
+    refused: Option<&'static str>,
+}
+
+/// What a client that went away before its answer counts as, in nginx's and Traefik's spelling.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+impl Trace {
+    pub(super) fn begin(worker: &Rc<Worker>, client: &Arc<Client>, head: &Parts) -> Self {
+        Self {
+            worker: Rc::clone(worker),
+            client: Arc::clone(client),
+            begun: Instant::now(),
+            method: head.method.clone(),
+            version: head.version,
+            route: None,
+            instance: None,
+            failure: None,
+            refused: None,
+        }
+    }
+
+    pub(super) fn routed(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    pub(super) fn trying(&mut self, instance: &Arc<InstanceState>) {
+        self.instance = Some(Arc::clone(instance));
+    }
+
+    /// An instance did not answer.
+    pub(super) fn upstream_failed(&self, instance: &InstanceState, error: &SendError) {
+        if matches!(error.failure, Failure::Client | Failure::SlowBody) {
+            return;
+        }
+        instance.failed(error.cause.clone());
+        let service = self.route.as_ref().map(|route| route.service.name.as_ref());
+        let (address, port) = (&instance.key.address, instance.key.port);
+        tracing::debug!(service, address, port, cause = error.cause, "instance did not answer");
+    }
+
+    /// The exchange failed.
+    pub(super) fn note(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+    }
+
+    /// The head was refused.
+    pub(super) fn refused(mut self, refusal: Refusal, response: Response<Body>) -> Response<Body> {
+        self.refused = Some(refusal.reason);
+        self.answered(response, Vec::new())
+    }
+
+    /// The exchange failed before it had a route.
+    pub(super) fn failed(mut self, failure: Failure) -> Response<Body> {
+        self.note(failure);
+        self.answered(reply_to(failure), Vec::new())
+    }
+
+    /// The gateway answers by itself.
+    pub(super) fn answered(self, response: Response<Body>, passed: Vec<Passed>) -> Response<Body> {
+        let sent = response.body().size_hint().exact().unwrap_or_default();
+        self.ended(response.status(), sent, passed);
+        response
+    }
+
+    /// The last byte is sent, or will never be.
+    pub(super) fn ended(self, status: StatusCode, sent: u64, passed: Vec<Passed>) {
+        let duration = self.begun.elapsed();
+        let status = status.as_u16();
+        for passed in passed.iter().filter(|passed| passed.policy.subscription.on_complete) {
+            let outcome = Outcome { status, failure: self.failure.and_then(outcome_failure), duration };
+            self.worker.instances.on_complete(passed, outcome);
+        }
+        self.worker.telemetry.finished(&Finished {
+            entrypoint: self.client.entrypoint_index,
+            method: &self.method,
+            version: self.version,
+            status: if self.failure == Some(Failure::Client) { CLIENT_CLOSED_REQUEST } else { status },
+            duration,
+            sent,
+            service: self.route.as_ref().map(|route| route.service.metrics.as_ref()),
+            flag: self.refused.or(self.failure.map(Failure::flag)),
+        });
+    }
+}
+
+/// Failures as policies know them; those that are not an upstream's are none.
+fn outcome_failure(failure: Failure) -> Option<sluice_wasm::Failure> {
+    Some(match failure {
+        Failure::NoInstance => sluice_wasm::Failure::NoInstance,
+        Failure::Connect => sluice_wasm::Failure::Connect,
+        Failure::ConnectTimeout | Failure::ResponseTimeout => sluice_wasm::Failure::Timeout,
+        Failure::Protocol => sluice_wasm::Failure::Protocol,
+        Failure::Client | Failure::SlowBody => sluice_wasm::Failure::Client,
+        Failure::NoRoute | Failure::Policy | Failure::Path => return None,
+    })
+}
