@@ -1,0 +1,183 @@
+//! The real `sluice` process with a configuration of its own.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::catalog::{Catalog, Service};
+use crate::client::{Answer, Request};
+use crate::plugins::Directory;
+use crate::process::{Folder, Process, free_address, repository, resident_bytes, target_dir};
+use crate::until;
+use crate::wire::Wire;
+
+/// What a gateway is started with: an entrypoint `web` and the admin API are always there.
+#[derive(Debug)]
+pub struct Setup {
+    folder: Folder,
+    config: String,
+    web: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Setup {
+    /// A gateway that reads its services from a file.
+    #[must_use]
+    pub fn with_services(services: &[Service]) -> Self {
+        let setup = Self::bare();
+        setup.catalog().replace(services);
+        setup.config("[providers.file]\npath = \"services.toml\"")
+    }
+
+    /// A gateway that reads its services from a Consul agent.
+    #[must_use]
+    pub fn with_consul(agent: SocketAddr) -> Self {
+        Self::bare().config(&format!("[providers.consul-catalog]\naddress = \"{agent}\"\nexposed-by-default = false"))
+    }
+
+    fn bare() -> Self {
+        let (folder, web, admin) = (Folder::new(), free_address(), free_address());
+        let config = format!("[entrypoints.web]\naddress = \"{web}\"\n\n[admin]\naddress = \"{admin}\"\n\n");
+        Self { folder, config, web, admin }
+    }
+
+    /// Adds text to the configuration.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        writeln!(self.config, "{text}\n").expect("write to a string");
+        self
+    }
+
+    /// Adds a plugin directory, empty at first.
+    #[must_use]
+    pub fn with_plugin_directory(self) -> Self {
+        fs::create_dir_all(self.plugins().path()).expect("create the plugin directory");
+        self.config("[plugins]\ndirectory = \"plugins\"")
+    }
+
+    fn catalog(&self) -> Catalog {
+        Catalog::new(self.folder.join("services.toml"))
+    }
+
+    fn plugins(&self) -> Directory {
+        Directory::new(self.folder.join("plugins"))
+    }
+
+    /// Starts the gateway and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn start(self) -> Gateway {
+        let file = self.folder.join("sluice.toml");
+        fs::write(&file, &self.config).expect("write the configuration");
+        let mut command = Command::new(binary());
+        command.args(["run", "--config"]).arg(&file).current_dir(self.folder.path());
+        let process = Process::start("sluice", &mut command, self.folder.join("sluice.log"));
+        let mut gateway = Gateway { process, setup: self };
+        gateway.wait_until_ready().await;
+        gateway
+    }
+}
+
+/// The binary under test: the one `SLUICE_BIN` names, else the one of a release build.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let named = std::env::var_os("SLUICE_BIN").map(|path| repository().join(path));
+    let path = named.unwrap_or_else(|| target_dir().join("release/sluice"));
+    assert!(path.is_file(), "no gateway at {}: run `cargo build --release -p sluice-gateway`", path.display());
+    path
+}
+
+/// A running gateway; it is killed when it is dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    // Dropped first: the log is read before its folder goes.
+    process: Process,
+    setup: Setup,
+}
+
+impl Gateway {
+    async fn wait_until_ready(&mut self) {
+        let admin = self.setup.admin;
+        let ready = async || {
+            let Ok(mut wire) = Wire::connect(admin).await else { return false };
+            Request::get("admin", "/ready").send_on(&mut wire).await.is_ok_and(|answer| answer.status() == 200)
+        };
+        let start = std::time::Instant::now();
+        while !ready().await {
+            if let Some(status) = self.process.ended() {
+                panic!("the gateway ended at its start ({status})");
+            }
+            assert!(start.elapsed() < crate::PATIENCE, "the gateway is not ready after {:?}", crate::PATIENCE);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The entrypoint `web`.
+    #[must_use]
+    pub fn web(&self) -> SocketAddr {
+        self.setup.web
+    }
+
+    /// The admin API.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.setup.admin
+    }
+
+    /// The process, for signals and for its log.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// The catalog it watches, where it has a file provider.
+    #[must_use]
+    pub fn catalog(&self) -> Catalog {
+        self.setup.catalog()
+    }
+
+    /// The directory it watches, where it has one.
+    #[must_use]
+    pub fn plugins(&self) -> Directory {
+        self.setup.plugins()
+    }
+
+    /// Its resident memory in bytes.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        resident_bytes(self.process.id())
+    }
+
+    /// Sends a GET to the entrypoint.
+    pub async fn get(&self, host: &str, target: &str) -> Answer {
+        Request::get(host, target).send(self.setup.web).await
+    }
+
+    /// Sends a request to the entrypoint.
+    pub async fn send(&self, request: Request) -> Answer {
+        request.send(self.setup.web).await
+    }
+
+    /// Reads from the admin API.
+    ///
+    /// # Panics
+    /// When the answer is not 200 with JSON.
+    pub async fn api(&self, path: &str) -> Value {
+        let answer = Request::get("admin", path).send(self.setup.admin).await;
+        assert_eq!(answer.status(), 200, "GET {path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// Waits until a host answers with a status.
+    pub async fn until_status(&self, host: &str, status: u16) -> Duration {
+        until(&format!("{host} answers {status}"), async || self.get(host, "/").await.status() == status).await
+    }
+}

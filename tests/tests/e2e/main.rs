@@ -1,0 +1,21 @@
+//! The gateway as its users meet it, a file for each feature. Every case starts the real binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod article;
+mod balance;
+mod catalog;
+mod consul;
+mod forwarding;
+mod http2;
+mod limits;
+mod plugins;
+mod refusals;
+mod streaming;
+mod upgrade;

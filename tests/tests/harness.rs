@@ -1,0 +1,84 @@
+//! The harness itself, without a gateway: a harness that sees nothing wrong proves nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::time::Duration;
+
+use sluice_tests::catalog::Service;
+use sluice_tests::client::Request;
+use sluice_tests::consul::Consul;
+use sluice_tests::load::Load;
+use sluice_tests::plugins::variant;
+use sluice_tests::upstream::{Behaviour, Upstream};
+use sluice_tests::wire::Wire;
+
+#[tokio::test]
+async fn an_upstream_tells_and_records_what_it_received() {
+    let upstream = Upstream::echo().await;
+    let mut wire = Wire::connect(upstream.address()).await.unwrap();
+    let request = Request::new("PUT", "a.test", "/x?y").header("X-Twice", "1").header("X-Twice", "2").body(b"body");
+    let seen = request.send_on(&mut wire).await.unwrap().json();
+    assert_eq!((&seen["method"], &seen["uri"], &seen["host"]), (&"PUT".into(), &"/x?y".into(), &"a.test".into()));
+    assert_eq!((&seen["body"], &seen["headers"]["x-twice"]), (&"body".into(), &serde_json::json!(["1", "2"])));
+
+    wire.write("POST / HTTP/1.1\r\nHost: b.test\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+    wire.write_chunk(b"one").await.unwrap();
+    wire.write_chunk(b"two").await.unwrap();
+    wire.write_chunk(b"").await.unwrap();
+    let head = wire.read_head().await.unwrap().unwrap();
+    assert!(!wire.read_answer_body(&head).await.unwrap().is_empty());
+    assert_eq!(upstream.received()[1].body, b"onetwo");
+    assert_eq!((upstream.received().len(), upstream.connections()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_stopped_upstream_is_gone() {
+    let upstream = Upstream::echo().await;
+    let address = upstream.address();
+    let mut wire = Wire::connect(address).await.unwrap();
+    assert_eq!(Request::get("a.test", "/").send_on(&mut wire).await.unwrap().status(), 200);
+    drop(upstream);
+    sluice_tests::until("nobody listens", async || Wire::connect(address).await.is_err()).await;
+    assert!(Request::get("a.test", "/").send_on(&mut wire).await.is_err());
+}
+
+#[tokio::test]
+async fn the_load_counts_what_fails() {
+    for (behaviour, refused, broken) in
+        [(Behaviour::Echo, false, false), (Behaviour::Status(503), true, false), (Behaviour::Close, false, true)]
+    {
+        let upstream = Upstream::start(behaviour).await;
+        let load = Load::start(upstream.address(), "a.test", "/", 3);
+        sluice_tests::until("requests arrived", async || upstream.received().len() > 20).await;
+        let report = load.stop().await;
+        assert_eq!((report.refused > 0, report.broken > 0), (refused, broken), "{report:?}");
+        assert_eq!(report.requests() > 0, !refused && !broken);
+        assert!(report.quantile(50) < Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn variants_differ_in_their_bytes_alone() {
+    let component = b"\0asm\x0d\0\x01\0".to_vec();
+    let (one, two) = (variant(&component, 1), variant(&component, 2));
+    assert_ne!(one, two);
+    assert!(one.starts_with(&component));
+    // One section: its id, its length, and that many bytes.
+    assert_eq!((one[8], usize::from(one[9])), (0, one.len() - 10));
+}
+
+#[tokio::test]
+async fn a_real_agent_takes_registrations_and_checks() {
+    let Some(mut consul) = Consul::start().await else { return };
+    let upstream = Upstream::echo().await;
+    let path = "/v1/health/service/shop?passing";
+    let passing = async || Request::get("consul", path).send(consul.address()).await.json().as_array().unwrap().len();
+    consul.register(&Service::on_host("shop", "shop.test").at(&upstream).at(&upstream)).await;
+    assert_eq!(passing().await, 2);
+    consul.set_check("shop-2", "critical").await;
+    assert_eq!(passing().await, 1);
+    consul.deregister("shop-1").await;
+    assert_eq!(passing().await, 0);
+    let address = consul.address();
+    consul.kill();
+    assert!(Wire::connect(address).await.is_err());
+}
