@@ -6,7 +6,7 @@
 //! * [`policy::Policy`] with [`export_policy!`]: decides about exchanges, on the data plane;
 //! * [`router::Router`] with [`export_router!`]: turns the services a provider reports into routes, on the control plane.
 //!
-//! The macros expand to nothing on other targets and the host's functions are served by [`mock`] there, so a plugin's
+//! The macros export nothing on other targets and the host's functions are served by [`mock`] there, so a plugin's
 //! tests run natively, with a clock of their own.
 //!
 //! ```

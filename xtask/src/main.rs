@@ -8,11 +8,13 @@ mod conformance;
 mod demo;
 mod http;
 mod layers;
+mod process;
 mod steps;
 mod suite;
 mod workspace;
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -48,8 +50,18 @@ enum Verb {
     },
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().verb {
+fn main() -> ExitCode {
+    match run(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => suite::run(&options),
         Verb::Bench(options) => bench::run(&options),

@@ -1,9 +1,13 @@
 //! Discovery from Consul: takes the HTTP API of one agent, gives whole [`Catalog`](sluice_model::Catalog) snapshots.
 //!
-//! The walk of a change: [`blocking`] keeps one long poll on the list of services and one on the health of every
-//! service of interest, by the index rules of Consul; [`wire`] turns the JSON into the model's nouns and nothing of it
-//! goes further; [`merge`] joins the answers into one state, in which [`guard`] holds back removals that look like a
-//! fault of the registry; [`watch`] publishes the result, the first change at once and a storm coalesced.
+//! The walk of a change: `blocking` keeps one long poll on the list of services and one on the health of every service
+//! of interest, by the index rules of Consul; `wire` turns the JSON into the model's nouns and nothing of it goes
+//! further; `merge` joins the answers into one state, in which `guard` holds back removals that look like a fault of the
+//! registry; `watch` publishes the result, the first change at once and a storm coalesced.
+//!
+//! A held removal ends when the registry has confirmed it for [`ConsulConfig::hold_max`], when the instance or another
+//! one at its address is registered again, or by [`Handle::accept`]. Meanwhile the instance stays in the snapshots
+//! as it was last seen; whether it still runs is not checked here.
 //!
 //! What it never does: read a failed query as an empty answer, publish before the first complete listing, end by
 //! itself, or decide what a service's tags mean (the caller says which services are of interest).

@@ -76,7 +76,8 @@ impl Watcher {
     }
 
     /// Calls `publish` with every new snapshot, the first one after the first complete listing. Services that did not
-    /// change keep their pointers from one snapshot to the next. Runs until it is dropped, whatever Consul does.
+    /// change keep their pointers from one snapshot to the next. `publish` should be quick: the watcher waits for it.
+    /// Runs until it is dropped, whatever Consul does.
     pub async fn run(self, publish: impl FnMut(Arc<Catalog>) + Send) -> Infallible {
         self.engine.run(publish).await
     }
@@ -117,15 +118,21 @@ impl<A: Agent> Engine<A> {
             tokio::select! {
                 Some(message) = self.news.recv() => {
                     self.take(message);
-                    while let Ok(message) = self.news.try_recv() {
+                    // What has come in the meantime shares the snapshot, but cannot put it off for ever.
+                    for _ in 0..QUEUE {
+                        let Ok(message) = self.news.try_recv() else { break };
                         self.take(message);
                     }
                 }
                 () = accept.notified() => self.merge.accept(),
                 () = sleep_until(self.publish_at), if self.merge.is_changed() => {}
             }
-            self.publish(&mut publish);
+            let catalog = self.next_catalog();
+            // First, so that whoever sees a snapshot never sees a status older than it.
             self.report();
+            if let Some(catalog) = catalog {
+                publish(catalog);
+            }
         }
     }
 
@@ -244,18 +251,17 @@ impl<A: Agent> Engine<A> {
     }
 
     /// The first change goes out at once, those right behind it together.
-    fn publish(&mut self, publish: &mut impl FnMut(Arc<Catalog>)) {
+    fn next_catalog(&mut self) -> Option<Arc<Catalog>> {
         let now = Instant::now();
         if !self.merge.is_changed() || now < self.publish_at {
-            return;
+            return None;
         }
-        if let Some(catalog) = self.merge.catalog(now) {
-            self.publish_at = now + self.min_interval;
-            self.status.snapshots += 1;
-            self.status.published_services = catalog.services.len();
-            self.status.published_instances = catalog.services.values().map(|service| service.instances.len()).sum();
-            publish(catalog);
-        }
+        let catalog = self.merge.catalog(now)?;
+        self.publish_at = now + self.min_interval;
+        self.status.snapshots += 1;
+        self.status.published_services = catalog.services.len();
+        self.status.published_instances = catalog.services.values().map(|service| service.instances.len()).sum();
+        Some(catalog)
     }
 
     fn report(&mut self) {
@@ -285,5 +291,27 @@ impl<A: Agent> Engine<A> {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ReadError;
+    use crate::tests::fake::Fake;
+
+    #[tokio::test]
+    async fn a_message_counts_while_its_poll_is_the_current_one() {
+        let mut engine = Engine::new(Fake::default(), &ConsulConfig::default(), |_, _| true);
+        let name: Arc<str> = "web".into();
+        let start = || Polls { start: vec![Arc::clone(&name)], stop: Vec::new() };
+        let source = || Source::Service(Arc::clone(&name));
+        let from = |poll| Message { poll, source: source(), news: News::Failed(ReadError::NoIndex) };
+        engine.follow(start());
+        assert!(engine.is_current(&from(1)));
+        engine.follow(start());
+        assert!(!engine.is_current(&from(1)) && engine.is_current(&from(2)));
+        engine.follow(Polls { start: Vec::new(), stop: vec![Arc::clone(&name)] });
+        assert!(!engine.is_current(&from(2)));
     }
 }

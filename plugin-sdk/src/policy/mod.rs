@@ -49,10 +49,15 @@ pub trait Policy: Sized + 'static {
     }
 }
 
-/// Makes a [`Policy`](crate::policy::Policy) the plugin's export. Expands to nothing on other targets than wasm32.
+/// Makes a [`Policy`](crate::policy::Policy) the plugin's export. On other targets than wasm32 it exports nothing, so
+/// that tests link.
 #[macro_export]
 macro_rules! export_policy {
     ($policy:ty) => {
+        // What the export would use is used, as far as the compiler's warnings go.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() -> $crate::policy::Uses<$policy> = $crate::policy::Uses::new;
+
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, reason = "the canonical ABI's exports are raw functions")]
         const _: () = {

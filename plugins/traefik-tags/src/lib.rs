@@ -1,0 +1,122 @@
+//! The default router plugin: turns the tags of a catalog service into routes, in both of Traefik's dialects.
+//!
+//! It takes one service with all its instances and the options of its provider, and gives routes, services, steps and
+//! diagnostics. It never looks at other services (the host links contributions), never compiles a regular expression
+//! (the host does), and never fails: what cannot be used is left out alone and reported with its tag.
+//!
+//! # Which dialect
+//!
+//! Each instance is read in one dialect: v3 where a tag begins with `<prefix>.http`, `.tcp` or `.udp`, else v1. Tags of
+//! the other dialect are ignored and reported.
+//!
+//! A service whose accepted instances carry tags of neither dialect gets one route by a default rule. If the operator
+//! has set only v1's options (`domain`, `frontend-rule`) it is v1's rule, if only v3's (`default-rule`) it is that one,
+//! otherwise either may match: `Pay.Core` is then reached as `pay.core` and as `pay-core`, as with either Traefik.
+//!
+//! # Walk
+//!
+//! `accept` sorts out the instances, `v1` and `v3` say what their tags mean, `merge` settles contradictions
+//! between instances and leaves out what cannot work. `tags`, `rule` and `template` are the languages tags are
+//! written in; `constraints` and `settings` are the provider's options.
+
+mod accept;
+#[cfg(test)]
+mod conformance_tests;
+mod constraints;
+mod merge;
+#[cfg(test)]
+mod properties;
+mod report;
+mod rule;
+mod settings;
+mod tags;
+mod template;
+#[cfg(test)]
+mod testing;
+mod v1;
+mod v3;
+mod vote;
+
+use std::collections::BTreeMap;
+
+use sluice_plugin_sdk::router::{Contribution, Diagnostic, Router, Service, Severity};
+
+use merge::Draft;
+use report::Report;
+use settings::Settings;
+
+/// The plugin: the options of every provider.
+#[derive(Debug, Default)]
+pub struct TraefikTags {
+    providers: BTreeMap<u32, Settings>,
+}
+
+impl Router for TraefikTags {
+    fn configure(&mut self, handle: u32, settings: &str) -> Result<(), String> {
+        self.providers.insert(handle, Settings::parse(settings)?);
+        Ok(())
+    }
+
+    fn contribute(&mut self, handle: u32, service: Service) -> Contribution {
+        match self.providers.get(&handle) {
+            Some(settings) => contribute(&service, settings),
+            None => not_configured(handle, &service),
+        }
+    }
+}
+
+sluice_plugin_sdk::export_router!(TraefikTags);
+
+/// What the tags of a service mean.
+fn contribute(service: &Service, settings: &Settings) -> Contribution {
+    let mut report = Report::default();
+    let mut draft = Draft::default();
+    let accepted = accept::accept(service, settings, &mut report);
+    v1::contribute(service, &accepted.v1, settings, &mut draft, &mut report);
+    for instance in &accepted.v3 {
+        v3::contribute(service, instance, settings, &mut draft, &mut report);
+    }
+    merge::merge(draft, settings, report)
+}
+
+fn not_configured(handle: u32, service: &Service) -> Contribution {
+    let diagnostic = Diagnostic {
+        severity: Severity::Error,
+        object: format!("service {}", service.name),
+        tag: String::new(),
+        message: format!("provider {handle} was never configured"),
+    };
+    Contribution { diagnostics: vec![diagnostic], ..Contribution::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{names, service_with};
+
+    #[test]
+    fn every_provider_has_its_own_options() {
+        let mut plugin = TraefikTags::default();
+        assert_eq!(plugin.configure(1, r#"{"prefix":"edge"}"#), Ok(()));
+        assert_eq!(plugin.configure(2, ""), Ok(()));
+        let service =
+            service_with("web", &[&["edge.http.routers.e.rule=Path(`/`)", "traefik.http.routers.t.rule=Path(`/`)"]]);
+        assert_eq!(names(&plugin.contribute(1, service.clone()).routes), ["e"]);
+        assert_eq!(names(&plugin.contribute(2, service).routes), ["t"]);
+    }
+
+    #[test]
+    fn refused_options_leave_the_old_ones_in_use() {
+        let mut plugin = TraefikTags::default();
+        assert_eq!(plugin.configure(1, r#"{"exposed-by-default":false}"#), Ok(()));
+        assert!(plugin.configure(1, r#"{"exposed":true}"#).is_err());
+        assert!(plugin.contribute(1, service_with("web", &[&[]])).routes.is_empty());
+    }
+
+    #[test]
+    fn a_provider_that_was_never_configured_is_an_error() {
+        let result = TraefikTags::default().contribute(7, service_with("web", &[&[]]));
+        assert!(result.routes.is_empty());
+        assert_eq!(result.diagnostics.iter().map(|found| found.severity).collect::<Vec<_>>(), [Severity::Error]);
+    }
+}

@@ -11,10 +11,12 @@
 mod article;
 mod balance;
 mod catalog;
+mod cli;
 mod consul;
 mod forwarding;
 mod http2;
 mod limits;
+mod operation;
 mod plugins;
 mod refusals;
 mod streaming;

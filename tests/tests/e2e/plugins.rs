@@ -100,7 +100,7 @@ async fn a_broken_file_changes_nothing_and_is_listed() {
         gateway.plugins().put("rate-limit", bytes);
         until(&format!("the {case} file is reported"), async || {
             let now = plugin(&gateway, "rate-limit").await;
-            now["digest"] == before["digest"] && now["state"] == "active" && now["error"].is_string()
+            now["digest"] == before["digest"] && now["state"] == "active" && now["lastError"].is_string()
         })
         .await;
     }
@@ -108,7 +108,7 @@ async fn a_broken_file_changes_nothing_and_is_listed() {
         assert_eq!(gateway.get("shop.test", "/").await.status(), status);
     }
     swap(&gateway, "rate-limit", 1).await;
-    assert_eq!(plugin(&gateway, "rate-limit").await["error"], Value::Null);
+    assert_eq!(plugin(&gateway, "rate-limit").await["lastError"], Value::Null);
     assert_eq!(gateway.get("shop.test", "/").await.status(), 429);
 }
 
@@ -122,7 +122,7 @@ async fn a_file_that_is_no_plugin_of_ours_is_listed_with_its_reason() {
     until("the stranger is reported", async || {
         let plugins = gateway.api("/api/plugins").await;
         let stranger = plugins.as_array().unwrap().iter().find(|plugin| plugin["name"] == "stranger").cloned();
-        stranger.is_some_and(|plugin| plugin["state"] == "failed" && plugin["error"].is_string())
+        stranger.is_some_and(|plugin| plugin["state"] == "failed" && plugin["lastError"].is_string())
     })
     .await;
     assert_eq!(gateway.get("free.test", "/").await.status(), 200);

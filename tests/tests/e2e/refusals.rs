@@ -1,12 +1,16 @@
 //! The answers the gateway gives by itself, section D4 of the tag semantics.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sluice_tests::catalog::Service;
 use sluice_tests::client::{Answer, Request};
 use sluice_tests::gateway::{Gateway, Setup};
 use sluice_tests::process::free_address;
 use sluice_tests::upstream::{Behaviour, Upstream};
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 async fn gateway_with(upstream: &Upstream) -> Gateway {
     Setup::with_services(&[Service::on_host("shop", "shop.test").at(upstream)]).start().await
@@ -31,6 +35,30 @@ async fn a_connection_closed_before_an_answer_is_502() {
     let post = Request::new("POST", "shop.test", "/").body(b"once");
     assert_plain(&gateway.send(post).await, 502, "Bad Gateway");
     assert_eq!(upstream.received().len(), 1, "a request that may have been processed is not sent again");
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_answer_in_time_is_504() {
+    let upstream = Upstream::start(Behaviour::Slow(Duration::from_secs(60))).await;
+    let services = [Service::on_host("shop", "shop.test").at(&upstream)];
+    let gateway = Setup::with_services(&services).config("[upstream]\nresponse-timeout = \"200ms\"").start().await;
+    assert_plain(&gateway.get("shop.test", "/").await, 504, "Gateway Timeout");
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_accept_in_time_is_504() {
+    // A full accept queue: the system drops what more arrives, as a host that is down would.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(Ok(stream)) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queued.push(stream);
+    }
+    let services = [Service::on_host("shop", "shop.test").at_port(address.port(), &[])];
+    let gateway = Setup::with_services(&services).config("[upstream]\nconnect-timeout = \"200ms\"").start().await;
+    assert_plain(&gateway.get("shop.test", "/").await, 504, "Gateway Timeout");
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@
 //! until it is told to stop, and leaves nothing running.
 
 mod instance;
-mod process;
 mod registry;
 
 use std::fs;
@@ -21,10 +20,10 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub(crate) use instance::serve as serve_instance;
-use process::Child;
 use registry::Registry;
 
 use crate::http;
+use crate::process::Child;
 use crate::workspace::{build_gateway, find_program, root, target_dir};
 
 const GO_HOST: &str = "go.traefix.example.localhost";

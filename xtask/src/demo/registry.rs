@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::process::Child;
 use super::{START, free_address};
 use crate::http;
+use crate::process::Child;
 use crate::workspace::find_consul;
 
 pub(crate) struct Registry {

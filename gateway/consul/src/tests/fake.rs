@@ -131,6 +131,17 @@ impl Fake {
         self.change(|world| world.set(name, instances));
     }
 
+    /// A check turns critical: wakes the service's own queries only.
+    pub(crate) fn fail_checks(&self, name: &str) {
+        self.change(|world| {
+            world.index += 1;
+            let index = world.index;
+            let entry = world.services.get_mut(name).unwrap();
+            entry.index = index;
+            entry.instances.iter_mut().for_each(|one| one.health = Health::Critical);
+        });
+    }
+
     pub(crate) fn set_tags(&self, name: &str, tags: &[&str]) {
         self.change(|world| {
             world.index += 1;

@@ -46,8 +46,14 @@ impl Rig {
         Self { fake: fake.clone(), handle, snapshots, running }
     }
 
+    /// A snapshot that nothing holds up: within the longest back-off.
     async fn next(&mut self) -> Arc<Catalog> {
-        timeout(LONG, self.snapshots.recv()).await.expect("a snapshot").expect("a running watcher")
+        self.next_within(31).await
+    }
+
+    async fn next_within(&mut self, seconds: u64) -> Arc<Catalog> {
+        let next = timeout(Duration::from_secs(seconds), self.snapshots.recv()).await;
+        next.expect("a snapshot").expect("a running watcher")
     }
 
     /// The next snapshot as text: `web:1,2 db:3`.
@@ -60,6 +66,12 @@ impl Rig {
     async fn quiet(&mut self, seconds: u64) {
         if let Ok(catalog) = timeout(Duration::from_secs(seconds), self.snapshots.recv()).await {
             panic!("unexpected snapshot: {}", text(&catalog.expect("a running watcher")));
+        }
+    }
+
+    async fn until_status(&mut self, wanted: impl Fn(&Status) -> bool) {
+        while !wanted(&self.handle.status()) {
+            assert!(timeout(LONG, self.handle.changed()).await.expect("another status"));
         }
     }
 

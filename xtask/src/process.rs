@@ -1,22 +1,37 @@
-//! A process of the demo, killed when it is dropped.
+//! A process of the demo or of the benchmark, ended when it is dropped.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+/// How long a process that is asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How a process is ended.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// At once.
+    Kill,
+    /// By SIGTERM first: nginx's master takes its workers along then, and only then.
+    Ask,
+}
 
 pub(crate) struct Child {
     name: String,
     process: std::process::Child,
     log: Option<PathBuf>,
+    ending: Ending,
 }
 
 impl Child {
-    /// Starts a process that writes to this terminal.
+    /// Starts a process that writes to this terminal, or wherever the command says.
     pub(crate) fn spawn(name: &str, command: &mut Command) -> Result<Self> {
         let process = command.stdin(Stdio::null()).spawn().with_context(|| format!("start {name}"))?;
-        Ok(Self { name: name.to_owned(), process, log: None })
+        Ok(Self { name: name.to_owned(), process, log: None, ending: Ending::Kill })
     }
 
     /// Starts a process that writes to a file.
@@ -26,6 +41,16 @@ impl Child {
         let mut child = Self::spawn(name, command)?;
         child.log = Some(log.to_owned());
         Ok(child)
+    }
+
+    /// Lets the process end by itself when it is dropped, and kills it only if it does not.
+    pub(crate) fn ended_by_asking(mut self) -> Self {
+        self.ending = Ending::Ask;
+        self
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Fails when the process is no longer running.
@@ -44,10 +69,24 @@ impl Child {
         let tail = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default();
         format!("; its log, {}, ends with:\n{}", log.display(), tail.join("\n"))
     }
+
+    fn ask(&mut self) {
+        if !matches!(self.process.try_wait(), Ok(None)) {
+            return;
+        }
+        let asked = Command::new("kill").arg(self.id().to_string()).status();
+        let deadline = Instant::now() + GRACE;
+        while asked.is_ok() && Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
+        if let Ending::Ask = self.ending {
+            self.ask();
+        }
         // Both fail only when the process has ended, which is what is wanted.
         let _ = self.process.kill();
         let _ = self.process.wait();

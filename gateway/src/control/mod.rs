@@ -1,0 +1,184 @@
+//! The control plane: one thread that turns what providers and the plugin directory say into generations.
+//!
+//! Takes [`Event`]s; gives published generations through `live` and a [`Status`] for the admin API. A change is worked
+//! out completely before it is published; whatever fails on the way leaves the generation in force as it is and says
+//! why in the status. Nothing on the request path waits for this thread.
+
+mod compile;
+mod contribute;
+mod directory;
+mod file_provider;
+mod plugins;
+mod policies;
+mod status;
+
+pub use directory::watch as watch_plugins;
+pub use file_provider::watch as watch_file;
+pub use plugins::{BUILT_IN, Source};
+pub use status::{PluginState, PluginStatus, ProviderStatus, Refusal, Status, Tracker};
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use sluice_model::link::{Declared, link};
+use sluice_model::Catalog;
+use sluice_wasm::{Artifact, Engine, LoadError};
+
+use crate::config::Config;
+use crate::live::Live;
+use crate::state::{Instances, Registry};
+use crate::telemetry::Telemetry;
+use compile::Compiler;
+use contribute::Providers;
+use plugins::Plugins;
+use policies::Policies;
+
+/// Something that may change the generation.
+pub enum Event {
+    /// A provider's whole catalog.
+    Catalog {
+        /// Its name.
+        provider: Arc<str>,
+        /// Unchanged services are shared with the one before.
+        catalog: Arc<Catalog>,
+    },
+    /// A file in the plugin directory, complete and new or changed; or one that cannot be used.
+    PluginFound {
+        /// The file's stem.
+        name: String,
+        /// What was read, or why it could not be.
+        bytes: Result<Vec<u8>, String>,
+        /// Where it lies.
+        path: std::path::PathBuf,
+    },
+    /// A file is gone from the plugin directory.
+    PluginGone {
+        /// The file's stem.
+        name: String,
+    },
+    /// A plugin has been compiled, or not.
+    Compiled(Box<Compiled>),
+    /// Nothing more will come.
+    Stop,
+}
+
+/// What became of a plugin's bytes.
+pub struct Compiled {
+    /// The plugin's name.
+    pub name: Arc<str>,
+    /// Where it came from.
+    pub source: Source,
+    /// Ready to instantiate, or why not.
+    pub artifact: Result<Artifact, LoadError>,
+    /// How long that took.
+    pub took: std::time::Duration,
+}
+
+/// What the control plane works with. All of it is shared with the rest of the process.
+pub struct Parts {
+    /// The validated configuration.
+    pub config: Arc<Config>,
+    /// Where generations are published.
+    pub live: Live,
+    /// The sandbox.
+    pub engine: Engine,
+    /// State that outlives generations.
+    pub state: Arc<Registry>,
+    /// Instances and their load.
+    pub instances: Arc<Instances>,
+    /// Metric handles.
+    pub telemetry: Arc<Telemetry>,
+    /// For the admin API.
+    pub tracker: Arc<Tracker>,
+}
+
+/// The control plane, owned by its thread.
+pub struct Control {
+    parts: Parts,
+    providers: Providers,
+    plugins: Plugins,
+    policies: Policies,
+    compiler: Compiler,
+    configured: Arc<Declared>,
+}
+
+impl Control {
+    /// Prepares the control plane and starts compiling the built-in plugins. `events` is where compiled plugins and
+    /// everything else arrive.
+    ///
+    /// # Errors
+    /// The compile thread cannot be started.
+    pub fn new(parts: Parts, events: &Sender<Event>) -> std::io::Result<Self> {
+        let plugins = Plugins::start(&parts, events.clone())?;
+        let providers = Providers::new(&parts.config);
+        let policies = Policies::new(Arc::clone(&parts.state));
+        let compiler = Compiler::new(&parts);
+        let configured = policies::from_config(&parts.config);
+        Ok(Self { parts, providers, plugins, policies, compiler, configured })
+    }
+
+    /// Handles events until there are no more.
+    pub fn run(mut self, events: &Receiver<Event>) {
+        while let Ok(first) = events.recv() {
+            let mut causes = Vec::new();
+            // Everything that has piled up goes into one generation.
+            for event in std::iter::once(first).chain(events.try_iter()) {
+                if matches!(event, Event::Stop) {
+                    return;
+                }
+                causes.extend(self.take(event));
+            }
+            if !causes.is_empty() && self.plugins.settled() && self.providers.any_catalog() {
+                self.build(&causes.join(", "));
+            }
+            self.report();
+        }
+    }
+
+    /// Takes an event in; answers what changed, if that calls for a new generation.
+    fn take(&mut self, event: Event) -> Option<String> {
+        match event {
+            Event::Catalog { provider, catalog } => {
+                let changed = self.providers.update(&provider, catalog);
+                (changed > 0).then(|| format!("{changed} services of {provider}"))
+            }
+            Event::PluginFound { name, bytes, path } => {
+                self.plugins.found(&name, bytes, path);
+                None
+            }
+            Event::PluginGone { name } => self.plugins.gone(&name).then(|| format!("plugin {name} removed")),
+            Event::Compiled(compiled) => self.plugins.compiled(*compiled),
+            Event::Stop => None,
+        }
+    }
+
+    /// Works out a generation and publishes it. Versions of plugins that fail on the way are refused first, so that
+    /// what is published works.
+    fn build(&mut self, cause: &str) {
+        self.plugins.adopt_routers(&mut self.providers);
+        self.plugins.adopt_policies(&mut self.policies);
+        self.providers.contribute(&mut self.plugins);
+        let mut declared = self.providers.declared();
+        declared.push(Arc::clone(&self.configured));
+        let linked = link(&declared);
+        self.policies.prepare(&linked, &mut self.plugins);
+        let generation = self.compiler.compile(&linked, &self.policies, cause);
+        self.policies.commit();
+        tracing::info!(
+            generation = generation.id,
+            cause,
+            routes = generation.routes.len(),
+            services = generation.services.len(),
+            "published"
+        );
+        self.parts.tracker.linked(&declared, &linked.problems);
+        self.parts.live.publish(generation);
+        self.parts.state.sweep();
+        self.parts.instances.sweep();
+    }
+
+    fn report(&mut self) {
+        self.parts.tracker.plugins(self.plugins.statuses());
+        self.parts.tracker.ready(self.plugins.settled() && self.providers.all_catalogs() && self.compiler.published());
+    }
+}

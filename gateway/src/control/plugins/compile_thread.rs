@@ -1,0 +1,91 @@
+//! Compiling, on one thread of low priority: compiling in parallel on the workers' cores was measured to hold up single
+//! requests by milliseconds, this was not.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use sluice_wasm::{Artifact, Engine};
+
+use super::super::{Compiled, Event};
+use super::Source;
+
+/// Where bytes wait to be compiled: at most one version of each plugin, the newest.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: BTreeMap<Arc<str>, (Source, Vec<u8>)>,
+    closed: bool,
+}
+
+/// The thread, stopped by dropping this.
+pub(super) struct CompileThread {
+    queue: Arc<Queue>,
+}
+
+impl CompileThread {
+    pub(super) fn start(engine: Engine, events: Sender<Event>) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let theirs = Arc::clone(&queue);
+        std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
+            lower_priority();
+            while let Some((name, source, bytes)) = theirs.next() {
+                let begun = Instant::now();
+                let artifact = Artifact::load(&engine, &name, &bytes);
+                let compiled = Compiled { name, source, artifact, took: begun.elapsed() };
+                if events.send(Event::Compiled(Box::new(compiled))).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { queue })
+    }
+
+    /// Has a version compiled; one of the same plugin that still waits is skipped.
+    pub(super) fn submit(&self, name: Arc<str>, source: Source, bytes: Vec<u8>) {
+        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // A built-in version is needed even where a file takes its place: it is what is fallen back to.
+        let key = match source {
+            Source::BuiltIn => format!("{name} (built in)").into(),
+            Source::File(_) => name,
+        };
+        waiting.jobs.insert(key, (source, bytes));
+        self.queue.changed.notify_one();
+    }
+}
+
+impl Queue {
+    fn next(&self) -> Option<(Arc<str>, Source, Vec<u8>)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if waiting.closed {
+                return None;
+            }
+            if let Some((key, (source, bytes))) = waiting.jobs.pop_first() {
+                let name = key.strip_suffix(" (built in)").map_or(Arc::clone(&key), Arc::from);
+                return Some((name, source, bytes));
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for CompileThread {
+    fn drop(&mut self) {
+        self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.queue.changed.notify_one();
+    }
+}
+
+/// On Linux a process id that is a thread's concerns that thread alone.
+fn lower_priority() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
+        tracing::debug!(%error, "the compile thread keeps its normal priority");
+    }
+}

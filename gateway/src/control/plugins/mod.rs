@@ -1,0 +1,196 @@
+//! Plugin versions: which there are, which are in force, and why others are not.
+//!
+//! A version comes from the binary or from the plugin directory; a file wins over what is built in, and taking it
+//! away falls back. A new version is compiled off this thread and adopted only after it has shown that it can do
+//! everything the one in force does; otherwise that one stays.
+
+mod built_in;
+mod compile_thread;
+mod router;
+mod version;
+
+pub use built_in::BUILT_IN;
+pub(super) use router::Router;
+pub(super) use version::Probe;
+pub use version::Source;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use sluice_wasm::World;
+
+use super::contribute::Providers;
+use super::policies::Policies;
+use super::{Compiled, Event, Parts, PluginState, PluginStatus};
+use crate::config::Config;
+use crate::telemetry::Telemetry;
+use compile_thread::CompileThread;
+use version::{Candidate, Entry, InForce, limits_for};
+
+/// All plugins by name.
+pub(super) struct Plugins {
+    entries: BTreeMap<Arc<str>, Entry>,
+    compile: CompileThread,
+    config: Arc<Config>,
+    telemetry: Arc<Telemetry>,
+    next_id: u32,
+}
+
+impl Plugins {
+    /// Starts compiling what is built in.
+    pub(super) fn start(parts: &Parts, events: Sender<Event>) -> std::io::Result<Self> {
+        let mut plugins = Self {
+            entries: BTreeMap::new(),
+            compile: CompileThread::start(parts.engine.clone(), events)?,
+            config: Arc::clone(&parts.config),
+            telemetry: Arc::clone(&parts.telemetry),
+            next_id: 1,
+        };
+        for (name, bytes) in BUILT_IN {
+            plugins.compile(name, Source::BuiltIn, bytes.to_vec());
+        }
+        Ok(plugins)
+    }
+
+    fn compile(&mut self, name: &str, source: Source, bytes: Vec<u8>) {
+        let name: Arc<str> = name.into();
+        self.entries.entry(Arc::clone(&name)).or_default().compiling = true;
+        self.compile.submit(name, source, bytes);
+    }
+
+    /// A file is there, complete and new, or cannot be used.
+    pub(super) fn found(&mut self, name: &str, bytes: Result<Vec<u8>, String>, path: PathBuf) {
+        match bytes {
+            Ok(bytes) => self.compile(name, Source::File(path), bytes),
+            Err(reason) => {
+                let entry = self.entries.entry(name.into()).or_default();
+                self.telemetry.plugin_reload(name, false);
+                entry.refuse(name, reason);
+            }
+        }
+    }
+
+    /// A file is gone; answers whether something else is to come into force.
+    pub(super) fn gone(&mut self, name: &str) -> bool {
+        let Some(entry) = self.entries.get_mut(name) else { return false };
+        entry.remove_file();
+        if entry.is_empty() {
+            self.entries.remove(name);
+            return false;
+        }
+        entry.has_news()
+    }
+
+    /// A version is compiled, or not; answers what changed.
+    pub(super) fn compiled(&mut self, compiled: Compiled) -> Option<String> {
+        let Compiled { name, source, artifact, took } = compiled;
+        let entry = self.entries.entry(Arc::clone(&name)).or_default();
+        entry.compiling = false;
+        match artifact {
+            Ok(artifact) => {
+                tracing::info!(plugin = %name, source = %source, digest = %artifact.digest(), took = ?took, "plugin compiled");
+                self.telemetry.plugin_compiled(&name, took);
+                entry.add(source, Candidate { artifact, took });
+                // The first versions are waited for, so there always is news in a compiled one.
+                Some(format!("plugin {name}"))
+            }
+            Err(error) => {
+                self.telemetry.plugin_reload(&name, false);
+                entry.refuse(&name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Whether every version known of has been compiled.
+    pub(super) fn settled(&self) -> bool {
+        self.entries.values().all(|entry| !entry.compiling || entry.in_force.is_some())
+    }
+
+    /// The router plugin in force under this name.
+    pub(super) fn router(&mut self, name: &str) -> Result<&mut Router, String> {
+        match self.entries.get_mut(name).and_then(|entry| entry.in_force.as_mut()) {
+            Some(InForce::Router(router)) => Ok(router),
+            Some(InForce::Policy(_)) => Err(format!("plugin `{name}` is a policy, not a router")),
+            None => Err(format!("router plugin `{name}` is not installed")),
+        }
+    }
+
+    /// The policy plugin in force under this name.
+    pub(super) fn policy(&mut self, name: &str) -> Result<&mut Probe, String> {
+        match self.entries.get_mut(name).and_then(|entry| entry.in_force.as_mut()) {
+            Some(InForce::Policy(probe)) => Ok(probe),
+            Some(InForce::Router(_)) => Err(format!("plugin `{name}` is a router, not a policy")),
+            None => Err(format!("plugin `{name}` is not installed")),
+        }
+    }
+
+    /// Brings new router versions into force, those that can contribute for every service there is.
+    pub(super) fn adopt_routers(&mut self, providers: &mut Providers) {
+        for (name, entry) in &mut self.entries {
+            let Some(candidate) = entry.next(World::Router) else { continue };
+            let limits = limits_for(&self.config, name, World::Router);
+            let tried = Router::new(name, candidate.artifact.clone(), limits).and_then(|mut router| {
+                try_router(&mut router, providers.of_router(name))?;
+                Ok(router)
+            });
+            self.telemetry.plugin_reload(name, tried.is_ok());
+            match tried {
+                Ok(router) => {
+                    entry.adopt(name, InForce::Router(router));
+                    providers.recontribute(name);
+                }
+                Err(reason) => entry.refuse_next(name, World::Router, reason),
+            }
+        }
+    }
+
+    /// Brings new policy versions into force, those that accept the settings of every use there is.
+    pub(super) fn adopt_policies(&mut self, policies: &mut Policies) {
+        for (name, entry) in &mut self.entries {
+            let Some(candidate) = entry.next(World::Policy) else { continue };
+            let tried = Probe::new(name, self.next_id, candidate.artifact.clone(), &self.config, &self.telemetry)
+                .and_then(|mut probe| policies.try_version(name, &mut probe).map(|()| probe));
+            self.next_id += 1;
+            self.telemetry.plugin_reload(name, tried.is_ok());
+            match tried {
+                Ok(probe) => entry.adopt(name, InForce::Policy(Box::new(probe))),
+                Err(reason) => entry.refuse_next(name, World::Policy, reason),
+            }
+        }
+    }
+
+    /// What the admin API shows.
+    pub(super) fn statuses(&self) -> Vec<PluginStatus> {
+        self.entries.iter().map(|(name, entry)| entry.status(name)).collect()
+    }
+}
+
+/// Asks for everything the version will have to do anyway.
+fn try_router<'a>(
+    router: &mut Router,
+    providers: impl Iterator<Item = &'a super::contribute::Provider>,
+) -> Result<(), String> {
+    for provider in providers {
+        router.configure(provider.handle, &provider.settings)?;
+        for service in provider.services() {
+            router.contribute(provider.handle, service).map_err(|error| format!("service `{}`: {error}", service.name))?;
+        }
+    }
+    Ok(())
+}
+
+impl PluginState {
+    /// As the admin API spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compiling => "compiling",
+            Self::Active => "active",
+            Self::Failed => "failed",
+            Self::Orphaned => "orphaned",
+        }
+    }
+}

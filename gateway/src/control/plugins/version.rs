@@ -1,0 +1,225 @@
+//! One plugin's versions, and the one in force.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_wasm::{Artifact, Limits, PolicyInstance, PolicyState, Subscription, World};
+
+use super::super::{PluginState, PluginStatus};
+use super::Router;
+use crate::config::{self, Config};
+use crate::http::Exchange;
+use crate::live::{FailureMode, Plugin};
+use crate::telemetry::{PluginLogger, Telemetry};
+
+/// Where a version came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Embedded in the gateway.
+    BuiltIn,
+    /// The plugin directory.
+    File(PathBuf),
+}
+
+/// A version that is compiled.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) artifact: Artifact,
+    pub(super) took: Duration,
+}
+
+/// A version that runs.
+pub(super) enum InForce {
+    Router(Router),
+    Policy(Box<Probe>),
+}
+
+/// Everything known of one plugin.
+#[derive(Default)]
+pub(super) struct Entry {
+    built_in: Option<Candidate>,
+    file: Option<(PathBuf, Candidate)>,
+    pub(super) in_force: Option<InForce>,
+    pub(super) compiling: bool,
+    /// A version that failed is not tried again until it changes.
+    refused_digest: Option<String>,
+    last_error: Option<String>,
+}
+
+/// The control plane's own instance of a policy plugin: settings are tried here before any worker sees them.
+pub(in super::super) struct Probe {
+    pub(in super::super) plugin: Arc<Plugin>,
+    sandbox: Option<PolicyInstance<Box<Exchange>>>,
+}
+
+/// Deadlines where the configuration has none. A policy stands between a client and its answer; a router works through
+/// a whole service at a time, off the request path.
+const POLICY_DEADLINE: Duration = Duration::from_millis(50);
+const ROUTER_DEADLINE: Duration = Duration::from_secs(2);
+/// Memory where the configuration has none.
+const POLICY_MEMORY: usize = 16 << 20;
+const ROUTER_MEMORY: usize = 256 << 20;
+
+pub(super) fn limits_for(config: &Config, name: &str, world: World) -> Limits {
+    let settings = config.plugins.settings_of(name);
+    let (deadline, memory) = match world {
+        World::Policy => (POLICY_DEADLINE, POLICY_MEMORY),
+        World::Router => (ROUTER_DEADLINE, ROUTER_MEMORY),
+    };
+    let memory = settings.memory.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(memory);
+    Limits { deadline: settings.deadline.unwrap_or(deadline), memory }
+}
+
+impl Entry {
+    pub(super) fn add(&mut self, source: Source, candidate: Candidate) {
+        match source {
+            Source::BuiltIn => self.built_in = Some(candidate),
+            Source::File(path) => self.file = Some((path, candidate)),
+        }
+    }
+
+    pub(super) fn remove_file(&mut self) {
+        self.file = None;
+        self.refused_digest = None;
+        self.last_error = None;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.built_in.is_none() && self.file.is_none() && self.in_force.is_none() && !self.compiling
+    }
+
+    fn wanted(&self) -> Option<&Candidate> {
+        self.file.as_ref().map(|(_, candidate)| candidate).or(self.built_in.as_ref())
+    }
+
+    fn digest_in_force(&self) -> Option<&str> {
+        self.in_force.as_ref().map(|in_force| in_force.artifact().digest())
+    }
+
+    /// Whether another version than the one in force is wanted.
+    pub(super) fn has_news(&self) -> bool {
+        let wanted = self.wanted().map(|candidate| candidate.artifact.digest());
+        wanted.is_some() && wanted != self.digest_in_force() && wanted != self.refused_digest.as_deref()
+    }
+
+    /// The version to be tried next, if it is of this world.
+    pub(super) fn next(&self, world: World) -> Option<Candidate> {
+        self.has_news().then(|| self.wanted().cloned()).flatten().filter(|candidate| candidate.artifact.world() == world)
+    }
+
+    pub(super) fn adopt(&mut self, name: &str, in_force: InForce) {
+        tracing::info!(plugin = name, digest = in_force.artifact().digest(), "plugin in force");
+        self.in_force = Some(in_force);
+        self.last_error = None;
+        self.refused_digest = None;
+    }
+
+    /// The version to be tried next failed; what is in force stays.
+    pub(super) fn refuse_next(&mut self, name: &str, world: World, reason: String) {
+        self.refused_digest = self.next(world).map(|candidate| candidate.artifact.digest().to_owned());
+        self.refuse(name, reason);
+    }
+
+    pub(super) fn refuse(&mut self, name: &str, reason: String) {
+        tracing::error!(plugin = name, %reason, "plugin version refused");
+        self.last_error = Some(reason);
+    }
+
+    pub(super) fn status(&self, name: &Arc<str>) -> PluginStatus {
+        let shown = self.in_force.as_ref().map(InForce::artifact).or(self.wanted().map(|candidate| &candidate.artifact));
+        let of = |candidate: &Candidate| shown.is_some_and(|shown| shown.digest() == candidate.artifact.digest());
+        let file = self.file.as_ref().filter(|(_, candidate)| of(candidate));
+        let built_in = self.built_in.as_ref().filter(|candidate| of(candidate));
+        PluginStatus {
+            name: Arc::clone(name),
+            world: shown.map(Artifact::world),
+            digest: shown.map(|artifact| artifact.digest().to_owned()),
+            source: file.map(|(path, _)| Source::File(path.clone())).or(built_in.map(|_| Source::BuiltIn)),
+            state: match (&self.in_force, self.compiling) {
+                (Some(_), _) if file.is_none() && built_in.is_none() => PluginState::Orphaned,
+                (Some(_), _) => PluginState::Active,
+                (None, true) => PluginState::Compiling,
+                (None, false) => PluginState::Failed,
+            },
+            last_error: self.last_error.clone(),
+            compile_time: file.map(|(_, candidate)| candidate).or(built_in).map(|candidate| candidate.took),
+            plugin: match &self.in_force {
+                Some(InForce::Policy(probe)) => Some(Arc::clone(&probe.plugin)),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl InForce {
+    fn artifact(&self) -> &Artifact {
+        match self {
+            Self::Router(router) => router.artifact(),
+            Self::Policy(probe) => &probe.plugin.artifact,
+        }
+    }
+}
+
+impl Probe {
+    pub(super) fn new(
+        name: &Arc<str>,
+        id: u32,
+        artifact: Artifact,
+        config: &Config,
+        telemetry: &Telemetry,
+    ) -> Result<Self, String> {
+        let failure = match config.plugins.settings_of(name).failure {
+            config::Failure::Closed => FailureMode::Closed,
+            config::Failure::Open => FailureMode::Open,
+        };
+        let limits = limits_for(config, name, World::Policy);
+        let metrics = telemetry.plugin(name);
+        let plugin = Plugin { name: Arc::clone(name), id, artifact, limits, failure, metrics };
+        let mut probe = Self { plugin: Arc::new(plugin), sandbox: None };
+        probe.sandbox().map_err(|error| format!("cannot be instantiated: {error}"))?;
+        Ok(probe)
+    }
+
+    fn sandbox(&mut self) -> Result<&mut PolicyInstance<Box<Exchange>>, sluice_wasm::CallError> {
+        let usable = self.sandbox.take().filter(|sandbox| !sandbox.is_spent());
+        let sandbox = match usable {
+            Some(sandbox) => sandbox,
+            None => {
+                let logger = PluginLogger::shared(&self.plugin.name);
+                PolicyInstance::new(&self.plugin.artifact, self.plugin.limits, logger)?
+            }
+        };
+        Ok(self.sandbox.insert(sandbox))
+    }
+
+    /// Tries settings; `state` notes what they open.
+    pub(in super::super) fn configure(
+        &mut self,
+        handle: u32,
+        settings: &str,
+        state: Arc<dyn PolicyState>,
+    ) -> Result<Subscription, String> {
+        let sandbox = self.sandbox().map_err(|error| error.to_string())?;
+        sandbox.configure(handle, settings, state).map_err(|error| error.to_string())?
+    }
+
+    /// A use is gone.
+    pub(in super::super) fn release(&mut self, handle: u32) {
+        if let Ok(sandbox) = self.sandbox()
+            && let Err(error) = sandbox.release(handle)
+        {
+            tracing::warn!(plugin = %self.plugin.name, %error, "plugin failed while forgetting a use");
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("builtin"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}

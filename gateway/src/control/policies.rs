@@ -1,0 +1,130 @@
+//! Configured uses of policy plugins: each tried on the control plane's own instance before a worker sees it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sluice_model::link::{CONFIG_PROVIDER, Declared, Linked};
+use sluice_model::{Action, Contribution, StepSpec};
+
+use super::plugins::{Plugins, Probe};
+use crate::config::Config;
+use crate::live::{PolicyStatus, PolicyUse};
+use crate::state::{Recording, Registry};
+
+/// Every use by its step's qualified name.
+pub(super) struct Policies {
+    state: Arc<Registry>,
+    uses: HashMap<Arc<str>, Use>,
+    next_handle: u32,
+}
+
+struct Use {
+    plugin: Arc<str>,
+    settings: Arc<str>,
+    /// The version that was asked.
+    version: Option<u32>,
+    policy: Result<Arc<PolicyUse>, String>,
+    /// Limits the plugin wants, not in force before the generation is.
+    opened: Option<Recording>,
+}
+
+/// Policies from the configuration file, as if a provider had said them.
+pub(super) fn from_config(config: &Config) -> Arc<Declared> {
+    let steps = config.policies.iter().map(|policy| StepSpec {
+        name: policy.name.clone(),
+        action: Action::Policy { plugin: policy.plugin.clone(), settings: policy.config.to_string() },
+    });
+    let contribution = Contribution { steps: steps.collect(), ..Contribution::default() };
+    Arc::new(Declared::new(&CONFIG_PROVIDER.into(), "policies", contribution))
+}
+
+impl Policies {
+    pub(super) fn new(state: Arc<Registry>) -> Self {
+        Self { state, uses: HashMap::new(), next_handle: 1 }
+    }
+
+    /// Whether a version accepts everything the one in force has accepted.
+    pub(super) fn try_version(&mut self, plugin: &str, probe: &mut Probe) -> Result<(), String> {
+        let working = self.uses.iter().filter(|(_, known)| &*known.plugin == plugin && known.policy.is_ok());
+        for (name, known) in working {
+            let scratch = Arc::new(self.state.record(name));
+            let tried = probe.configure(self.next_handle, &known.settings, scratch);
+            tried.map_err(|reason| format!("it refuses policy `{name}`, which works with the version in force: {reason}"))?;
+            probe.release(self.next_handle);
+            self.next_handle += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes uses for the policies of a linked catalog; what has not changed is kept as it is.
+    pub(super) fn prepare(&mut self, linked: &Linked, plugins: &mut Plugins) {
+        let mut before = std::mem::take(&mut self.uses);
+        for (name, step) in &linked.steps {
+            let Action::Policy { plugin, settings } = &step.spec.action else { continue };
+            let kept = before.remove(name).filter(|known| {
+                let in_force = plugins.policy(plugin).ok().map(|probe| probe.plugin.id);
+                *known.plugin == **plugin && *known.settings == **settings && known.version == in_force
+            });
+            let known = kept.unwrap_or_else(|| self.make(name, plugin, settings, plugins));
+            self.uses.insert(Arc::clone(name), known);
+        }
+        for gone in before.into_values() {
+            if let (Ok(policy), Ok(probe)) = (&gone.policy, plugins.policy(&gone.plugin))
+                && probe.plugin.id == policy.plugin.id
+            {
+                probe.release(policy.handle);
+            }
+        }
+    }
+
+    fn make(&mut self, name: &Arc<str>, plugin: &str, settings: &str, plugins: &mut Plugins) -> Use {
+        let handle = self.next_handle;
+        self.next_handle += 1;
+        let mut known = Use { plugin: plugin.into(), settings: settings.into(), version: None, policy: Err(String::new()), opened: None };
+        let probe = match plugins.policy(plugin) {
+            Ok(probe) => probe,
+            Err(reason) => return Use { policy: Err(reason), ..known },
+        };
+        known.version = Some(probe.plugin.id);
+        let recording = Arc::new(self.state.record(name));
+        known.policy = probe.configure(handle, settings, recording.clone()).map(|subscription| {
+            Arc::new(PolicyUse {
+                name: Arc::clone(name),
+                handle,
+                plugin: Arc::clone(&probe.plugin),
+                settings: settings.into(),
+                subscription,
+                state: self.state.policy(name),
+            })
+        });
+        if let Err(reason) = &known.policy {
+            tracing::error!(policy = %name, plugin, %reason, "policy refused");
+        }
+        known.opened = Some(Recording::clone(&recording));
+        known
+    }
+
+    /// Brings limits into force. Counts stay.
+    pub(super) fn commit(&mut self) {
+        for known in self.uses.values_mut() {
+            if let (Ok(policy), Some(opened)) = (&known.policy, known.opened.take()) {
+                policy.state.apply(&opened);
+            }
+        }
+    }
+
+    /// The use behind a step.
+    pub(super) fn get(&self, step: &str) -> Option<&Result<Arc<PolicyUse>, String>> {
+        self.uses.get(step).map(|known| &known.policy)
+    }
+
+    /// All uses, for the generation.
+    pub(super) fn statuses(&self) -> HashMap<Arc<str>, PolicyStatus> {
+        let status = |known: &Use| PolicyStatus {
+            plugin: Arc::clone(&known.plugin),
+            settings: Arc::clone(&known.settings),
+            policy: known.policy.clone(),
+        };
+        self.uses.iter().map(|(name, known)| (Arc::clone(name), status(known))).collect()
+    }
+}

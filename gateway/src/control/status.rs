@@ -1,0 +1,154 @@
+//! What the control plane tells the admin API, replaced as a whole whenever it changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use sluice_model::Diagnostic;
+use sluice_model::link::{Declared, LinkProblem};
+use sluice_wasm::World;
+
+use super::plugins::Source;
+use crate::live::Plugin;
+
+/// The control plane's state, for people.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Whether requests can be served as configured.
+    pub ready: bool,
+    /// Plugins by name.
+    pub plugins: Vec<PluginStatus>,
+    /// Problems with services' tags and with names, by provider.
+    pub refusals: BTreeMap<Arc<str>, Vec<Refusal>>,
+    /// By provider.
+    pub providers: BTreeMap<Arc<str>, ProviderStatus>,
+    /// The last change that was refused, and why.
+    pub last_refused: Option<(SystemTime, String)>,
+}
+
+/// One plugin.
+#[derive(Clone, Debug)]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Router or policy, once a version is known.
+    pub world: Option<World>,
+    /// SHA-256 of the version shown.
+    pub digest: Option<String>,
+    /// Where that version came from.
+    pub source: Option<Source>,
+    /// What it does.
+    pub state: PluginState,
+    /// Why the newest version is not in force.
+    pub last_error: Option<String>,
+    /// How long compiling took.
+    pub compile_time: Option<Duration>,
+    /// The version in force, where it is a policy.
+    pub plugin: Option<Arc<Plugin>>,
+}
+
+/// What a plugin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginState {
+    /// Its first version is being compiled.
+    Compiling,
+    /// A version is in force.
+    Active,
+    /// No version works.
+    Failed,
+    /// In force, and its file is gone.
+    Orphaned,
+}
+
+/// A provider.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderStatus {
+    /// The registry's index, where it has one.
+    pub index: Option<u64>,
+    /// The last good answer.
+    pub last_contact: Option<SystemTime>,
+    /// The last failure.
+    pub last_error: Option<String>,
+    /// Services in the last catalog.
+    pub services: usize,
+}
+
+/// Something that was left out or repaired, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The service.
+    pub service: Arc<str>,
+    /// What and why.
+    pub diagnostic: Diagnostic,
+}
+
+/// Holds the [`Status`].
+#[derive(Debug, Default)]
+pub struct Tracker {
+    status: Mutex<Status>,
+}
+
+impl Tracker {
+    /// A copy of the status now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A provider says how it is.
+    pub fn provider(&self, name: &Arc<str>, provider: ProviderStatus) {
+        self.change(|status| {
+            status.providers.insert(Arc::clone(name), provider);
+        });
+    }
+
+    /// A change was refused.
+    pub fn refused(&self, reason: String) {
+        self.change(|status| status.last_refused = Some((SystemTime::now(), reason)));
+    }
+
+    pub(super) fn ready(&self, ready: bool) {
+        self.change(|status| status.ready = ready);
+    }
+
+    pub(super) fn plugins(&self, plugins: Vec<PluginStatus>) {
+        self.change(|status| status.plugins = plugins);
+    }
+
+    /// Notes the problems of everything linked; what is new goes into the log.
+    pub(super) fn linked(&self, declared: &[Arc<Declared>], problems: &[LinkProblem]) {
+        let mut refusals: BTreeMap<Arc<str>, Vec<Refusal>> = BTreeMap::new();
+        let of_tags = declared.iter().flat_map(|declared| {
+            declared.diagnostics.iter().map(move |diagnostic| (&declared.provider, &declared.origin, diagnostic))
+        });
+        let of_names = problems.iter().map(|problem| (&problem.provider, &problem.origin, &problem.diagnostic));
+        for (provider, service, diagnostic) in of_tags.chain(of_names) {
+            let refusal = Refusal { service: Arc::clone(service), diagnostic: diagnostic.clone() };
+            refusals.entry(Arc::clone(provider)).or_default().push(refusal);
+        }
+        for list in refusals.values_mut() {
+            list.sort_by(|a, b| a.service.cmp(&b.service));
+        }
+        self.change(|status| {
+            log_news(&status.refusals, &refusals);
+            status.refusals = refusals;
+        });
+    }
+}
+
+fn log_news(before: &BTreeMap<Arc<str>, Vec<Refusal>>, now: &BTreeMap<Arc<str>, Vec<Refusal>>) {
+    for (provider, refusals) in now {
+        let known = before.get(provider);
+        for Refusal { service, diagnostic } in refusals.iter().filter(|refusal| known.is_none_or(|known| !known.contains(refusal))) {
+            let Diagnostic { severity, object, tag, message } = diagnostic;
+            match severity {
+                sluice_model::Severity::Error => tracing::error!(%provider, %service, object, tag, "left out: {message}"),
+                sluice_model::Severity::Warning => tracing::warn!(%provider, %service, object, tag, "{message}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Bodies in both directions. Neither is ever buffered: each frame is passed on as it arrives, and the reader's pace
+//! is the writer's.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+
+use crate::timer::Idle;
+
+/// What a client gets: nothing, something short, or an upstream's body with what has to happen at its end.
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// A body the gateway made.
+    Full(Option<Bytes>),
+    /// An upstream's body.
+    Streaming(Box<dyn Streaming>),
+}
+
+/// An upstream's body and its bookkeeping. Dropping it before its end means the client went away.
+pub trait Streaming: HttpBody<Data = Bytes, Error = BodyError> + Unpin {}
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The sender broke off or broke the protocol.
+    #[error("the body broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    /// No byte came for too long.
+    #[error("the body stalled for longer than {0:?}")]
+    Stalled(std::time::Duration),
+}
+
+/// A client's body on its way upstream, with a limit on how long it may stall.
+pub struct RequestBody {
+    incoming: Option<Incoming>,
+    idle: Idle,
+}
+
+impl RequestBody {
+    /// Passes `incoming` on; it may stall for as long as `idle` says.
+    #[must_use]
+    pub fn new(incoming: Incoming, idle: std::time::Duration) -> Self {
+        let incoming = (!incoming.is_end_stream()).then_some(incoming);
+        Self { incoming, idle: Idle::new(idle) }
+    }
+
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { incoming: None, idle: Idle::new(std::time::Duration::MAX) }
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.incoming.is_none()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::Full(Some(Bytes::from_static(text.as_bytes())))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes.into())) }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streaming(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Streaming(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Streaming(body) => body.size_hint(),
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(Some(frame)) => {
+                this.idle.reset();
+                Poll::Ready(Some(frame.map_err(BodyError::from)))
+            }
+            Poll::Ready(None) => {
+                this.incoming = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => this.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}

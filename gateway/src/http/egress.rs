@@ -1,0 +1,55 @@
+//! The egress normaliser: the last look at a request before it goes upstream, and at a response before it goes to the
+//! client.
+
+use hyper::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::http::uri::{PathAndQuery, Uri};
+use hyper::http::{Version, response};
+
+use super::exchange::Exchange;
+use super::{forwarded, hop};
+
+/// Turns the exchange's head into what the upstream gets. `host` replaces the client's Host header where the service
+/// does not pass it; `server` is this gateway's name.
+pub fn finish_request(exchange: &mut Exchange, host: Option<&HeaderValue>, server: &HeaderValue) {
+    forwarded::add(exchange, server);
+    let authority = host.unwrap_or(&exchange.authority).clone();
+    let head = &mut exchange.head;
+    head.headers.insert(HOST, authority);
+    if let Some(protocol) = &exchange.upgrade {
+        head.headers.insert(UPGRADE, protocol.clone());
+        head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    head.version = Version::HTTP_11;
+    set_target(head, exchange.path_rewritten, exchange.path.as_str());
+}
+
+/// Brings the target into origin form, with the path as the steps left it.
+fn set_target(head: &mut Parts, rewritten: bool, path: &str) {
+    let target = match head.uri.path_and_query() {
+        Some(target) if !rewritten => Some(target.clone()),
+        Some(target) => match target.query() {
+            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
+            None => PathAndQuery::try_from(path).ok(),
+        },
+        None => PathAndQuery::try_from(path).ok(),
+    };
+    head.uri = target.map_or_else(Uri::default, Uri::from);
+}
+
+/// Cleans an upstream's response head and applies what policies asked for. `switching` keeps the headers of an accepted
+/// upgrade.
+pub fn finish_response(head: &mut response::Parts, exchange: &mut Exchange, switching: bool) {
+    hop::strip(&mut head.headers, |_| false);
+    if switching && let Some(protocol) = &exchange.upgrade {
+        head.headers.insert(UPGRADE, protocol.clone());
+        head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    for (name, value) in exchange.response_edits.drain(..) {
+        match value {
+            Some(value) => head.headers.insert(name, value),
+            None => head.headers.remove(name),
+        };
+    }
+    head.version = Version::HTTP_11;
+}

@@ -1,0 +1,101 @@
+//! One request and what belongs to it, from its head to the last byte of its answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use sluice_model::path::NormalPath;
+use sluice_model::rule::{HeaderValues, RequestView};
+
+/// The connection a request came in on. Shared by all its requests.
+#[derive(Debug)]
+pub struct Client {
+    /// The peer of the socket, IPv4-mapped addresses as IPv4.
+    pub address: SocketAddr,
+    /// The peer's IP as a header value.
+    pub ip_value: HeaderValue,
+    /// The entrypoint's name.
+    pub entrypoint: Arc<str>,
+    /// The entrypoint's position in the configuration.
+    pub entrypoint_index: usize,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// Whether this peer may set forwarding headers itself.
+    pub trusted: bool,
+}
+
+/// A request being handled.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Method, version and headers; its URI is as the client sent it until [`super::finish_request`].
+    pub head: Parts,
+    /// Lower-cased, without its port and brackets; a trailing dot is kept.
+    pub host: String,
+    /// The Host header to send on, as the client wrote it.
+    pub authority: HeaderValue,
+    /// The path as it stands now; steps may have changed it.
+    pub path: NormalPath,
+    /// Whether a step changed the path.
+    pub path_rewritten: bool,
+    /// Where it came from.
+    pub client: Arc<Client>,
+    /// The `Upgrade` the client asked for, if it is one that is passed through.
+    pub upgrade: Option<HeaderValue>,
+    /// Changes policies want made to the response's headers, in order; `None` removes.
+    pub response_edits: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// The name of the route that answers, once one is found.
+    pub route: Option<Arc<str>>,
+    /// The name of the service that answers, once a route is found.
+    pub service: Option<Arc<str>>,
+}
+
+impl Client {
+    /// The peer of `address` on an entrypoint.
+    #[must_use]
+    pub fn new(address: SocketAddr, entrypoint: Arc<str>, entrypoint_index: usize, tls: bool, trusted: bool) -> Self {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let ip_value = HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, ip_value, entrypoint, entrypoint_index, tls, trusted }
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The peer's IP address.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+}
+
+impl Exchange {
+    /// What route rules look at.
+    #[must_use]
+    pub fn view(&self) -> RequestView<'_> {
+        RequestView {
+            host: &self.host,
+            path: &self.path,
+            query: self.head.uri.query(),
+            method: self.head.method.as_str(),
+            headers: self,
+            client: self.client.ip(),
+        }
+    }
+
+    /// The host for people and policies: without a trailing dot.
+    #[must_use]
+    pub fn plain_host(&self) -> &str {
+        self.host.strip_suffix('.').unwrap_or(&self.host)
+    }
+}
+
+/// Route rules do not see `Host` as a header, as in Traefik: there are matchers for it.
+impl HeaderValues for Exchange {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        name != "host" && self.head.headers.get_all(name).iter().any(|value| test(value.as_bytes()))
+    }
+}

@@ -1,0 +1,172 @@
+//! The ingress normaliser: decides what of a parsed head is accepted, and brings it into one form.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hyper::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
+use hyper::{Method, StatusCode, Version};
+use sluice_model::path::NormalPath;
+
+use super::exchange::{Client, Exchange};
+use super::{forwarded, hop};
+
+/// A request that is not handled, why, and how it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A short fixed word, for metrics and the log.
+    pub reason: &'static str,
+    /// What the client is told.
+    pub status: StatusCode,
+}
+
+const fn refuse(reason: &'static str, status: StatusCode) -> Refusal {
+    Refusal { reason, status }
+}
+
+const fn bad(reason: &'static str) -> Refusal {
+    refuse(reason, StatusCode::BAD_REQUEST)
+}
+
+/// Longest path with query, as the request line carries it.
+const LONGEST_TARGET: usize = 8 * 1024;
+
+/// Accepts or refuses a head.
+///
+/// # Errors
+/// A [`Refusal`] for everything `http-strictness.md` says a proxy must not forward and hyper let through.
+pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Exchange, Refusal> {
+    check_method(&head.method)?;
+    check_framing(&head.headers, head.version)?;
+    let authority = authority(&mut head)?;
+    let host = host_of(&authority)?;
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    if target.len() > LONGEST_TARGET {
+        return Err(refuse("target_too_long", StatusCode::URI_TOO_LONG));
+    }
+    let path = NormalPath::parse(head.uri.path()).map_err(|_| bad("bad_path"))?;
+    join_cookies(&mut head);
+    let upgrade = wanted_upgrade(&head);
+    let trusted = client.trusted;
+    hop::strip(&mut head.headers, |name| !trusted && forwarded::is_forwarding(name));
+    let path_rewritten = path.was_changed();
+    Ok(Exchange {
+        head,
+        host,
+        authority,
+        path,
+        path_rewritten,
+        client,
+        upgrade,
+        response_edits: Vec::new(),
+        route: None,
+        service: None,
+    })
+}
+
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    match *method {
+        Method::CONNECT => Err(refuse("connect", StatusCode::NOT_IMPLEMENTED)),
+        Method::TRACE => Err(refuse("trace", StatusCode::METHOD_NOT_ALLOWED)),
+        _ => Ok(()),
+    }
+}
+
+/// What hyper resolves by itself or passes on, and a strict proxy refuses.
+fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    if version == Version::HTTP_2 {
+        return Ok(());
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if version == Version::HTTP_10 || headers.contains_key(CONTENT_LENGTH) || codings.next().is_some() {
+            return Err(bad("bad_transfer_encoding"));
+        }
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(refuse("unknown_transfer_encoding", StatusCode::NOT_IMPLEMENTED));
+        }
+    }
+    match headers.get(EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(refuse("bad_expectation", StatusCode::EXPECTATION_FAILED))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The authority a request is for: of its target if that has one, else of its only Host header.
+fn authority(head: &mut Parts) -> Result<HeaderValue, Refusal> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = hosts.next().cloned();
+    if hosts.next().is_some() {
+        return Err(bad("duplicate_host"));
+    }
+    let value = match (head.uri.authority(), host) {
+        (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map_err(|_| bad("bad_host"))?,
+        (None, Some(host)) => host,
+        (None, None) if head.version == Version::HTTP_10 => HeaderValue::from_static(""),
+        (None, None) => return Err(bad("missing_host")),
+    };
+    if value.is_empty() && head.version != Version::HTTP_10 {
+        return Err(bad("bad_host"));
+    }
+    Ok(value)
+}
+
+/// The host alone, lower-cased, for routing.
+fn host_of(authority: &HeaderValue) -> Result<String, Refusal> {
+    let text = authority.to_str().map_err(|_| bad("bad_host"))?;
+    let name = if let Some(inside) = text.strip_prefix('[') {
+        let (address, port) = inside.split_once(']').ok_or(bad("bad_host"))?;
+        std::net::Ipv6Addr::from_str(address).map_err(|_| bad("bad_host"))?;
+        check_port(port)?;
+        address
+    } else {
+        let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        check_port(port)?;
+        name
+    };
+    if name.bytes().any(|byte| !(byte.is_ascii_alphanumeric() || b"-._~:%!$&'()*+;=".contains(&byte))) {
+        return Err(bad("bad_host"));
+    }
+    if !text.is_empty() && (name.is_empty() || Authority::from_str(text).is_err()) {
+        return Err(bad("bad_host"));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+/// `port` is what follows the host: nothing, or `:` and a number.
+fn check_port(port: &str) -> Result<(), Refusal> {
+    if port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()) {
+        return Ok(());
+    }
+    Err(bad("bad_host"))
+}
+
+/// HTTP/2 may split cookies into several fields; HTTP/1.1 servers expect one (RFC 9113 section 8.2.3).
+fn join_cookies(head: &mut Parts) {
+    if head.version != Version::HTTP_2 || head.headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        head.headers.insert(COOKIE, joined);
+    }
+}
+
+/// The protocol an `Upgrade` asks for, where `Connection` confirms it. `h2c` is not one to pass through.
+fn wanted_upgrade(head: &Parts) -> Option<HeaderValue> {
+    if head.version != Version::HTTP_11 {
+        return None;
+    }
+    let protocol = head.headers.get(UPGRADE)?;
+    let confirmed = head.headers.get_all(CONNECTION).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    (confirmed && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| protocol.clone())
+}
+
+#[cfg(test)]
+#[path = "ingress_tests.rs"]
+mod tests;

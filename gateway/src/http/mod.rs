@@ -1,0 +1,20 @@
+//! Step 3 of a request: from what hyper parsed to an [`Exchange`] that is safe to route and forward.
+//!
+//! Takes a request head; gives an [`Exchange`] with one normalised host, path and client, or a [`Refusal`]. The
+//! ingress side runs before routing and the egress side after the last step, so matchers, policies and the upstream
+//! all see the same request. It never opens a connection and never looks at routes.
+
+mod body;
+mod egress;
+mod exchange;
+mod forwarded;
+mod hop;
+mod ingress;
+mod reply;
+
+pub use body::{Body, BodyError, RequestBody};
+pub use egress::{finish_request, finish_response};
+pub use exchange::{Client, Exchange};
+pub use forwarded::Trust;
+pub use ingress::{Refusal, accept};
+pub use reply::{Failure, plain, refusal, reply_to};

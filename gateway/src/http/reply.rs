@@ -1,0 +1,96 @@
+//! The answers the gateway gives itself, in one place: refusals, failures, and what a policy replied.
+
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode, Version};
+
+use super::body::Body;
+use super::ingress::Refusal;
+
+/// Why an exchange got no answer from an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No route matches.
+    NoRoute,
+    /// The service has no instance that takes requests.
+    NoInstance,
+    /// Refused, reset, or closed before the first byte of an answer.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No answer in time.
+    ResponseTimeout,
+    /// An answer that breaks the protocol.
+    Protocol,
+    /// A policy failed and its failure mode is closed.
+    Policy,
+    /// A step produced a path that cannot be forwarded.
+    Path,
+    /// The request's body did not arrive in time.
+    SlowBody,
+    /// The client broke off, or its body is malformed.
+    Client,
+}
+
+impl Failure {
+    /// Status and body the client gets, as Traefik's.
+    fn answer(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoRoute => (StatusCode::NOT_FOUND, "404 page not found\n"),
+            Self::NoInstance => (StatusCode::SERVICE_UNAVAILABLE, "no available server\n"),
+            Self::Connect | Self::Protocol => (StatusCode::BAD_GATEWAY, "Bad Gateway"),
+            Self::ConnectTimeout | Self::ResponseTimeout => (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout"),
+            Self::Policy => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+            Self::Path | Self::Client => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+        }
+    }
+
+    /// The short code in the access log and in `request_errors_total`.
+    #[must_use]
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::NoRoute => "NR",
+            Self::NoInstance => "UH",
+            Self::Connect => "UF",
+            Self::ConnectTimeout | Self::ResponseTimeout => "UT",
+            Self::Protocol => "UP",
+            Self::Policy => "PT",
+            Self::Path | Self::Client | Self::SlowBody => "DC",
+        }
+    }
+}
+
+/// The answer to a failed exchange.
+#[must_use]
+pub fn reply_to(failure: Failure) -> Response<Body> {
+    let (status, body) = failure.answer();
+    let mut response = plain(status, body);
+    if failure == Failure::SlowBody || failure == Failure::Client {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The answer to a refused head. The connection is not used any further on HTTP/1.
+#[must_use]
+pub fn refusal(refusal: Refusal, version: Version) -> Response<Body> {
+    let mut response = plain(refusal.status, refusal.status.canonical_reason().unwrap_or("refused"));
+    if version != Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A short text.
+#[must_use]
+pub fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if status.is_server_error() {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}

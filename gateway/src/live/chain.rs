@@ -1,0 +1,92 @@
+//! Chains: the steps between a route and its service, compiled.
+
+use std::sync::Arc;
+
+use regex::Regex;
+use sluice_wasm::{Artifact, Limits, Subscription};
+
+use crate::state::PolicyState;
+use crate::telemetry::PluginMetrics;
+
+/// One step of a chain.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Changes the path.
+    Path(Arc<PathStep>),
+    /// Answers 301 to the path with its final slash toggled.
+    RedirectSlash,
+    /// Asks a plugin.
+    Policy(Arc<PolicyUse>),
+}
+
+/// A change to the path.
+#[derive(Debug)]
+pub enum PathStep {
+    /// Take the first of these that the decoded path begins with off it.
+    StripPrefix(Vec<String>),
+    /// Take what the first of these matches at the path's beginning off it.
+    StripPrefixRegexp(Vec<Regex>),
+    /// Put this before it.
+    AddPrefix(String),
+    /// Put this in its place.
+    Replace(String),
+    /// Replace what a regular expression matches.
+    ReplaceRegexp(Regex, String),
+}
+
+/// A configured use of a policy plugin, ready for every worker.
+#[derive(Debug)]
+pub struct PolicyUse {
+    /// The step's qualified name.
+    pub name: Arc<str>,
+    /// Tells the plugin which use a call is about. Never used twice while the process lives.
+    pub handle: u32,
+    /// The version that runs.
+    pub plugin: Arc<Plugin>,
+    /// JSON.
+    pub settings: Arc<str>,
+    /// What the plugin wants to be asked and told.
+    pub subscription: Subscription,
+    /// What it counts.
+    pub state: Arc<PolicyState>,
+}
+
+/// One version of a plugin, in force.
+#[derive(Debug)]
+pub struct Plugin {
+    /// As configurations and tags name it.
+    pub name: Arc<str>,
+    /// Distinguishes versions; never used twice while the process lives.
+    pub id: u32,
+    /// Compiled and pre-instantiated.
+    pub artifact: Artifact,
+    /// For every call.
+    pub limits: Limits,
+    /// What a failing call means for the request.
+    pub failure: FailureMode,
+    /// Calls and their outcomes.
+    pub metrics: Arc<PluginMetrics>,
+}
+
+/// What becomes of a request whose policy fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailureMode {
+    /// It is answered 503.
+    #[default]
+    Closed,
+    /// It goes on as if the policy were not there.
+    Open,
+}
+
+impl Step {
+    /// Whether both are the same compiled step.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(a), Self::Path(b)) => Arc::ptr_eq(a, b),
+            (Self::Policy(a), Self::Policy(b)) => Arc::ptr_eq(a, b),
+            (Self::RedirectSlash, Self::RedirectSlash) => true,
+            _ => false,
+        }
+    }
+}

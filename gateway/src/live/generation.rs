@@ -1,0 +1,132 @@
+//! One immutable, complete state of the gateway.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::SystemTime;
+
+use hyper::header::HeaderValue;
+use sluice_model::balance::Cycle;
+use sluice_model::rule::Rule;
+use sluice_model::table::RouteTable;
+use sluice_model::{RouteSpec, ServiceSpec, StepSpec};
+
+use super::chain::{PolicyUse, Step};
+use crate::state::Instance;
+use crate::telemetry::ServiceMetrics;
+
+/// Everything a request needs, compiled and checked before it was published.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counts up from 1; 0 is the empty one before the first.
+    pub id: u64,
+    /// When it was published.
+    pub published: SystemTime,
+    /// What it was built from, in words.
+    pub cause: String,
+    /// By the entrypoint's position in the configuration.
+    pub entrypoints: Vec<EntrypointTable>,
+    /// Every route, those that cannot work included, ordered by name.
+    pub routes: Vec<RouteStatus>,
+    /// Every service by qualified name.
+    pub services: HashMap<Arc<str>, Arc<Service>>,
+    /// Every step by qualified name.
+    pub steps: HashMap<Arc<str>, Arc<StepSpec>>,
+    /// Every configured use of a policy plugin, by the step's qualified name.
+    pub policies: HashMap<Arc<str>, PolicyStatus>,
+}
+
+/// The routes an entrypoint answers, and the policies attached to the entrypoint itself.
+#[derive(Debug, Default)]
+pub struct EntrypointTable {
+    /// Looked up once a request.
+    pub table: RouteTable<Arc<Route>>,
+    /// Run before the route's own chain.
+    pub prelude: Arc<[Step]>,
+}
+
+/// A route as requests use it.
+#[derive(Debug)]
+pub struct Route {
+    /// `name@provider`.
+    pub name: Arc<str>,
+    /// As declared.
+    pub spec: Arc<RouteSpec>,
+    /// Its rule, compiled.
+    pub rule: Arc<Rule>,
+    /// In the order a request meets them.
+    pub chain: Arc<[Step]>,
+    /// Who answers.
+    pub service: Arc<Service>,
+}
+
+/// A route for the admin API: what it is, and whether it works.
+#[derive(Clone, Debug)]
+pub struct RouteStatus {
+    /// `name@provider`.
+    pub name: Arc<str>,
+    /// As declared.
+    pub spec: Arc<RouteSpec>,
+    /// Qualified names of its steps, chains unrolled.
+    pub steps: Vec<Arc<str>>,
+    /// The compiled route; `None` where it cannot work.
+    pub route: Option<Arc<Route>>,
+    /// Names of the entrypoints that answer it.
+    pub entrypoints: Vec<Arc<str>>,
+    /// Why it cannot work.
+    pub errors: Vec<String>,
+}
+
+/// A service as requests use it.
+#[derive(Debug)]
+pub struct Service {
+    /// `name@provider`.
+    pub name: Arc<str>,
+    /// As declared.
+    pub spec: Arc<ServiceSpec>,
+    /// Where requests can go.
+    pub endpoints: Vec<Endpoint>,
+    /// The order in which endpoints take turns.
+    pub cycle: Cycle,
+    /// Whose turn it is; shared by all workers and handed on to the next generation.
+    pub turn: Arc<AtomicUsize>,
+    /// Counts and durations.
+    pub metrics: Arc<ServiceMetrics>,
+}
+
+/// An instance as a service uses it.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// What is shared by all services that use this address.
+    pub instance: Arc<Instance>,
+    /// The Host header where the service does not pass the client's.
+    pub host: HeaderValue,
+}
+
+/// A configured use of a policy plugin, and whether it works.
+#[derive(Clone, Debug)]
+pub struct PolicyStatus {
+    /// The plugin's name.
+    pub plugin: Arc<str>,
+    /// Its settings as JSON.
+    pub settings: Arc<str>,
+    /// The prepared use, or why there is none.
+    pub policy: Result<Arc<PolicyUse>, String>,
+}
+
+impl Generation {
+    /// Routes nothing.
+    #[must_use]
+    pub fn empty(entrypoints: usize) -> Self {
+        Self {
+            id: 0,
+            published: SystemTime::UNIX_EPOCH,
+            cause: "start".to_owned(),
+            entrypoints: (0..entrypoints).map(|_| EntrypointTable::default()).collect(),
+            routes: Vec::new(),
+            services: HashMap::new(),
+            steps: HashMap::new(),
+            policies: HashMap::new(),
+        }
+    }
+}

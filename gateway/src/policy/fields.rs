@@ -1,0 +1,119 @@
+//! The values a policy asked for, copied out of the exchange into one piece of text for the call.
+
+use hyper::header::HeaderMap;
+use sluice_wasm::Field;
+
+use crate::http::Exchange;
+
+/// Values in the order a subscription names them.
+pub(super) struct Fields {
+    text: String,
+    /// Where in `text` each value lies; `None` is an absent one.
+    spans: Vec<Option<(usize, usize)>>,
+}
+
+pub(super) fn of_request(wanted: &[Field<'_>], exchange: &Exchange) -> Fields {
+    let mut fields = Fields::with_capacity(wanted.len());
+    for field in wanted {
+        fields.push(|text| write_field(field, exchange, text));
+    }
+    fields
+}
+
+pub(super) fn of_response(wanted: &[String], headers: &HeaderMap) -> Fields {
+    let mut fields = Fields::with_capacity(wanted.len());
+    for name in wanted {
+        fields.push(|text| write_header(name, headers, text));
+    }
+    fields
+}
+
+/// Appends a value of the request; answers false, and appends nothing, where there is none.
+pub(super) fn write_field(field: &Field<'_>, exchange: &Exchange, text: &mut String) -> bool {
+    let value = match field {
+        Field::Method => exchange.head.method.as_str(),
+        Field::Path => exchange.path.as_str(),
+        Field::Query => match exchange.head.uri.query() {
+            Some(query) => query,
+            None => return false,
+        },
+        Field::Host => exchange.plain_host(),
+        Field::Scheme => exchange.client.scheme(),
+        Field::ClientIp => exchange.client.ip_value.to_str().unwrap_or_default(),
+        Field::Entrypoint => &exchange.client.entrypoint,
+        Field::Route => exchange.route.as_deref().unwrap_or_default(),
+        Field::Service => exchange.service.as_deref().unwrap_or_default(),
+        Field::Header(name) => return write_header(name, &exchange.head.headers, text),
+    };
+    text.push_str(value);
+    true
+}
+
+/// Appends the values of a header joined by `, `. Bytes that are not UTF-8 become replacement characters.
+fn write_header(name: &str, headers: &HeaderMap, text: &mut String) -> bool {
+    let mut found = false;
+    for value in headers.get_all(name) {
+        if found {
+            text.push_str(", ");
+        }
+        found = true;
+        text.push_str(&String::from_utf8_lossy(value.as_bytes()));
+    }
+    found
+}
+
+impl Fields {
+    fn with_capacity(count: usize) -> Self {
+        Self { text: String::with_capacity(count * 24), spans: Vec::with_capacity(count) }
+    }
+
+    fn push(&mut self, write: impl FnOnce(&mut String) -> bool) {
+        let start = self.text.len();
+        let present = write(&mut self.text);
+        self.spans.push(present.then_some((start, self.text.len())));
+    }
+
+    /// Hands the values over as the call wants them.
+    pub(super) fn with<R>(&self, call: impl FnOnce(&[Option<&str>]) -> R) -> R {
+        let value = |span: &Option<(usize, usize)>| span.and_then(|(start, end)| self.text.get(start..end));
+        // Few policies want more than this; they need no allocation.
+        let mut few = [None; 8];
+        match few.get_mut(..self.spans.len()) {
+            Some(slots) => {
+                slots.iter_mut().zip(&self.spans).for_each(|(slot, span)| *slot = value(span));
+                call(slots)
+            }
+            None => call(&self.spans.iter().map(value).collect::<Vec<_>>()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_values_stay_absent_and_many_fit() {
+        for count in [1, 8, 9, 20] {
+            let mut fields = Fields::with_capacity(count);
+            for at in 0..count {
+                fields.push(|text| {
+                    text.push_str(&"x".repeat(at));
+                    at % 2 == 0
+                });
+            }
+            fields.with(|values| {
+                assert_eq!(values.len(), count);
+                assert!(values.iter().enumerate().all(|(at, value)| value.map(str::len) == (at % 2 == 0).then_some(at)));
+            });
+        }
+    }
+
+    #[test]
+    fn header_values_are_joined() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", hyper::header::HeaderValue::from_static("1"));
+        headers.append("x-a", hyper::header::HeaderValue::from_static("2"));
+        of_response(&["x-a".into(), "x-b".into()], &headers).with(|values| assert_eq!(values, [Some("1, 2"), None]));
+    }
+}

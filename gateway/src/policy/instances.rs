@@ -1,0 +1,126 @@
+//! A worker's instances: one for each plugin version in use, prepared for each use when it is first met.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use sluice_wasm::{CallError, PolicyInstance};
+
+use crate::http::Exchange;
+use crate::live::{Plugin, PolicyUse};
+use crate::telemetry::PluginLogger;
+
+type Sandbox = PolicyInstance<Box<Exchange>>;
+
+/// One worker's plugin instances.
+#[derive(Default)]
+pub struct Instances {
+    by_version: RefCell<HashMap<u32, Slot, foldhash::fast::FixedState>>,
+}
+
+struct Slot {
+    plugin: Weak<Plugin>,
+    sandbox: Sandbox,
+    /// The uses this instance was configured for.
+    uses: HashMap<u32, Weak<PolicyUse>, foldhash::fast::FixedState>,
+}
+
+/// Why a policy could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The version accepted these settings once, on the control plane.
+    #[error("the plugin refused settings it had accepted before: {0}")]
+    Refused(String),
+}
+
+impl AskError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Call(error) => error.kind(),
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+impl Instances {
+    /// Calls a hook on this worker's instance of the policy's plugin; `value` goes in and comes back out.
+    pub(super) fn call<T, R>(
+        &self,
+        policy: &Arc<PolicyUse>,
+        hook: &'static str,
+        value: T,
+        ask: impl FnOnce(&mut Sandbox, T) -> (T, Result<R, CallError>),
+    ) -> (T, Result<R, AskError>) {
+        let begun = Instant::now();
+        let mut slots = self.by_version.borrow_mut();
+        let (value, result) = match prepare(&mut slots, policy) {
+            Ok(sandbox) => {
+                let (value, result) = ask(sandbox, value);
+                (value, result.map_err(AskError::from))
+            }
+            Err(error) => (value, Err(error)),
+        };
+        if let Err(error) = &result {
+            slots.remove(&policy.plugin.id);
+            report(policy, hook, error);
+        }
+        policy.plugin.metrics.record(hook, begun.elapsed(), result.as_ref().err().map(AskError::kind));
+        (value, result)
+    }
+
+    /// Lets go of versions and uses that no generation refers to any more. To be called every few seconds.
+    pub fn sweep(&self) {
+        self.by_version.borrow_mut().retain(|_, slot| {
+            let gone: Vec<u32> =
+                slot.uses.iter().filter(|(_, policy)| policy.strong_count() == 0).map(|(handle, _)| *handle).collect();
+            let released = gone.into_iter().all(|handle| {
+                slot.uses.remove(&handle);
+                slot.sandbox.release(handle).is_ok()
+            });
+            released && slot.plugin.strong_count() > 0
+        });
+    }
+
+    /// How many instances there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_version.borrow().len()
+    }
+
+    /// Whether there is no instance.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The instance of a policy's plugin, made and configured where that has not happened yet.
+fn prepare<'a, S: std::hash::BuildHasher>(
+    slots: &'a mut HashMap<u32, Slot, S>,
+    policy: &Arc<PolicyUse>,
+) -> Result<&'a mut Sandbox, AskError> {
+    let plugin = &policy.plugin;
+    let slot = match slots.entry(plugin.id) {
+        std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
+        std::collections::hash_map::Entry::Vacant(place) => place.insert(Slot {
+            plugin: Arc::downgrade(plugin),
+            sandbox: Sandbox::new(&plugin.artifact, plugin.limits, PluginLogger::shared(&plugin.name))?,
+            uses: HashMap::default(),
+        }),
+    };
+    if !slot.uses.contains_key(&policy.handle) {
+        let state = Arc::clone(&policy.state);
+        slot.sandbox.configure(policy.handle, &policy.settings, state)?.map_err(AskError::Refused)?;
+        slot.uses.insert(policy.handle, Arc::downgrade(policy));
+    }
+    Ok(&mut slot.sandbox)
+}
+
+fn report(policy: &PolicyUse, hook: &str, error: &AskError) {
+    if policy.plugin.metrics.should_log_failure() {
+        tracing::error!(policy = %policy.name, plugin = %policy.plugin.name, hook, kind = error.kind(), error = %error, "policy call failed");
+    }
+}

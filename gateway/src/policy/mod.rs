@@ -1,0 +1,104 @@
+//! Steps 5 and 8 of a request: the policies of a chain, asked in the sandbox.
+//!
+//! Takes an exchange and a configured use of a plugin; gives a [`Decision`]. Each worker has its own instance of each
+//! plugin version, so asking takes no lock. A failing call costs its request what the plugin's failure mode says, and
+//! the instance is replaced; nothing else notices.
+
+mod fields;
+mod host;
+mod instances;
+
+pub use instances::Instances;
+
+use std::sync::Arc;
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use instances::AskError;
+use sluice_wasm::{Outcome, Reply, Verdict};
+
+use crate::http::{Body, Exchange};
+use crate::live::{FailureMode, PolicyUse};
+
+/// What a policy wants done.
+pub enum Decision {
+    /// Go on; the number is for its later hooks.
+    Continue(u64),
+    /// Go on after this long.
+    Delay(std::time::Duration, u64),
+    /// Answer this.
+    Respond(Response<Body>),
+    /// The policy failed and its failure mode is closed.
+    Fail,
+    /// The policy failed and its failure mode is open: as if it were not there.
+    Skip,
+}
+
+/// A policy that let a request pass and wants to hear of the rest.
+pub struct Passed {
+    /// The policy.
+    pub policy: Arc<PolicyUse>,
+    /// What its request hook left for later.
+    pub context: u64,
+}
+
+/// Longest wait a policy can ask for.
+const LONGEST_DELAY: std::time::Duration = std::time::Duration::from_secs(60);
+
+impl Instances {
+    /// Asks a policy about a request.
+    pub fn on_request(&self, policy: &Arc<PolicyUse>, exchange: Box<Exchange>) -> (Box<Exchange>, Decision) {
+        let (exchange, verdict) = self.call(policy, "on-request", exchange, |instance, exchange| {
+            let fields = fields::of_request(&policy.subscription.request_fields, &exchange);
+            fields.with(|values| instance.on_request(policy.handle, exchange, values))
+        });
+        (exchange, decide(policy, verdict))
+    }
+
+    /// Asks a policy about the head of a response.
+    pub fn on_response(&self, passed: &Passed, exchange: Box<Exchange>, head: &hyper::http::response::Parts) -> (Box<Exchange>, Decision) {
+        let policy = &passed.policy;
+        let (exchange, verdict) = self.call(policy, "on-response", exchange, |instance, exchange| {
+            let fields = fields::of_response(&policy.subscription.response_headers, &head.headers);
+            fields.with(|values| instance.on_response(policy.handle, exchange, passed.context, head.status.as_u16(), values))
+        });
+        (exchange, decide(policy, verdict))
+    }
+
+    /// Tells a policy how an exchange it let pass has ended.
+    pub fn on_complete(&self, passed: &Passed, outcome: Outcome) {
+        let policy = &passed.policy;
+        let (_, done) = self.call(policy, "on-complete", (), |instance, ()| ((), instance.on_complete(policy.handle, passed.context, outcome)));
+        if let Err(error) = done {
+            tracing::debug!(policy = %policy.name, plugin = %policy.plugin.name, %error, "policy failed at the end of an exchange");
+        }
+    }
+}
+
+fn decide(policy: &PolicyUse, verdict: Result<Verdict, AskError>) -> Decision {
+    match verdict {
+        Ok(Verdict::Next { context }) => Decision::Continue(context),
+        Ok(Verdict::Delay { time, context }) => Decision::Delay(time.min(LONGEST_DELAY), context),
+        Ok(Verdict::Respond(reply)) => build(reply).map_or_else(|| failed(policy), Decision::Respond),
+        Err(_) => failed(policy),
+    }
+}
+
+fn failed(policy: &PolicyUse) -> Decision {
+    match policy.plugin.failure {
+        FailureMode::Closed => Decision::Fail,
+        FailureMode::Open => Decision::Skip,
+    }
+}
+
+/// A reply as a response; `None` where the plugin asked for something that is not HTTP.
+fn build(reply: Reply) -> Option<Response<Body>> {
+    let status = StatusCode::from_u16(reply.status).ok().filter(|status| (200..600).contains(&status.as_u16()))?;
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = status;
+    for (name, value) in reply.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(host::may_be_set)?;
+        response.headers_mut().append(name, HeaderValue::from_str(&value).ok()?);
+    }
+    Some(response)
+}

@@ -1,0 +1,47 @@
+//! Steps 4 to 8 of a request, named in order by [`handle`]: route, chain, balance, upstream, chain in reverse.
+//!
+//! Takes a request hyper has parsed; gives a response, always. What goes wrong on the way becomes a reply in `http`,
+//! a line in the access log and a count in `telemetry`; nothing here panics or waits without a limit.
+
+mod chain;
+mod forward;
+mod path;
+mod stream;
+mod trace;
+mod worker;
+
+pub use worker::{Settings, Worker};
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use crate::http::{Body, Client, Failure, accept, refusal};
+use chain::Enter;
+use trace::Trace;
+
+/// Handles one request from its head to the head of its response; the body's end is seen to by `stream`.
+pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let mut trace = Trace::begin(&worker, &client, &head);
+    let version = head.version;
+    let exchange = match accept(head, client) {
+        Ok(exchange) => Box::new(exchange),
+        Err(refused) => return trace.refused(refused, refusal(refused, version)),
+    };
+    let generation = worker.generation();
+    let Some(entrypoint) = generation.entrypoints.get(exchange.client.entrypoint_index) else {
+        return trace.failed(Failure::NoRoute);
+    };
+    let Some(route) = entrypoint.table.find(&exchange.view()) else {
+        return trace.failed(Failure::NoRoute);
+    };
+    trace.routed(route);
+    let Enter { exchange, passed, stopped } = chain::enter(&worker, exchange, &[&entrypoint.prelude, &route.chain], route).await;
+    match stopped {
+        Some(stopped) => chain::leave_early(&worker, exchange, passed, stopped, trace),
+        None => forward::forward(&worker, &route.service, exchange, body, passed, trace).await,
+    }
+}

@@ -1,0 +1,135 @@
+//! The body of an upstream's answer on its way to the client, and what has to happen when it ends.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+
+use super::Worker;
+use super::trace::Trace;
+use crate::balance::Lease;
+use crate::http::{BodyError, Failure, Streaming};
+use crate::policy::Passed;
+use crate::timer::Idle;
+use crate::upstream::Connection;
+
+/// An upstream's body. Dropped before its end, it counts as given up by the client.
+pub(super) struct UpstreamBody {
+    incoming: Incoming,
+    idle: Idle,
+    ending: Option<Ending>,
+    sent: u64,
+}
+
+/// What is due once an answer has been passed on.
+pub(super) struct Ending {
+    worker: Rc<Worker>,
+    connection: Option<Connection>,
+    lease: Lease,
+    passed: Vec<Passed>,
+    trace: Trace,
+    status: StatusCode,
+}
+
+impl Ending {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        connection: Option<Connection>,
+        lease: Lease,
+        passed: Vec<Passed>,
+        trace: Trace,
+        status: StatusCode,
+    ) -> Self {
+        Self { worker, connection, lease, passed, trace, status }
+    }
+
+    /// The answer had no body.
+    pub(super) fn complete(self) {
+        self.finish(0);
+    }
+
+    fn finish(self, sent: u64) {
+        drop(self.lease);
+        if let Some(connection) = self.connection {
+            self.worker.pool.give_back(connection);
+        }
+        self.trace.ended(self.status, sent, self.passed);
+    }
+
+    /// The answer broke off; its connection is of no further use.
+    fn abort(mut self, sent: u64, failure: Failure) {
+        self.trace.note(failure);
+        drop(self.lease);
+        drop(self.connection);
+        self.trace.ended(self.status, sent, self.passed);
+    }
+}
+
+impl UpstreamBody {
+    pub(super) fn new(incoming: Incoming, ending: Ending, idle: Duration) -> Self {
+        Self { incoming, idle: Idle::new(idle), ending: Some(ending), sent: 0 }
+    }
+
+    fn end(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            ending.finish(self.sent);
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        if let Some(ending) = self.ending.take() {
+            ending.abort(self.sent, failure);
+        }
+    }
+}
+
+impl HttpBody for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.idle.reset();
+                this.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if this.incoming.is_end_stream() {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.fail(Failure::Protocol);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                this.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => this.idle.poll_stalled(cx).map(|limit| {
+                this.fail(Failure::ResponseTimeout);
+                Some(Err(BodyError::Stalled(limit)))
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Streaming for UpstreamBody {}
+
+impl Drop for UpstreamBody {
+    fn drop(&mut self) {
+        self.fail(Failure::Client);
+    }
+}

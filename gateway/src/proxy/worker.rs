@@ -1,0 +1,55 @@
+//! What one worker thread owns. Nothing of it is shared, so nothing of it is locked.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+
+use crate::live::{Generation, Reader};
+use crate::policy::Instances;
+use crate::telemetry::WorkerTelemetry;
+use crate::upstream::Pool;
+
+/// One worker's side of the data plane.
+pub struct Worker {
+    /// Limits and names.
+    pub settings: Settings,
+    pub(crate) pool: Pool,
+    pub(crate) instances: Instances,
+    pub(crate) telemetry: WorkerTelemetry,
+    reader: RefCell<Reader>,
+}
+
+/// What every worker is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This gateway's name, for `X-Forwarded-Server`.
+    pub server_name: HeaderValue,
+    /// A client's body may stall this long.
+    pub body_idle: Duration,
+    /// An upstream's body may stall this long.
+    pub response_idle: Duration,
+}
+
+impl Worker {
+    /// A worker with empty pools.
+    #[must_use]
+    pub fn new(settings: Settings, pool: Pool, telemetry: WorkerTelemetry, reader: Reader) -> Rc<Self> {
+        Rc::new(Self { settings, pool, instances: Instances::default(), telemetry, reader: RefCell::new(reader) })
+    }
+
+    /// What is in force now; a request asks once and keeps the answer to its end.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(self.reader.borrow_mut().load())
+    }
+
+    /// Lets go of what is not used any more. To be called every few seconds.
+    pub fn sweep(&self) {
+        // Also drops the generation before, should no request have come since.
+        drop(self.generation());
+        self.pool.sweep();
+        self.instances.sweep();
+    }
+}

@@ -1,0 +1,94 @@
+//! The compiler and the clock that stops runaway plugins.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use wasmtime::{Cache, CacheConfig, Config};
+
+use crate::error::EngineError;
+
+/// The grain of deadlines.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Compiles plugins for synchronous calls. Clones share everything; the clock stops with the last one.
+#[derive(Clone)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    _ticker: Arc<Ticker>,
+}
+
+impl Engine {
+    /// An engine that keeps compiled plugins in `cache`, where one is given: a directory for this purpose alone, made
+    /// private to this user. What is in it is run as native code.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or the machine cannot run compiled plugins.
+    pub fn new(cache: Option<&Path>) -> Result<Self, EngineError> {
+        let mut config = Config::new();
+        // Without it a call costs a third, and nothing here suspends.
+        config.concurrency_support(false);
+        config.epoch_interruption(true);
+        config.memory_init_cow(true);
+        // The caller compiles on a thread of low priority; others would compete with the workers.
+        config.parallel_compilation(false);
+        config.cache(cache.map(open_cache).transpose()?);
+        let inner = wasmtime::Engine::new(&config).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
+        let ticker = Ticker::start(inner.clone()).map_err(EngineError::Ticker)?;
+        Ok(Self { inner, _ticker: Arc::new(ticker) })
+    }
+
+    pub(crate) fn inner(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+}
+
+/// How many ticks make a deadline. One more than its length, because the first may be about to end.
+pub(crate) fn ticks(deadline: Duration) -> u64 {
+    let whole = deadline.as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(whole).unwrap_or(u64::MAX / 2).saturating_add(1)
+}
+
+fn open_cache(directory: &Path) -> Result<Cache, EngineError> {
+    let fail = |reason: String| EngineError::Cache { directory: directory.to_path_buf(), reason };
+    let absolute: PathBuf = std::path::absolute(directory).map_err(|error| fail(error.to_string()))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&absolute).map_err(|error| fail(error.to_string()))?;
+    let mut config = CacheConfig::new();
+    config.with_directory(absolute);
+    Cache::new(config).map_err(|error| fail(format!("{error:#}")))
+}
+
+/// The thread that moves the engine's epoch. A thread, not a task: it has to move while workers are stuck in plugins.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("sluice-epoch".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                thread::park_timeout(TICK);
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It cannot panic, and if it did there is nothing left to tick for.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Guests written by hand, and a host that remembers what they did.
+//!
+//! A guest is a core module in WAT plus the description of its world, which is what `wasm32-unknown-unknown` makes too.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sluice_wasm::{
+    Artifact, BucketSpec, Engine, ExchangeHost, Field, Level, Limits, LoadError, PluginLog, PolicyInstance,
+    PolicyState, Reservation,
+};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+pub(crate) const LIMITS: Limits = Limits { deadline: Duration::from_millis(50), memory: 4 << 20 };
+
+/// A policy whose `on-request` has that body; locals `$handle`, `$fields`, `$count`. Its result is the address of a
+/// verdict: 2048 is `next(0)`, 4096 is free.
+pub(crate) fn policy(on_request: &str) -> String {
+    let plugin = "sluice:gateway/policy-plugin@0.1.0";
+    let state = "sluice:gateway/state@0.1.0";
+    let exchange = "sluice:gateway/exchange@0.1.0";
+    format!(
+        r#"(module
+            (import "sluice:gateway/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+            (import "{state}" "open-bucket" (func $open_bucket (param i32 i32 i64 i64 i64 i32)))
+            (import "{state}" "reserve" (func $reserve (param i32 i32 i32 i32 i64 i32)))
+            (import "{exchange}" "request-field" (func $request_field (param i32 i32 i32 i32)))
+            (import "{exchange}" "set-response-header" (func $set_response_header (param i32 i32 i32 i32 i32)))
+            (memory (export "memory") 2)
+            (global $top (mut i32) (i32.const 8192))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                global.get $top
+                (global.set $top (i32.and (i32.add (i32.add (global.get $top) (local.get 3)) (i32.const 7)) (i32.const -8))))
+            (data (i32.const 1028) "\01")
+            (data (i32.const 3072) "x-guest")
+            (data (i32.const 3080) "was here")
+            (func $deep (result i32) (i32.add (call $deep) (i32.const 1)))
+            (func (export "{plugin}#configure") (param i32 i32 i32) (result i32)
+                (call $open_bucket (i32.const 3072) (i32.const 1) (i64.const 1) (i64.const 1) (i64.const 1) (i32.const 4096))
+                (i32.const 1024))
+            (func (export "{plugin}#release") (param i32))
+            (func (export "{plugin}#on-request") (param $handle i32) (param $fields i32) (param $count i32) (result i32)
+                {on_request})
+            (func (export "{plugin}#on-response") (param i32 i64 i32 i32 i32) (result i32) (i32.const 2048))
+            (func (export "{plugin}#on-complete") (param i32 i64 i32 i32 i32 i64) unreachable)
+        )"#
+    )
+}
+
+/// A router that contributes nothing.
+pub(crate) fn router() -> String {
+    let plugin = "sluice:gateway/router-plugin@0.1.0";
+    format!(
+        r#"(module
+            (memory (export "memory") 2)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8192))
+            (func (export "{plugin}#configure") (param i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "{plugin}#contribute") (param i32 i32 i32 i32 i32) (result i32) (i32.const 1024))
+        )"#
+    )
+}
+
+/// The core module with its description.
+pub(crate) fn described(wat: &str, world: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(wat).unwrap();
+    let mut resolve = Resolve::default();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_path(wit).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    module
+}
+
+/// The component.
+pub(crate) fn component(wat: &str, world: &str) -> Vec<u8> {
+    ComponentEncoder::default().module(&described(wat, world)).unwrap().encode().unwrap()
+}
+
+pub(crate) fn load(bytes: &[u8]) -> Result<Artifact, LoadError> {
+    Artifact::load(&Engine::new(None).unwrap(), "guest", bytes)
+}
+
+/// An instance of the policy with that `on-request`, configured as use 0.
+pub(crate) fn start(on_request: &str) -> PolicyInstance<Exchange> {
+    let artifact = load(&described(&policy(on_request), "policy")).unwrap();
+    start_artifact(&artifact, Arc::new(Journal::default()))
+}
+
+pub(crate) fn start_artifact(artifact: &Artifact, journal: Arc<Journal>) -> PolicyInstance<Exchange> {
+    let mut instance = PolicyInstance::new(artifact, LIMITS, journal.clone()).unwrap();
+    instance.configure(0, "{}", journal).unwrap().unwrap();
+    instance
+}
+
+/// An exchange with a method and a note of the header that was set.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exchange {
+    pub(crate) set: Vec<(String, String)>,
+}
+
+impl ExchangeHost for Exchange {
+    fn request_field(&self, field: Field<'_>) -> Option<String> {
+        (field == Field::Method).then(|| "BREW".to_owned())
+    }
+
+    fn set_request_header(&mut self, _: &str, _: &str) -> Result<(), String> {
+        Err("not here".to_owned())
+    }
+
+    fn remove_request_header(&mut self, _: &str) -> Result<(), String> {
+        Err("not here".to_owned())
+    }
+
+    fn set_response_header(&mut self, name: &str, value: &str) -> Result<(), String> {
+        self.set.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    fn remove_response_header(&mut self, _: &str) -> Result<(), String> {
+        Err("not here".to_owned())
+    }
+}
+
+/// State and log that write down what they are asked.
+#[derive(Default)]
+pub(crate) struct Journal {
+    pub(crate) lines: Mutex<Vec<(Level, String)>>,
+    pub(crate) opened: Mutex<Vec<String>>,
+    pub(crate) reserved: Mutex<Vec<String>>,
+}
+
+impl PluginLog for Journal {
+    fn write(&self, level: Level, message: &str) {
+        self.lines.lock().unwrap().push((level, message.to_owned()));
+    }
+}
+
+impl PolicyState for Journal {
+    fn open_bucket(&self, name: &str, _: BucketSpec) -> Result<u32, String> {
+        self.opened.lock().unwrap().push(name.to_owned());
+        Ok(0)
+    }
+
+    fn reserve(&self, _: u32, key: &str, _: u32, _: u64) -> Reservation {
+        self.reserved.lock().unwrap().push(key.to_owned());
+        Reservation::Granted { wait_ns: 0, remaining: 0 }
+    }
+
+    fn refund(&self, _: u32, _: &str, _: u32) {}
+}

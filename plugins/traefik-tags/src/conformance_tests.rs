@@ -1,0 +1,331 @@
+//! The conformance vectors, as far as they can be decided without a gateway: which route answers a request, and what
+//! its service looks like. The vectors lie beside this checkout; where they are missing, the test says so and passes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sluice_model::path::NormalPath;
+use sluice_model::rule::{HeaderValues, RequestView, Rule};
+use sluice_model::table::{Entry, RouteTable};
+use sluice_model::{Occurrence as O, PathView as P, RuleNode as N, RuleSpec};
+use sluice_plugin_sdk::router::{
+    Action, Contribution, Health, Instance, Occurrence, PathView, Route, RuleNode, Service,
+};
+
+use crate::testing::contribution;
+
+/// Vectors that contradict each other or the rule that each instance is read in one dialect.
+const DELIBERATE: &[&str] = &[
+    // One of v1 and v3 has to be wrong about a service without tags of either dialect: it is exposed, as in v1.
+    "v3-enable-garbage-drops-service",
+    // An instance with tags of one dialect gets no default rule of the other.
+    "v1-v3-tags-give-default-rule",
+    "v3-v1-tags-give-default-router",
+    // The definition of most instances is kept instead of none.
+    "v3-router-conflict-across-instances-deleted",
+];
+
+/// Vectors about an option that is not supported yet: what protects is left out, what does not is read over.
+const NOT_YET: &[&str] = &[
+    "v1-allowedhosts-mismatch-500",
+    "v1-basic-auth-401",
+    "v1-cb-int-threshold-invalid-drops-frontend",
+    "v1-redirect-post-uses-307",
+    "v3-basicauth-401",
+    "v3-cors-preflight-never-reaches-upstream",
+    "v3-headers-empty-value-deletes",
+    "v3-ipallowlist-403",
+    "v3-ipallowlist-custom-status",
+    "v3-redirectregex-302",
+    "v3-redirectregex-head-307",
+    "v3-redirectregex-ignores-xfp",
+    "v3-redirectregex-post-permanent-308",
+    "v3-redirectregex-sees-host-port",
+    "v3-redirectscheme-custom-port-permanent",
+    "v3-redirectscheme-default-port-omitted",
+    "v3-redirectscheme-xfp-https-stops-loop",
+    "v3-retry-attempts-are-total-tries",
+    "v3-retry-ignores-answers-by-default",
+    "v3-retry-status-skips-post",
+];
+
+#[derive(Deserialize)]
+struct Vector {
+    id: String,
+    version: String,
+    service: String,
+    tags: Vec<String>,
+    request: Request,
+    expect: Map<String, Value>,
+    instances: Option<Vec<RawInstance>>,
+    #[serde(default)]
+    other_services: Vec<OtherService>,
+    #[serde(default)]
+    provider: Map<String, Value>,
+    health: Option<String>,
+    client_ip: Option<IpAddr>,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    method: String,
+    host: String,
+    path: String,
+    headers: Headers,
+}
+
+#[derive(Deserialize)]
+struct RawInstance {
+    address: String,
+    port: u16,
+    #[serde(default)]
+    tags: Vec<String>,
+    health: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct OtherService {
+    service: String,
+    tags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Headers(Map<String, Value>);
+
+impl HeaderValues for Headers {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0.iter().any(|(key, value)| key.eq_ignore_ascii_case(name) && test(value.as_str().unwrap().as_bytes()))
+    }
+}
+
+/// What a client would see.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    NotFound,
+    Redirect,
+    Served { route: String, service: String },
+}
+
+fn vectors() -> Option<Vec<Vector>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
+    let read = |name: &str| -> Option<Vec<Vector>> {
+        Some(serde_json::from_str(&std::fs::read_to_string(folder.join(name)).ok()?).unwrap())
+    };
+    Some(read("v1.json")?.into_iter().chain(read("v3.json")?).collect())
+}
+
+#[test]
+fn the_vectors_hold_where_they_can_be_decided_here() {
+    let Some(vectors) = vectors() else {
+        eprintln!("skipped: there are no vectors at ../shared/conformance");
+        return;
+    };
+    let (mut checked, mut failed) = (0, BTreeSet::new());
+    for vector in &vectors {
+        match problem(vector) {
+            None => continue,
+            Some(None) => {}
+            Some(Some(problem)) => {
+                eprintln!("{}: {problem}", vector.id);
+                failed.insert(vector.id.as_str());
+            }
+        }
+        checked += 1;
+    }
+    let expected: BTreeSet<&str> = DELIBERATE.iter().chain(NOT_YET).copied().collect();
+    assert_eq!(failed, expected, "the vectors that fail are not the listed ones");
+    assert!(checked > 150, "only {checked} of {} vectors were decided", vectors.len());
+}
+
+/// Nothing where the vector cannot be decided here, else what does not hold.
+fn problem(vector: &Vector) -> Option<Option<String>> {
+    let contributions = contributions(vector);
+    let answer = answer(vector, &contributions)?;
+    let mut decided = false;
+    for (key, wanted) in &vector.expect {
+        let got = match key.as_str() {
+            "status" => match (&answer, wanted.as_u64()) {
+                (Answer::NotFound, _) => json!(404),
+                (Answer::Redirect, _) => json!(301),
+                (Answer::Served { .. }, Some(200 | 301 | 404)) => json!(200),
+                // What steps and upstreams answer is the gateway's business.
+                _ => continue,
+            },
+            "matched" => json!(answer != Answer::NotFound),
+            "winner" => match &answer {
+                Answer::Served { service, .. } if vector.version == "v1" => json!(service),
+                Answer::Served { route, .. } => json!(route),
+                _ => Value::Null,
+            },
+            "servers" => targets(&contributions[0], |target| json!(url(target))),
+            "weights" => targets(&contributions[0], |target| json!(target.weight)),
+            _ => continue,
+        };
+        decided = true;
+        if got != *wanted {
+            return Some(Some(format!("{key}: expected {wanted}, got {got}")));
+        }
+    }
+    decided.then_some(None)
+}
+
+fn contributions(vector: &Vector) -> Vec<Contribution> {
+    let settings = settings(vector);
+    let mut services = vec![main_service(vector)];
+    services
+        .extend(vector.other_services.iter().map(|other| service(&other.service, vec![default_instance(&other.tags)])));
+    services.iter().map(|service| contribution(&settings, service)).collect()
+}
+
+/// The options the runner would give the gateway.
+fn settings(vector: &Vector) -> String {
+    let mut settings = json!({ "entrypoints": [{ "name": "web" }, { "name": "http" }] });
+    let names = [
+        ("prefix", "prefix"),
+        ("exposedByDefault", "exposed-by-default"),
+        ("domain", "domain"),
+        ("frontEndRule", "frontend-rule"),
+        ("defaultRule", "default-rule"),
+        ("constraints", "constraints"),
+    ];
+    for (key, name) in names {
+        if let Some(value) = vector.provider.get(key) {
+            settings[name] = value.clone();
+        }
+    }
+    match vector.provider.get("strictChecks") {
+        Some(Value::Bool(true)) => settings["strict-checks"] = json!(["passing"]),
+        Some(Value::Bool(false)) => settings["strict-checks"] = json!(["passing", "warning"]),
+        Some(list) => settings["strict-checks"] = list.clone(),
+        None => {}
+    }
+    settings.to_string()
+}
+
+fn main_service(vector: &Vector) -> Service {
+    let health = |own: &Option<String>| match own.as_ref().or(vector.health.as_ref()).map(String::as_str) {
+        None | Some("passing") => Health::Passing,
+        Some("warning") => Health::Warning,
+        Some("critical") => Health::Critical,
+        other => unreachable!("health {other:?}"),
+    };
+    let instances = match &vector.instances {
+        None => vec![Instance { health: health(&None), ..default_instance(&vector.tags) }],
+        Some(all) => all
+            .iter()
+            .map(|raw| Instance { health: health(&raw.health), ..at(&raw.address, raw.port, &raw.tags) })
+            .collect(),
+    };
+    service(&vector.service, instances)
+}
+
+fn service(name: &str, mut instances: Vec<Instance>) -> Service {
+    for (number, instance) in instances.iter_mut().enumerate() {
+        instance.id = format!("{name}-{number}");
+    }
+    Service { name: name.to_owned(), instances }
+}
+
+fn default_instance(tags: &[String]) -> Instance {
+    at("10.0.0.10", 8080, tags)
+}
+
+fn at(address: &str, port: u16, tags: &[String]) -> Instance {
+    let (id, node, tags) = (String::new(), String::new(), tags.to_vec());
+    Instance { id, node, address: address.to_owned(), port, tags, health: Health::Passing }
+}
+
+/// Which route answers, if that can be said here.
+fn answer(vector: &Vector, contributions: &[Contribution]) -> Option<Answer> {
+    let path = vector.request.path.split_once('?').map_or(vector.request.path.as_str(), |(path, _)| path);
+    let path = NormalPath::parse(path).ok()?;
+    let table = RouteTable::new(
+        contributions.iter().flat_map(|one| &one.routes).filter_map(|route| entry(route, contributions)).collect(),
+    );
+    let host = vector.request.host.to_ascii_lowercase();
+    let request = RequestView {
+        host: without_port(&host),
+        path: &path,
+        query: vector.request.path.split_once('?').map(|(_, query)| query),
+        method: &vector.request.method,
+        headers: &vector.request.headers,
+        client: vector.client_ip.unwrap_or_else(|| "127.0.0.1".parse().unwrap()),
+    };
+    let Some(route) = table.find(&request) else { return Some(Answer::NotFound) };
+    let redirects = |name: &String| {
+        contributions
+            .iter()
+            .flat_map(|one| &one.steps)
+            .any(|step| step.name == *name && step.action == Action::RedirectSlash)
+    };
+    if route.steps.iter().any(redirects) {
+        return Some(Answer::Redirect);
+    }
+    Some(Answer::Served { route: route.name.clone(), service: route.service.clone() })
+}
+
+/// A route as the gateway would take it: with a usable rule and everything it refers to.
+fn entry<'a>(route: &'a Route, contributions: &[Contribution]) -> Option<Entry<&'a Route>> {
+    let has_step = |name: &String| contributions.iter().flat_map(|one| &one.steps).any(|step| step.name == *name);
+    let has_service = contributions.iter().flat_map(|one| &one.services).any(|service| service.name == route.service);
+    let usable = has_service && route.steps.iter().all(has_step);
+    let rule = Rule::compile(&spec(&route.rule)).ok().filter(|_| usable)?;
+    Some(Entry { priority: route.priority, name: route.name.as_str().into(), rule: Arc::new(rule), value: route })
+}
+
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split_once(':').map_or(host, |(host, _)| host),
+    }
+}
+
+fn targets(one: &Contribution, of: impl Fn(&sluice_plugin_sdk::router::Target) -> Value) -> Value {
+    one.services.iter().flat_map(|service| &service.targets).map(of).collect()
+}
+
+fn url(target: &sluice_plugin_sdk::router::Target) -> String {
+    use sluice_plugin_sdk::router::Scheme;
+    let scheme = match target.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+        Scheme::H2c => "h2c",
+    };
+    match target.address.contains(':') {
+        true => format!("{scheme}://[{}]:{}", target.address, target.port),
+        false => format!("{scheme}://{}:{}", target.address, target.port),
+    }
+}
+
+fn spec(rule: &sluice_plugin_sdk::router::Rule) -> RuleSpec {
+    RuleSpec { text: rule.text.clone(), nodes: rule.nodes.iter().cloned().map(node).collect(), root: rule.root }
+}
+
+fn node(node: RuleNode) -> N {
+    let view = |view| if view == PathView::Decoded { P::Decoded } else { P::Routing };
+    let which = |which| if which == Occurrence::First { O::First } else { O::Any };
+    match node {
+        RuleNode::All(ids) => N::All(ids),
+        RuleNode::Any(ids) => N::Any(ids),
+        RuleNode::Not(id) => N::Not(id),
+        RuleNode::Host(host) => N::Host(host),
+        RuleNode::HostExact(host) => N::HostExact(host),
+        RuleNode::HostRegexp(pattern) => N::HostRegexp(pattern),
+        RuleNode::Path(path) => N::Path(path.pattern, view(path.view)),
+        RuleNode::PathPrefix(path) => N::PathPrefix(path.pattern, view(path.view)),
+        RuleNode::PathRegexp(path) => N::PathRegexp(path.pattern, view(path.view)),
+        RuleNode::Method(method) => N::Method(method),
+        RuleNode::Header(header) => N::Header(header.name, header.value),
+        RuleNode::HeaderRegexp(header) => N::HeaderRegexp(header.name, header.value),
+        RuleNode::Query(query) => N::Query(query.name, query.value, which(query.occurrence)),
+        RuleNode::QueryRegexp(query) => N::QueryRegexp(query.name, query.value, which(query.occurrence)),
+        RuleNode::ClientIp(range) => N::ClientIp(range),
+    }
+}

@@ -1,0 +1,149 @@
+//! The value languages tags share: Go's boolean words, integers, comma lists and durations.
+
+/// A boolean as Go reads it, nothing more generous.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// A plain decimal integer without blanks.
+pub(crate) fn integer(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+/// The items of a comma-separated list, trimmed, empty ones dropped.
+pub(crate) fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// A duration that was checked but not computed: whoever receives the settings reads it again.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Duration {
+    /// A bare number.
+    Seconds(i64),
+    /// Go's syntax, such as `1m30s`.
+    Text(String),
+}
+
+impl Duration {
+    /// Whether it is longer than nothing.
+    pub(crate) fn is_positive(&self) -> bool {
+        !self.is_zero() && !self.has_sign()
+    }
+
+    /// Whether it is shorter than nothing.
+    pub(crate) fn is_negative(&self) -> bool {
+        !self.is_zero() && self.has_sign()
+    }
+
+    fn is_zero(&self) -> bool {
+        match self {
+            Self::Seconds(seconds) => *seconds == 0,
+            Self::Text(text) => !text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)),
+        }
+    }
+
+    fn has_sign(&self) -> bool {
+        match self {
+            Self::Seconds(seconds) => *seconds < 0,
+            Self::Text(text) => text.starts_with('-'),
+        }
+    }
+
+    /// As JSON settings spell it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Seconds(seconds) => (*seconds).into(),
+            Self::Text(text) => text.as_str().into(),
+        }
+    }
+}
+
+/// A Go duration, or a bare number of seconds.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    if let Some(seconds) = integer(text) {
+        return Some(Duration::Seconds(seconds));
+    }
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        rest = duration_term(rest)?;
+    }
+    Some(Duration::Text(text.to_owned()))
+}
+
+/// Takes one `number unit` off the front.
+fn duration_term(text: &str) -> Option<&str> {
+    let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(number)?;
+    if !digits.bytes().any(|byte| byte.is_ascii_digit()) || digits.matches('.').count() > 1 {
+        return None;
+    }
+    // Longer units first: `ms` would otherwise be read as minutes.
+    ["ns", "us", "µs", "μs", "ms", "s", "m", "h"].into_iter().find_map(|unit| rest.strip_prefix(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn booleans_are_go_words_only() {
+        for word in ["1", "t", "T", "TRUE", "true", "True"] {
+            assert_eq!(boolean(word), Some(true), "{word}");
+        }
+        for word in ["0", "f", "F", "FALSE", "false", "False"] {
+            assert_eq!(boolean(word), Some(false), "{word}");
+        }
+        for word in ["", "yes", "on", "tRUE", " true", "2"] {
+            assert_eq!(boolean(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn integers_have_no_blanks() {
+        assert_eq!(integer("5"), Some(5));
+        assert_eq!(integer("-3"), Some(-3));
+        for text in [" 5", "5 ", "", "5.0", "heavy", "0x10"] {
+            assert_eq!(integer(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_are_trimmed_and_without_empty_items() {
+        assert_eq!(list("a, b ,,c"), ["a", "b", "c"]);
+        assert!(list(" , ").is_empty());
+    }
+
+    #[test]
+    fn durations_are_gos_or_bare_seconds() {
+        assert_eq!(duration("10"), Some(Duration::Seconds(10)));
+        for text in ["10s", "1m30s", "1.5h", "-2ms", "100µs", ".5s", "1h15m30.9s"] {
+            assert_eq!(duration(text), Some(Duration::Text(text.into())), "{text}");
+        }
+        for text in ["", "s", "10 s", "1d", "1s2", "1..5s", "-", "ten"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_positive_negative_or_nothing() {
+        for (text, positive, negative) in [
+            ("1", true, false),
+            ("0", false, false),
+            ("-1", false, true),
+            ("0s", false, false),
+            ("-0s", false, false),
+            ("0.1ms", true, false),
+            ("-1s", false, true),
+        ] {
+            let found = duration(text).map(|found| (found.is_positive(), found.is_negative()));
+            assert_eq!(found, Some((positive, negative)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const V1: Env<'static> = Env { functions: V1_FUNCTIONS, prefix: "traefik" };
+const V3: Env<'static> = Env { functions: V3_FUNCTIONS, prefix: "traefik" };
+
+fn v1_data() -> Value {
+    let tags = ["traefik.enable=true", "Zone=eu", "green", "traefik.alias=al"];
+    Value::record([
+        ("ServiceName", "web".into()),
+        ("Domain", "corp.test".into()),
+        ("Attributes", Value::texts(tags.into_iter())),
+    ])
+}
+
+fn v3_data() -> Value {
+    let labels = BTreeMap::from([("traefik.host".to_owned(), "a.test".into()), ("empty".to_owned(), "".into())]);
+    Value::record([("Name", "Pay.Core_2".into()), ("Labels", Value::Map(labels))])
+}
+
+fn render(text: &str, data: &Value, env: &Env<'_>) -> Result<String, TemplateError> {
+    Template::parse(text, env)?.render(data, env)
+}
+
+fn check(env: &Env<'_>, data: &Value, rows: &[(&str, &str)]) {
+    for (text, wanted) in rows {
+        assert_eq!(render(text, data, env), Ok((*wanted).to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn v1_rules() {
+    check(
+        &V1,
+        &v1_data(),
+        &[
+            ("Host:{{.ServiceName}}.{{.Domain}}", "Host:web.corp.test"),
+            (r#"{{getTag "zone" .Attributes "z0"}}"#, "eu"),
+            (r#"{{getTag "GREEN" .Attributes "x"}}"#, "green"),
+            (r#"{{getTag "missing" .Attributes "z0"}}"#, "z0"),
+            (r#"{{getAttribute "alias" .Attributes "none"}}"#, "al"),
+            (r#"{{getAttribute "zone" .Attributes "none"}}"#, "none"),
+            (r#"{{if hasTag "green" .Attributes}}g{{else}}n{{end}}"#, "g"),
+            (r#"{{if hasTag "blue" .Attributes}}b{{else if eq .Domain "corp.test"}}c{{else}}n{{end}}"#, "c"),
+            ("no template at all }}", "no template at all }}"),
+        ],
+    );
+}
+
+#[test]
+fn v3_rules() {
+    check(
+        &V3,
+        &v3_data(),
+        &[
+            ("Host(`{{ normalize .Name }}`)", "Host(`Pay-Core-2`)"),
+            ("Host(`{{ .Name | normalize | lower }}`)", "Host(`pay-core-2`)"),
+            (r#"{{ index .Labels "traefik.host" }}"#, "a.test"),
+            (r#"{{ index .Labels "missing" }}"#, ""),
+            (r#"{{ index .Labels "missing" | default "d.test" }}"#, "d.test"),
+            (r#"{{ trimPrefix "Pay." .Name }}"#, "Core_2"),
+            (r#"{{ trimSuffix "_2" .Name | upper }}"#, "PAY.CORE"),
+            (r#"{{ replace "." "-" .Name }}"#, "Pay-Core_2"),
+            (r#"{{ if contains "Core" .Name }}y{{ end }}"#, "y"),
+            (r#"{{ if hasPrefix "x" .Name }}y{{ else }}n{{ end }}"#, "n"),
+            (r#"{{ splitList "." .Name | join "/" }}"#, "Pay/Core_2"),
+            (r#"{{ first (splitList "." .Name) }}{{ last (splitList "." .Name) }}"#, "PayCore_2"),
+            (
+                r#"{{ ternary "a" "b" (eq .Name "x") }}{{ coalesce "" "c" }}{{ trunc 3 .Name }}{{ trunc -1 .Name }}"#,
+                "bcPay2",
+            ),
+            (
+                r#"{{ has "a" (list "a" "b") }} {{ empty "" }} {{ hasKey .Labels "empty" }} {{ quote "x" }}"#,
+                r#"true true true "x""#,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_language() {
+    check(
+        &V3,
+        &v3_data(),
+        &[
+            ("a {{- 1 -}} b", "a1b"),
+            ("a{{/* not seen */}}b{{- /* nor this */ -}} c", "abc"),
+            ("{{ $n := .Name }}{{ $n }}{{ $n = `x` }}{{ $n }}", "Pay.Core_2x"),
+            ("{{ with .Labels }}{{ .empty }}{{ index . `traefik.host` }}{{ end }}", "a.test"),
+            ("{{ with .Labels.none }}a{{ else }}b{{ end }}", "b"),
+            ("{{ range $i, $e := list `a` `b` }}{{ $i }}{{ $e }};{{ end }}", "0a;1b;"),
+            ("{{ range $k, $v := .Labels }}{{ $k }}={{ $v }};{{ end }}", "empty=;traefik.host=a.test;"),
+            ("{{ range list }}x{{ else }}none{{ end }}", "none"),
+            ("{{ range list `a` }}{{ . }}{{ $.Name }}{{ end }}", "aPay.Core_2"),
+            (r#"{{ printf "%s-%d-%v-%q%%" .Name 3 true "q" }}"#, r#"Pay.Core_2-3-true-"q"%"#),
+            ("{{ and true `x` }} {{ or false `y` }} {{ not nil }} {{ len .Name }}", "x y true 10"),
+            ("{{ lt 1 2 }}{{ ge `b` `a` }}{{ ne 1 1 }}{{ eq 1 2 1 }}", "truetruefalsetrue"),
+            ("{{ (index (list `a` `b`) 1) }}{{ -5 }}", "b-5"),
+        ],
+    );
+}
+
+#[test]
+fn what_does_not_parse() {
+    for text in [
+        "{{",
+        "{{ .Name",
+        "{{ }}",
+        "{{ unknown .Name }}",
+        "{{ if .Name }}x",
+        "{{ end }}",
+        "{{ else }}",
+        "{{ if true }}a{{ else }}b{{ else }}c{{ end }}",
+        "{{ (.Name }}",
+        "{{ .Name) }}",
+        r#"{{ "open }}"#,
+        r#"{{ "\d" }}"#,
+        "{{ 1.5 }}",
+        "{{ .Name |  }}",
+        "{{ define `x` }}{{ end }}",
+        "{{ template `x` }}",
+        "{{ `a``b` }}",
+        "{{ /* open }}",
+        "{{ ! }}",
+    ] {
+        assert!(matches!(render(text, &v3_data(), &V3), Err(TemplateError::Parse { .. })), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_filled_in() {
+    for text in [
+        "{{ .Nope }}",
+        "{{ .Name.More }}",
+        "{{ $x }}",
+        "{{ $x = 1 }}",
+        "{{ .Name .Name }}",
+        "{{ lower }}",
+        "{{ lt 1 `a` }}",
+        "{{ index .Name 1 }}",
+        "{{ index (list `a`) 7 }}",
+        "{{ range .Name }}{{ end }}",
+        r#"{{ printf "%x" 1 }}"#,
+        r#"{{ printf "%s" }}"#,
+        "{{ first .Name }}",
+    ] {
+        assert!(matches!(render(text, &v3_data(), &V3), Err(TemplateError::Execute(_))), "{text}");
+    }
+}
+
+#[test]
+fn nothing_runs_away() {
+    let nested = format!("{}x{}", "{{ if true }}".repeat(10_000), "{{ end }}".repeat(10_000));
+    assert!(render(&nested, &v3_data(), &V3).is_err());
+    let parentheses = format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000));
+    assert!(render(&parentheses, &v3_data(), &V3).is_err());
+    let loops = "{{ range splitList `` $.Name }}".repeat(8) + &"{{ end }}".repeat(8);
+    assert_eq!(render(&loops, &v3_data(), &V3), Err(TemplateError::Execute("more than 10000 steps".into())));
+    let growth = format!("{{{{ .Name {} }}}}", "| replace `e` `eeeeeeeeee` ".repeat(20));
+    assert!(render(&growth, &v3_data(), &V3).is_err());
+}
+
+proptest! {
+    #[test]
+    fn parsing_and_rendering_never_panic(
+        text in "(\\{\\{|\\}\\}|- | -|if |else |end|range |with |\\$x|:=|=|\\.Name|\\.|\\(|\\)|\\||\"a\"|`é`|1|,|lower |list |/\\*|\\*/| |é){0,14}"
+    ) {
+        let _ = render(&text, &v3_data(), &V3);
+    }
+
+    #[test]
+    fn text_without_actions_stays_as_it_is(text in "[^{]{0,30}") {
+        prop_assert_eq!(render(&text, &v1_data(), &V1), Ok(text));
+    }
+}

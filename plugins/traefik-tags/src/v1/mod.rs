@@ -1,0 +1,137 @@
+//! The v1 dialect: one service for a Consul name, a plain frontend, and one more for each segment, all read from the
+//! union of the tags of the accepted instances.
+
+mod frontend;
+mod options;
+mod policies;
+mod rate_limit;
+mod server;
+mod steps;
+mod support;
+
+use std::collections::BTreeMap;
+
+use sluice_plugin_sdk::router::{Action, Service, ServiceSpec, Target};
+
+use crate::accept::{V1Instance, object};
+use crate::merge::{Candidate, Draft};
+use crate::report::{Problem, Report};
+use crate::settings::Settings;
+use frontend::Frontend;
+use options::{Options, Scope};
+
+/// What all v1 instances of a service say together.
+pub(crate) fn contribute(
+    service: &Service,
+    accepted: &[V1Instance<'_>],
+    settings: &Settings,
+    draft: &mut Draft,
+    report: &mut Report,
+) {
+    let (usable, targets) = usable(accepted, settings, report);
+    if targets.is_empty() {
+        return;
+    }
+    let name = service.name.to_lowercase();
+    let options = Options::union(&usable, &settings.prefix, &name, report);
+    let group = Group {
+        settings,
+        attributes: attributes(&usable),
+        voters: targets.iter().map(|target| target.instance.clone()).collect(),
+        catalog_name: &service.name,
+        targets,
+        name,
+        is_bare: support::is_bare(&options, &usable, &settings.prefix),
+        policies: policies::declared(&options),
+    };
+    support::report_ignored(&options, &group.name, report);
+    for (name, action) in &group.policies {
+        draft.steps.push(Candidate::new(name, &group.voters, action.clone()));
+    }
+    group.frontends(&options, draft, report);
+}
+
+/// The v1 instances of a service.
+struct Group<'a> {
+    settings: &'a Settings,
+    /// All their tags, for templates.
+    attributes: Vec<&'a str>,
+    voters: Vec<String>,
+    /// As the catalog spells it.
+    catalog_name: &'a str,
+    targets: Vec<Target>,
+    /// In lower case, the name of the plain route and of the service.
+    name: String,
+    /// Whether no tag is of either dialect.
+    is_bare: bool,
+    /// Declared by tags.
+    policies: BTreeMap<String, Result<Action, Problem>>,
+}
+
+impl Group<'_> {
+    /// The plain frontend is always there, even where only segments have tags.
+    fn frontends(&self, options: &Options<'_>, draft: &mut Draft, report: &mut Report) {
+        let plain = Scope::plain(options);
+        let passes = self.add(&plain, self.name.clone(), None, draft, report);
+        for segment in options.segments() {
+            let scope = Scope::segment(options, segment);
+            self.add(&scope, format!("{}-{segment}", self.name), Some(passes), draft, report);
+        }
+    }
+
+    /// Adds a frontend, and its own service where it treats the Host header unlike the plain frontend. Says whether
+    /// it passes that header.
+    fn add(
+        &self,
+        scope: &Scope<'_>,
+        name: String,
+        plain: Option<bool>,
+        draft: &mut Draft,
+        report: &mut Report,
+    ) -> bool {
+        let frontend = Frontend::new(self, scope, name);
+        let passes = scope.flag("passHostHeader", true, &frontend.object, report);
+        let service = if plain.is_none_or(|plain| plain == passes) { &self.name } else { &frontend.name };
+        let (routes, steps) = frontend.read(service, report);
+        if plain.is_none() || *service != self.name {
+            let (name, targets) = (service.clone(), self.targets.clone());
+            draft.services.push(ServiceSpec { name, targets, pass_host_header: passes });
+        }
+        draft.routes.extend(routes.into_iter().map(|(name, route)| Candidate::new(name, &self.voters, route)));
+        draft.steps.extend(steps.into_iter().map(|step| Candidate::new(step.name, &self.voters, Ok(step.action))));
+        passes
+    }
+}
+
+/// The instances requests can be sent to, and how; one that cannot be used is left out alone.
+fn usable<'s, 'a>(
+    accepted: &'s [V1Instance<'a>],
+    settings: &Settings,
+    report: &mut Report,
+) -> (Vec<&'s V1Instance<'a>>, Vec<Target>) {
+    let (mut usable, mut targets) = (Vec::new(), Vec::new());
+    for one in accepted {
+        match server::target(one, settings, report) {
+            Ok(target) => {
+                usable.push(one);
+                targets.push(target);
+            }
+            Err(problem) => report.error(&object(one.instance), &problem.tag, problem.message),
+        }
+    }
+    (usable, targets)
+}
+
+/// Every tag of every instance, once.
+fn attributes<'a>(instances: &[&V1Instance<'a>]) -> Vec<&'a str> {
+    let mut all = Vec::new();
+    for tag in instances.iter().flat_map(|one| &one.tags) {
+        if !all.contains(&tag.text) {
+            all.push(tag.text);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Which v1 options are known, and what becomes of those that do nothing yet.
+//!
+//! An option that protects something costs the frontend when it cannot be honoured: serving without it would open a
+//! door. Anything else is reported and read over. To support an option, implement it and mark its row `Used`.
+
+use std::fmt::Display;
+
+use super::options::{Options, SHARED, Scope};
+use crate::accept::{V1Instance, v1_option};
+use crate::report::{Problem, Report};
+use crate::tags::words;
+
+/// What becomes of an option.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Support {
+    Used,
+    /// The frontend is left out when it is set.
+    Protects,
+    /// The frontend is left out when it is `true`.
+    ProtectsIfTrue,
+    NoEffect,
+}
+
+use Support::{NoEffect, Protects, ProtectsIfTrue, Used};
+
+/// Options of a frontend or a segment; one that ends in a dot stands for everything below. First match counts.
+const FRONTEND: &[(&str, Support)] = &[
+    ("rule", Used),
+    ("priority", Used),
+    ("entryPoints", Used),
+    ("passHostHeader", Used),
+    ("policies", Used),
+    ("rateLimit.extractorFunc", Used),
+    ("rateLimit.rateSet.", Used),
+    ("auth.headerField", NoEffect),
+    ("auth.basic", Protects),
+    ("auth.basic.", Protects),
+    ("auth.digest.", Protects),
+    ("auth.forward.", Protects),
+    ("whiteList.sourceRange", Protects),
+    ("whiteList.useXForwardedFor", NoEffect),
+    ("whitelistSourceRange", Protects),
+    ("redirect.entryPoint", Protects),
+    ("redirect.regex", Protects),
+    ("redirect.replacement", NoEffect),
+    ("redirect.permanent", NoEffect),
+    // The upstream trusts these headers; without the option a client could send its own.
+    ("passTLSClientCert.", Protects),
+    ("passTLSCert", ProtectsIfTrue),
+    ("headers.allowedHosts", Protects),
+    ("headers.SSLRedirect", ProtectsIfTrue),
+    ("headers.SSLTemporaryRedirect", NoEffect),
+    ("headers.SSLForceHost", ProtectsIfTrue),
+    ("headers.", NoEffect),
+    ("errors.", NoEffect),
+];
+
+/// Options of the service.
+const BACKEND: &[(&str, Support)] = &[
+    ("weight", Used),
+    ("loadbalancer", NoEffect),
+    ("loadbalancer.", NoEffect),
+    ("circuitbreaker", NoEffect),
+    ("circuitbreaker.", NoEffect),
+    ("healthcheck.", NoEffect),
+    ("maxconn.", NoEffect),
+    ("buffering.", NoEffect),
+    ("responseForwarding.", NoEffect),
+];
+
+/// Tags of Traefik's other providers, which people copy.
+const FOREIGN: &[(&str, &str)] = &[
+    ("port", "the port comes from the catalog"),
+    ("portName", "the port comes from the catalog"),
+    ("portIndex", "the port comes from the catalog"),
+    ("backend", "the service is named as in the catalog"),
+    ("domain", "the domain is an option of the provider"),
+];
+
+/// The options of a frontend that cannot be honoured.
+///
+/// # Errors
+/// The first one the frontend must not be served without.
+pub(super) fn check_frontend(scope: &Scope<'_>, object: &str, report: &mut Report) -> Result<(), Problem> {
+    for (name, chosen) in scope.all() {
+        match support(FRONTEND, name) {
+            Some(Used) => {}
+            Some(Protects) => return Err(unsupported(name, chosen.tag)),
+            Some(ProtectsIfTrue) if words::boolean(chosen.value) == Some(true) => {
+                return Err(unsupported(name, chosen.tag));
+            }
+            Some(ProtectsIfTrue) => {}
+            Some(NoEffect) => report.warning(object, chosen.tag, no_effect(name)),
+            None => report.warning(object, chosen.tag, unknown(name, FRONTEND)),
+        }
+    }
+    Ok(())
+}
+
+/// Options of the service and tags of other providers.
+pub(super) fn report_ignored(options: &Options<'_>, service: &str, report: &mut Report) {
+    let object = format!("service {service}");
+    for (name, chosen) in options.starting("backend.") {
+        match support(BACKEND, name) {
+            Some(Used) => {}
+            Some(_) => report.warning(&object, chosen.tag, no_effect(name)),
+            None => report.warning(&object, chosen.tag, unknown(name, BACKEND)),
+        }
+    }
+    for (name, reason) in FOREIGN {
+        if let Some(chosen) = options.get(name) {
+            report.warning(&object, chosen.tag, format!("ignored: {reason}"));
+        }
+    }
+    for (key, chosen) in options.starting("") {
+        if key.split_once('.').is_some_and(|(_, rest)| rest.starts_with("frontend.")) {
+            report.warning(&object, chosen.tag, "ignored: segments are spelled `frontends.<segment>.<option>`");
+        }
+    }
+}
+
+/// Whether the tags of a service say nothing in either dialect, except whether it is taken at all.
+pub(super) fn is_bare(options: &Options<'_>, accepted: &[&V1Instance<'_>], prefix: &str) -> bool {
+    let own = ["weight", "backend.weight", "protocol"];
+    !SHARED.iter().any(|start| options.starting(start).next().is_some())
+        && !accepted.iter().any(|one| own.iter().any(|name| v1_option(&one.tags, prefix, name).is_some()))
+}
+
+fn support(rows: &[(&str, Support)], name: &str) -> Option<Support> {
+    let fits = |row: &str| if row.ends_with('.') { name.starts_with(row) } else { name == row };
+    rows.iter().find(|(row, _)| fits(row)).map(|(_, support)| *support)
+}
+
+fn unsupported(name: impl Display, tag: &str) -> Problem {
+    Problem::new(tag, format!("`{name}` is not supported yet, and it must not be served without it"))
+}
+
+fn no_effect(name: impl Display) -> String {
+    format!("`{name}` has no effect yet")
+}
+
+fn unknown(name: &str, rows: &[(&str, Support)]) -> String {
+    match rows.iter().find(|(row, _)| row.eq_ignore_ascii_case(name)) {
+        Some((row, _)) => format!("unknown option, ignored: v1 options are case-sensitive, write `{row}`"),
+        None => "unknown option, ignored".to_owned(),
+    }
+}

@@ -1,0 +1,118 @@
+//! `http.routers`: each becomes a route, or the automatic one does.
+
+use sluice_plugin_sdk::router::{Route, ServiceSpec, Transport};
+
+use super::Instance;
+use crate::merge::{Candidate, Draft};
+use crate::report::{Problem, Report};
+use crate::rule::{Parsed, RuleError, matchers_v2, matchers_v3};
+use crate::tags::tree::Node;
+use crate::template::Value;
+
+/// Traefik keeps the priorities above this for itself.
+const MAX_PRIORITY: i64 = i64::MAX - 1000;
+
+/// Adds the routes of an instance to the draft.
+pub(super) fn read(own: &Instance<'_>, services: &[ServiceSpec], draft: &mut Draft, report: &mut Report) {
+    let named = own.http("routers");
+    for node in named {
+        let route = route(own, node, services, report);
+        draft.routes.push(Candidate::new(node.name.clone(), &own.id, route));
+    }
+    if let ([], [service]) = (named, services) {
+        let name = own.automatic_name();
+        let node = Node { name: name.clone(), ..Node::default() };
+        draft.routes.push(Candidate::new(name, &own.id, route(own, &node, std::slice::from_ref(service), report)));
+    }
+}
+
+fn route(own: &Instance<'_>, node: &Node, services: &[ServiceSpec], report: &mut Report) -> Result<Route, Problem> {
+    let object = format!("route {}", node.name);
+    let (text, tag) = rule_text(own, node)?;
+    let parsed = parse(node, &text).map_err(|message| Problem::new(tag, message))?;
+    for note in &parsed.notes {
+        report.warning(&object, tag, note.clone());
+    }
+    Ok(Route {
+        name: node.name.clone(),
+        priority: priority(node, &text)?,
+        rule: parsed.expr.into_rule(&text),
+        entrypoints: entrypoints(own, node, &object, report)?,
+        transport: transport(node, &object, report)?,
+        steps: node.list("middlewares"),
+        service: service(node, services)?,
+    })
+}
+
+/// The rule and the tag it comes from. Without one it is the provider's default rule.
+fn rule_text<'n>(own: &Instance<'_>, node: &'n Node) -> Result<(String, &'n str), Problem> {
+    match node.text("rule").filter(|rule| !rule.is_empty()) {
+        Some(rule) => Ok((rule.to_owned(), node.tag_of("rule"))),
+        None => Ok((default_rule(own).map_err(|message| Problem::new(&node.tag, message))?, node.tag.as_str())),
+    }
+}
+
+fn default_rule(own: &Instance<'_>) -> Result<String, String> {
+    let labels = own.accepted.tags.iter().filter_map(|tag| tag.split()).map(|(key, value)| (key, value.into()));
+    let data = Value::record([("Name", own.service.name.as_str().into()), ("Labels", Value::map(labels))]);
+    let rendered = own.settings.default_rule.render(&data, &own.settings.v3_env());
+    rendered.map_err(|error| format!("the default rule: {error}"))
+}
+
+fn parse(node: &Node, text: &str) -> Result<Parsed, String> {
+    let parse: fn(&str) -> Result<Parsed, RuleError> = match node.text("rulesyntax").unwrap_or_default() {
+        "" | "v3" => matchers_v3::parse,
+        "v2" => matchers_v2::parse,
+        other => return Err(format!("rule syntax `{other}` is neither v2 nor v3")),
+    };
+    parse(text).map_err(|error| format!("rule `{text}`: {error}"))
+}
+
+/// As set, else the length of the rule in bytes.
+fn priority(node: &Node, rule: &str) -> Result<i64, Problem> {
+    match node.integer("priority").unwrap_or(0) {
+        0 => Ok(i64::try_from(rule.len()).unwrap_or(MAX_PRIORITY)),
+        priority if priority > MAX_PRIORITY => {
+            Err(Problem::new(node.tag_of("priority"), format!("priorities above {MAX_PRIORITY} are reserved")))
+        }
+        priority => Ok(priority),
+    }
+}
+
+fn entrypoints(own: &Instance<'_>, node: &Node, object: &str, report: &mut Report) -> Result<Vec<String>, Problem> {
+    let (known, unknown) = own.settings.known_entrypoints(node.list("entrypoints"));
+    if known.is_empty() && !unknown.is_empty() {
+        let message = format!("none of its entrypoints exists: {}", unknown.join(", "));
+        return Err(Problem::new(node.tag_of("entrypoints"), message));
+    }
+    for name in unknown {
+        report.warning(object, node.tag_of("entrypoints"), format!("entrypoint `{name}` does not exist"));
+    }
+    Ok(known)
+}
+
+fn transport(node: &Node, object: &str, report: &mut Report) -> Result<Transport, Problem> {
+    let Some(tls) = node.child("tls") else { return Ok(Transport::Plain) };
+    // TLS options may ask for client certificates: serving without them would open a door.
+    if tls.text("options").is_some_and(|options| !matches!(options, "" | "default")) {
+        return Err(Problem::new(tls.tag_of("options"), "TLS options are not supported yet"));
+    }
+    for option in tls.children.iter().filter(|option| option.is("certresolver") || option.is("domains")) {
+        let message = format!("`{}` has no effect: certificates are configured at the entrypoint", option.name);
+        report.warning(object, &option.tag, message);
+    }
+    Ok(Transport::Tls)
+}
+
+/// As set, else the only service of the instance.
+fn service(node: &Node, services: &[ServiceSpec]) -> Result<String, Problem> {
+    match (node.text("service").filter(|name| !name.is_empty()), services) {
+        (Some(name), _) => Ok(name.to_owned()),
+        (None, [only]) => Ok(only.name.clone()),
+        (None, _) => {
+            let message =
+                format!("the instance has {} services, so the router has to name one by `service`", services.len());
+            Err(Problem::new(&node.tag, message))
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Load for the benchmark where `wrk` is not installed. Prints its figures as `wrk --latency` does.
+//!
+//! Usage: bench-load ADDRESS HOST CONNECTIONS SECONDS
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a small command line tool")]
+
+use std::time::Duration;
+
+use sluice_tests::load::Load;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [address, host, connections, seconds] = arguments.as_slice() else {
+        panic!("usage: bench-load ADDRESS HOST CONNECTIONS SECONDS");
+    };
+    let address = address.parse().expect("an address");
+    let duration = Duration::from_secs(seconds.parse().expect("seconds"));
+    let load = Load::start(address, host, "/", connections.parse().expect("a number of connections"));
+    tokio::time::sleep(duration).await;
+    let report = load.stop().await;
+
+    println!("  Latency Distribution");
+    for percent in [50, 99] {
+        println!("     {percent}% {:>8}us", report.quantile(percent).as_micros());
+    }
+    let requests = report.requests() as u64 + report.refused;
+    println!("  {requests} requests in {:.2}s", duration.as_secs_f64());
+    println!("  Socket errors: connect 0, read {}, write 0, timeout 0", report.broken);
+    println!("  Non-2xx or 3xx responses: {}", report.refused);
+}
