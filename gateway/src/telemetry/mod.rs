@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use access_log::{AccessLogWriter, AccessRecord};
 pub use exposition::{Family, Labels, MetricKind};
-pub use plugin::{PluginLogger, PluginMetrics, PluginSummary};
+pub use plugin::{PluginLogger, PluginMetrics};
 pub use request::{Connection, Finished, ServiceMetrics, WorkerTelemetry};
 
 use plugin::PluginFamilies;
@@ -62,12 +62,14 @@ struct Handle<T> {
 }
 
 impl Telemetry {
-    /// Metrics for these entrypoints and that many workers, and the access log where there is one.
-    #[must_use]
-    pub fn new(config: &Config, access_log: Option<AccessLogWriter>) -> Self {
+    /// Metrics for the configured entrypoints and that many workers, and the access log where one is configured.
+    ///
+    /// # Errors
+    /// The access log cannot be opened.
+    pub fn new(config: &Config, workers: usize) -> std::io::Result<Self> {
         let names = config.entrypoints.iter().map(|entrypoint| entrypoint.name.clone()).collect();
-        let workers = config.runtime.worker_count().get();
-        Self::with(config.metrics.prefix.clone(), workers, names, access_log)
+        let access_log = config.access_log.as_ref().map(AccessLogWriter::start).transpose()?;
+        Ok(Self::with(config.metrics.prefix.clone(), workers, names, access_log))
     }
 
     fn with(prefix: String, shards: usize, names: Vec<String>, access_log: Option<AccessLogWriter>) -> Self {
@@ -121,8 +123,8 @@ impl Telemetry {
         }
     }
 
-    /// Writes what is left of the access log. To be called last.
-    pub fn close(&self) {
+    /// Writes what is left of the access log and ends it. To be called last.
+    pub fn flush(&self) {
         if let Some(log) = &self.access_log {
             log.close();
         }

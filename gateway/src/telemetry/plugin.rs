@@ -94,18 +94,31 @@ impl PluginMetrics {
         self.compile_ns.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Calls and failures of all hooks, for the admin API.
+    /// Calls of all hooks.
     #[must_use]
-    pub fn summary(&self) -> PluginSummary {
-        let mut summary = PluginSummary::default();
-        for index in 0..HOOKS.len() {
-            let (buckets, sum_ns) = self.total(index);
-            summary.calls += buckets.iter().sum::<u64>();
-            summary.time += Duration::from_nanos(sum_ns);
-        }
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        summary.failures = failures.values().sum();
-        summary
+    pub fn calls(&self) -> u64 {
+        self.sums().0
+    }
+
+    /// Calls that failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    /// What a call takes on average; none where there was none.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        let (calls, ns) = self.sums();
+        ns.checked_div(calls).map(Duration::from_nanos)
+    }
+
+    /// Calls of all hooks, and their time in nanoseconds.
+    fn sums(&self) -> (u64, u64) {
+        let totals = (0..HOOKS.len()).map(|hook| self.total(hook));
+        totals.fold((0, 0), |(calls, ns), (buckets, sum_ns)| {
+            (calls + buckets.iter().sum::<u64>(), ns.wrapping_add(sum_ns))
+        })
     }
 
     fn total(&self, hook: usize) -> ([u64; BOUNDS.len() + 1], u64) {
@@ -147,17 +160,6 @@ impl PluginMetrics {
             families.compile.add_float([plugin()], compile as f64 / 1e9);
         }
     }
-}
-
-/// What a plugin has done since the gateway started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PluginSummary {
-    /// Calls of all hooks.
-    pub calls: u64,
-    /// Those that failed.
-    pub failures: u64,
-    /// All of them together.
-    pub time: Duration,
 }
 
 impl Shard {
@@ -270,9 +272,9 @@ mod tests {
         });
         metrics.record("on-request", Duration::from_micros(3), Some("trap"));
         metrics.record("something-new", Duration::from_micros(3), Some("timeout"));
-        let summary = metrics.summary();
-        assert_eq!((summary.calls, summary.failures), (5, 2));
-        assert_eq!(summary.time, Duration::from_micros(15));
+        assert_eq!((metrics.calls(), metrics.failures()), (5, 2));
+        assert_eq!(metrics.mean(), Some(Duration::from_micros(3)));
+        assert_eq!(PluginMetrics::new(1).mean(), None);
     }
 
     #[test]
