@@ -83,6 +83,7 @@ enum Framing {
 pub struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
+    trailers: Vec<String>,
 }
 
 impl Wire {
@@ -91,7 +92,7 @@ impl Wire {
     pub fn new(stream: TcpStream) -> Self {
         // Small writes are the point of several tests; a socket that cannot do this is still usable.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), trailers: Vec::new() }
     }
 
     /// Opens a connection.
@@ -170,7 +171,7 @@ impl Wire {
         }
     }
 
-    /// Reads one chunk of a chunked body, or none at its end. Trailers are dropped.
+    /// Reads one chunk of a chunked body, or none at its end.
     ///
     /// # Errors
     /// The socket's, and `InvalidData` for broken chunks.
@@ -179,12 +180,23 @@ impl Wire {
         let digits = line.split(';').next().unwrap_or_default().trim();
         let size = usize::from_str_radix(digits, 16).map_err(|_| bad(format!("no chunk size: {line}")))?;
         if size == 0 {
-            while !self.read_line().await?.is_empty() {}
-            return Ok(None);
+            self.trailers.clear();
+            loop {
+                match self.read_line().await? {
+                    line if line.is_empty() => return Ok(None),
+                    line => self.trailers.push(line),
+                }
+            }
         }
         let chunk = self.read_exactly(size).await?;
         let end = self.read_line().await?;
         if end.is_empty() { Ok(Some(chunk)) } else { Err(bad(format!("a chunk is followed by {end}"))) }
+    }
+
+    /// The lines after the last chunked body.
+    #[must_use]
+    pub fn trailers(&self) -> &[String] {
+        &self.trailers
     }
 
     /// Reads a number of bytes.

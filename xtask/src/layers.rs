@@ -6,9 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::workspace::root;
+use crate::workspace::{cargo, root};
 
 /// A folder or file, and the modules it may use besides itself. A path of two names opens only that part of a module.
 /// `http` holds the nouns of a request that the whole data plane passes on, so it uses none of the steps.
@@ -33,8 +33,31 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 /// Files and folders that join the others, and so may use all of them.
 const JOINTS: [&str; 4] = ["main", "lib", "app", "cli"];
 
-/// Fails with every import that the table does not hold.
+/// A crate, and what it may not depend on, not even through others.
+const FORBIDDEN: [(&str, &[&str]); 3] = [
+    ("sluice-model", &["tokio", "hyper", "wasmtime", "serde"]),
+    ("sluice-consul", &["sluice-wasm", "wasmtime"]),
+    ("sluice-wasm", &["sluice-consul", "reqwest", "hyper"]),
+];
+
+/// Fails with every import that the tables do not allow.
 pub(crate) fn check() -> Result<()> {
+    check_folders()?;
+    FORBIDDEN.iter().try_for_each(|(package, forbidden)| check_crate(package, forbidden))
+}
+
+fn check_crate(package: &str, forbidden: &[&str]) -> Result<()> {
+    let arguments = ["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{lib}"];
+    let output = cargo(&arguments).output().context("start cargo tree")?;
+    ensure!(output.status.success(), "cargo tree of {package}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let found = text.lines().find(|name| forbidden.iter().any(|banned| banned.replace('-', "_") == **name));
+    ensure!(found.is_none(), "{package} may not depend on {}", found.unwrap_or_default());
+    ensure!(!text.trim().is_empty(), "cargo tree of {package} printed nothing");
+    Ok(())
+}
+
+fn check_folders() -> Result<()> {
     let source = root().join("gateway/src");
     let mut problems = Vec::new();
     let mut files = Vec::new();

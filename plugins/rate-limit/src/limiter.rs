@@ -17,6 +17,8 @@ pub(crate) struct Limiter {
     /// A request takes one token from each.
     buckets: Vec<Bucket>,
     max_wait: Duration,
+    /// Which buckets gave a token to the request at hand. Kept for its memory alone.
+    granted: Vec<Bucket>,
 }
 
 impl Limiter {
@@ -27,8 +29,9 @@ impl Limiter {
             Mode::V3 => rates.first().map_or(Duration::ZERO, max_wait_v3),
             Mode::V1 => Duration::ZERO,
         };
-        let buckets = rates.iter().enumerate().map(|(place, rate)| open(place, rate)).collect::<Result<_, _>>()?;
-        Ok(Self { mode, source, buckets, max_wait })
+        let buckets: Vec<_> =
+            rates.iter().enumerate().map(|(place, rate)| open(place, rate)).collect::<Result<_, _>>()?;
+        Ok(Self { mode, source, granted: Vec::with_capacity(buckets.len()), buckets, max_wait })
     }
 
     /// Nothing where there is no limit.
@@ -44,15 +47,15 @@ impl Limiter {
     }
 
     /// Takes a token from every bucket of `key`, or none.
-    pub(crate) fn decide(&self, key: &str) -> Verdict {
+    pub(crate) fn decide(&mut self, key: &str) -> Verdict {
         let mut wait = Duration::ZERO;
         let mut refused = None;
-        let mut granted = Vec::new();
+        self.granted.clear();
         for bucket in &self.buckets {
             match bucket.reserve(key, 1, self.max_wait) {
                 Reservation::Granted { wait: more, .. } => {
                     wait = wait.max(more);
-                    granted.push(*bucket);
+                    self.granted.push(*bucket);
                 }
                 Reservation::Refused { retry_in, .. } => refused = refused.max(Some(retry_in)),
             }
@@ -61,7 +64,7 @@ impl Limiter {
             None if wait.is_zero() => Verdict::next(),
             None => Verdict::delay(wait),
             Some(retry_in) => {
-                granted.into_iter().for_each(|bucket| bucket.refund(key, 1));
+                self.granted.iter().for_each(|bucket| bucket.refund(key, 1));
                 Verdict::Respond(refusal(self.mode, retry_in))
             }
         }

@@ -136,3 +136,20 @@ async fn an_answer_that_breaks_off_is_not_passed_on_as_complete() {
     let head = wire.read_head().await.unwrap().unwrap();
     assert!(wire.read_answer_body(&head).await.is_err(), "the client cannot tell that half is missing");
 }
+
+#[tokio::test]
+async fn announced_trailers_of_an_answer_are_passed_on() {
+    let upstream = Upstream::custom(async |mut wire: Wire| {
+        wire.read_head().await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
+        wire.write(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n")).await.unwrap();
+    })
+    .await;
+    let gateway = gateway_with(&upstream).await;
+    let mut wire = Wire::connect(gateway.web()).await.unwrap();
+    let request = Request::get("shop.test", "/").header("TE", "trailers").header("Connection", "TE");
+    let answer = request.send_on(&mut wire).await.unwrap();
+    assert_eq!(answer.text(), "body");
+    let trailers: Vec<_> = wire.trailers().iter().map(|line| line.to_ascii_lowercase()).collect();
+    assert_eq!(trailers, ["x-sum: 42"]);
+}

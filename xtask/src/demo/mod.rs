@@ -8,6 +8,7 @@ mod registry;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 pub(crate) use instance::serve as serve_instance;
 use registry::Registry;
@@ -86,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("listen for Ctrl-C")?;
     }
     Ok(stop)
@@ -96,14 +97,14 @@ fn start_instances() -> Result<Vec<Instance>> {
     let mut instances = Vec::new();
     for (id, example_port) in ["go-1", "go-2", "go-3"].into_iter().zip(GO_PORTS) {
         let address = free_address()?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = command(&std::env::current_exe()?);
         command.args(["demo-instance", id, &address.to_string()]);
         let process = Child::spawn(id, &mut command)?;
         instances.push(Instance { service: "web-go", id, tags: GO_TAGS, example_port, address, process });
     }
     if let Some(python) = find_program("python3") {
         let address = free_address()?;
-        let mut command = Command::new(python);
+        let mut command = command(&python);
         command.arg(root().join("examples/article/app.py")).arg(address.port().to_string());
         let process = Child::spawn("python-1", &mut command)?;
         let (service, id) = ("web-python", "python-1");
@@ -112,6 +113,13 @@ fn start_instances() -> Result<Vec<Instance>> {
         println!("note: no python3 on PATH, so the Python service is left out");
     }
     Ok(instances)
+}
+
+/// A command in a process group of its own: Ctrl-C is for the demo, which ends its processes in the right order.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.process_group(0);
+    command
 }
 
 /// An address nothing listens on. Another program could take it before it is used; the start then fails and says so.
@@ -162,7 +170,7 @@ fn write_files(
 }
 
 fn start_gateway(binary: &Path, config: &Path, folder: &Path) -> Result<Child> {
-    let mut command = Command::new(binary);
+    let mut command = command(binary);
     command.args(["run", "--config"]).arg(config).current_dir(folder);
     Child::spawn_logged("gateway", &mut command, &folder.join("gateway.log"))
 }
@@ -205,16 +213,9 @@ fn announce(options: &Options, instances: &[Instance], registry: Option<&Registr
 
 fn watch(stop: &AtomicBool, instances: &mut [Instance], gateway: &mut Child) -> Result<()> {
     while !stop.load(Ordering::Relaxed) {
-        let ended = std::iter::once(&mut *gateway).chain(instances.iter_mut().map(|instance| &mut instance.process));
-        for process in ended {
-            // Ctrl-C reaches the whole process group: an exit may be ours.
-            if let Err(error) = process.check() {
-                sleep(Duration::from_millis(200));
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                bail!(error);
-            }
+        gateway.check()?;
+        for instance in &mut *instances {
+            instance.process.check()?;
         }
         sleep(Duration::from_millis(100));
     }

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::{START, free_address};
+use super::{START, command, free_address};
 use crate::http;
 use crate::process::Child;
 use crate::workspace::find_consul;
@@ -35,7 +34,7 @@ impl Registry {
             bail!("there is no `consul` on PATH: install it, or name a running agent by --consul-addr");
         };
         let address = free_address()?;
-        let mut command = Command::new(consul);
+        let mut command = command(&consul);
         command.args(["agent", "-dev", "-client=127.0.0.1", "-bind=127.0.0.1", "-log-level=warn"]);
         command.args(["-dns-port=-1", "-grpc-port=-1", &format!("-http-port={}", address.port())]);
         for option in ["server", "serf-lan", "serf-wan"] {

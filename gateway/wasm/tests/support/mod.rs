@@ -132,6 +132,24 @@ pub(crate) struct Journal {
     pub(crate) lines: Mutex<Vec<(Level, String)>>,
     pub(crate) opened: Mutex<Vec<String>>,
     pub(crate) reserved: Mutex<Vec<String>>,
+    /// What reservations give; at once where there is none.
+    pub(crate) answer: Mutex<Option<Reservation>>,
+}
+
+impl Journal {
+    /// From now on tokens are granted after that time.
+    pub(crate) fn wait(&self, time: Duration) {
+        self.answer.lock().unwrap().replace(Reservation::Granted { wait_ns: nanoseconds(time), remaining: 0 });
+    }
+
+    /// From now on none are granted.
+    pub(crate) fn refuse(&self, retry_in: Duration) {
+        self.answer.lock().unwrap().replace(Reservation::Refused { retry_ns: nanoseconds(retry_in), remaining: 0 });
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos().try_into().unwrap()
 }
 
 impl PluginLog for Journal {
@@ -148,7 +166,7 @@ impl PolicyState for Journal {
 
     fn reserve(&self, _: u32, key: &str, _: u32, _: u64) -> Reservation {
         self.reserved.lock().unwrap().push(key.to_owned());
-        Reservation::Granted { wait_ns: 0, remaining: 0 }
+        self.answer.lock().unwrap().unwrap_or(Reservation::Granted { wait_ns: 0, remaining: 0 })
     }
 
     fn refund(&self, _: u32, _: &str, _: u32) {}
