@@ -62,3 +62,44 @@ impl BucketSet {
         (level.scaled + gained).min(self.capacity())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten tokens a second, three at once.
+    const SPEC: BucketSpec = BucketSpec { average: 10, period_ns: 1_000_000_000, burst: 3 };
+    const MS: u64 = 1_000_000;
+
+    fn outcome(reservation: Reservation) -> (bool, u64, u64) {
+        (reservation.granted, reservation.wait_ns / MS, reservation.remaining)
+    }
+
+    #[test]
+    fn tokens_that_do_not_exist_yet_are_waited_for_or_not_taken() {
+        let mut set = BucketSet::new(SPEC);
+        assert_eq!(outcome(set.reserve("a", 2, 0, 0)), (true, 0, 1));
+        assert_eq!(outcome(set.reserve("a", 2, 99 * MS, 0)), (false, 100, 1));
+        assert_eq!(outcome(set.reserve("a", 2, 100 * MS, 0)), (true, 100, 0));
+        assert_eq!(outcome(set.reserve("a", 1, 150 * MS, 0)), (false, 200, 0));
+        assert_eq!(outcome(set.reserve("b", 1, 0, 0)), (true, 0, 2));
+    }
+
+    #[test]
+    fn a_bucket_never_holds_more_than_its_burst() {
+        let mut set = BucketSet::new(SPEC);
+        set.reserve("a", 1, 0, 0);
+        set.refund("a", 1, 0);
+        set.refund("a", 1, 0);
+        assert_eq!(outcome(set.reserve("a", 3, 0, 60_000 * MS)), (true, 0, 0));
+        assert!(!set.reserve("a", 4, u64::MAX, 120_000 * MS).granted);
+    }
+
+    #[test]
+    fn other_limits_keep_what_was_taken() {
+        let mut set = BucketSet::new(SPEC);
+        set.reserve("a", 3, 0, 0);
+        set.set_spec(BucketSpec { average: 1, period_ns: 60_000 * MS, burst: 100 }, 0);
+        assert_eq!(outcome(set.reserve("a", 1, 0, 0)), (false, 60_000, 0));
+    }
+}

@@ -65,3 +65,70 @@ impl<P: Policy> Default for Uses<P> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::log::Level;
+    use crate::mock::Host;
+    use crate::policy::{Field, Pause};
+
+    /// Answers with the number it was configured with.
+    struct Number(u64);
+
+    impl Policy for Number {
+        type Settings = u64;
+
+        fn configure(number: u64) -> Result<(Self, Subscription), String> {
+            match number {
+                0 => Err("0 is not a number here".to_owned()),
+                _ => Ok((Self(number), Subscription::new().on_request([Field::Path]))),
+            }
+        }
+
+        fn on_request(&mut self, _: Fields) -> Verdict {
+            Verdict::Delay(Pause { nanoseconds: self.0, context: 0 })
+        }
+    }
+
+    fn answer(uses: &mut Uses<Number>, handle: u32) -> Verdict {
+        uses.on_request(handle, Fields::default())
+    }
+
+    fn number(nanoseconds: u64) -> Verdict {
+        Verdict::Delay(Pause { nanoseconds, context: 0 })
+    }
+
+    #[test]
+    fn each_handle_has_a_use_of_its_own() {
+        let mut uses = Uses::new();
+        uses.configure(4, "40").unwrap();
+        uses.configure(0, "7").unwrap();
+        assert_eq!(answer(&mut uses, 4), number(40));
+        assert_eq!(answer(&mut uses, 0), number(7));
+    }
+
+    #[test]
+    fn refused_settings_leave_the_use_as_it_was() {
+        let mut uses = Uses::<Number>::new();
+        uses.configure(1, "5").unwrap();
+        assert_eq!(uses.configure(1, "0").unwrap_err(), "0 is not a number here");
+        assert!(uses.configure(1, "{").unwrap_err().starts_with("invalid settings: "));
+        assert_eq!(answer(&mut uses, 1), number(5));
+    }
+
+    #[test]
+    fn a_use_that_is_gone_lets_requests_pass_and_says_so() {
+        let host = Host::new();
+        let mut uses = Uses::new();
+        uses.configure(1, "5").unwrap();
+        uses.release(1);
+        uses.release(99);
+        assert_eq!(answer(&mut uses, 1), Verdict::next());
+        assert_eq!(answer(&mut uses, 99), Verdict::next());
+        let lines = host.logged();
+        assert!(lines.len() == 2 && lines.iter().all(|(level, _)| *level == Level::Error));
+    }
+}

@@ -1,0 +1,123 @@
+//! What `sluice check` looks at beyond the configuration itself: everything the configuration names.
+//!
+//! Takes a valid configuration, gives every problem that would show when it is served. Nothing is changed or started.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::config::{Config, ConsulCatalog, Place, Problem, services_file};
+
+/// Secrets and certificates are read to see that they can be; none of them is this large.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Everything wrong with what the configuration names.
+#[must_use]
+pub fn run(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for entrypoint in &config.entrypoints {
+        let certificates = entrypoint.tls.iter().flat_map(|tls| &tls.certificates);
+        for certificate in certificates {
+            let key = format!("entrypoints.{}.tls", entrypoint.name);
+            problems.extend(unreadable(&certificate.cert, &key));
+            problems.extend(unreadable(&certificate.key, &key));
+        }
+    }
+    let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
+    problems.extend(token.and_then(|token| unreadable(token, "admin.token-file")));
+    if let Some(consul) = &config.providers.consul_catalog {
+        problems.extend(consul_files(consul));
+    }
+    if let Some(file) = &config.providers.file {
+        problems.extend(services(&file.path));
+    }
+    problems.extend(config.plugins.directory.as_deref().and_then(not_a_directory));
+    problems
+}
+
+fn consul_files(consul: &ConsulCatalog) -> Vec<Problem> {
+    let mut files = Vec::new();
+    files.extend(consul.token_file.as_deref().map(|path| (path, "token-file")));
+    if let Some(tls) = &consul.tls {
+        files.extend(tls.ca.as_deref().map(|path| (path, "ca")));
+        if let Some((cert, key)) = &tls.identity {
+            files.push((cert, "cert"));
+            files.push((key, "key"));
+        }
+    }
+    let problem = |(path, key)| unreadable(path, &format!("providers.consul-catalog.{key}"));
+    files.into_iter().filter_map(problem).collect()
+}
+
+fn services(path: &Path) -> Vec<Problem> {
+    match services_file::load(path) {
+        Ok(file) => file.problems,
+        Err(problems) => problems.into_vec(),
+    }
+}
+
+/// A file that has to be there and say something.
+fn unreadable(path: &Path, key: &str) -> Option<Problem> {
+    let mut text = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text));
+    let message = match read {
+        Ok(0) => "the file is empty".to_owned(),
+        Ok(_) => return None,
+        Err(error) => format!("cannot read the file: {error}"),
+    };
+    Some(Problem::new(Place::File(path.display().to_string()), key, message))
+}
+
+/// A directory that is not there yet is made when the gateway starts.
+fn not_a_directory(path: &Path) -> Option<Problem> {
+    let is_other = path.exists() && !path.is_dir();
+    is_other.then(|| {
+        let place = Place::File(path.display().to_string());
+        Problem::new(place, "plugins.directory", "this is not a directory")
+            .hint("name the directory that holds `*.wasm`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn everything_that_is_named_has_to_be_there() {
+        let directory = std::env::temp_dir().join(format!("sluice-check-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("sluice.toml");
+        let text = r#"
+            [entrypoints.web]
+            address = "127.0.0.1:8443"
+            tls = { certificates = [{ cert = "absent.pem", key = "empty.key" }] }
+            [admin]
+            token-file = "there.token"
+            [providers.file]
+            path = "services.toml"
+            [providers.consul-catalog]
+            ca = "absent-ca.pem"
+            [plugins]
+            directory = "services.toml"
+        "#;
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(directory.join("empty.key"), "").unwrap();
+        std::fs::write(directory.join("there.token"), "secret").unwrap();
+        std::fs::write(directory.join("services.toml"), "[[service]]\nname = \"a\"\ntagz = []\n").unwrap();
+        let config = Config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
+        let problems = run(&config);
+        std::fs::remove_dir_all(&directory).unwrap();
+        let keys: Vec<_> = problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect();
+        let starts = [
+            "entrypoints.web.tls: cannot read the file",
+            "entrypoints.web.tls: the file is empty",
+            "providers.consul-catalog.ca: cannot read the file",
+            "service a: unknown key `tagz`",
+            "plugins.directory: this is not a directory",
+        ];
+        assert_eq!(keys.len(), starts.len(), "{keys:#?}");
+        assert!(keys.iter().zip(starts).all(|(key, start)| key.starts_with(start)), "{keys:#?}");
+    }
+}
