@@ -68,9 +68,10 @@ pub fn run(config: Config) -> Result<ExitCode, AppError> {
     tls::install_provider();
     let worker_count = config.runtime.worker_count();
     let background = background_runtime().map_err(system("start the background runtime"))?;
-    let mut signals = background.block_on(async { Signals::listen() }).map_err(system("listen for signals"))?;
     let (phase, phases) = watch::channel(Phase::Serving);
     let telemetry = Arc::new(Telemetry::new(&config, worker_count.get()).map_err(system("open the access log"))?);
+    let listen = async { Signals::listen(Arc::clone(&telemetry)) };
+    let mut signals = background.block_on(listen).map_err(system("listen for signals"))?;
     let live = Live::new(config.entrypoints.len());
     let tracker = Arc::new(Tracker::default());
     let state = Arc::new(Registry::new(Arc::new(SystemClock::default())));
@@ -198,6 +199,8 @@ fn server_name() -> HeaderValue {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    reopen: Signal,
+    telemetry: Arc<Telemetry>,
 }
 
 /// How a process is asked to end.
@@ -210,14 +213,23 @@ enum Ask {
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    fn listen(telemetry: Arc<Telemetry>) -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            telemetry,
+        })
     }
 
+    /// Waits to be asked to end; does what the other signals ask for meanwhile.
     async fn next(&mut self) -> Ask {
-        tokio::select! {
-            _ = self.terminate.recv() => Ask::Politely,
-            _ = self.interrupt.recv() => Ask::Now,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Ask::Politely,
+                _ = self.interrupt.recv() => return Ask::Now,
+                _ = self.reopen.recv() => self.telemetry.reopen(),
+            }
         }
     }
 }

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Small, short-lived allocations on several threads are what a proxy does most.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     sluice_gateway::cli::main()
 }

@@ -225,16 +225,20 @@ impl Scheme {
     }
 }
 
+impl Scheme {
+    /// `scheme://address:port`, IPv6 addresses in brackets.
+    #[must_use]
+    pub fn url(self, address: &str, port: u16) -> String {
+        let scheme = self.as_str();
+        if address.contains(':') { format!("{scheme}://[{address}]:{port}") } else { format!("{scheme}://{address}:{port}") }
+    }
+}
+
 impl Target {
     /// `scheme://address:port`, IPv6 addresses in brackets, as the admin API shows it.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = self.scheme.as_str();
-        if self.address.contains(':') {
-            format!("{scheme}://[{}]:{}", self.address, self.port)
-        } else {
-            format!("{scheme}://{}:{}", self.address, self.port)
-        }
+        self.scheme.url(&self.address, self.port)
     }
 }
 

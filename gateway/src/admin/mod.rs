@@ -8,6 +8,7 @@ mod answer;
 mod auth;
 mod discovery;
 mod http_view;
+mod metrics;
 mod plugins;
 mod probes;
 mod server;

@@ -40,7 +40,7 @@ pub(super) fn ready(view: &View) -> Response<Body> {
 }
 
 pub(super) fn metrics(view: &View) -> Response<Body> {
-    answer::text("application/openmetrics-text; version=1.0.0; charset=utf-8", view.telemetry.exposition(view))
+    answer::text("application/openmetrics-text; version=1.0.0; charset=utf-8", view.telemetry.render(super::metrics::families(view)))
 }
 
 /// Traefik's keys, and ours.

@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::body::Body as _;
+use hyper::header::{HOST, HeaderValue, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 use sluice_wasm::Outcome;
@@ -15,7 +16,7 @@ use crate::http::{Body, Client, Failure, Refusal, reply_to};
 use crate::live::Route;
 use crate::policy::Passed;
 use crate::state::InstanceState;
-use crate::telemetry::Finished;
+use crate::telemetry::{AccessRecord, Finished};
 use crate::upstream::SendError;
 
 /// A request's record.
@@ -29,6 +30,31 @@ pub(super) struct Trace {
     instance: Option<Arc<InstanceState>>,
     failure: Option<Failure>,
     refused: Option<&'static str>,
+    retries: u32,
+    /// Gathered only where there is an access log.
+    line: Option<Box<Line>>,
+}
+
+/// What the access log needs of a request that is gone when the line is written.
+struct Line {
+    started: SystemTime,
+    target: String,
+    host: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Line {
+    fn of(head: &Parts) -> Box<Self> {
+        let header = |name| head.headers.get(name).cloned();
+        Box::new(Self {
+            started: SystemTime::now(),
+            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            host: header(HOST),
+            referer: header(REFERER),
+            user_agent: header(USER_AGENT),
+        })
+    }
 }
 
 /// What a client that went away before its answer counts as, in nginx's and Traefik's spelling.
@@ -46,6 +72,8 @@ impl Trace {
             instance: None,
             failure: None,
             refused: None,
+            retries: 0,
+            line: worker.telemetry.wants_access_log().then(|| Line::of(head)),
         }
     }
 
@@ -54,6 +82,7 @@ impl Trace {
     }
 
     pub(super) fn trying(&mut self, instance: &Arc<InstanceState>) {
+        self.retries += u32::from(self.instance.is_some());
         self.instance = Some(Arc::clone(instance));
     }
 
@@ -100,15 +129,53 @@ impl Trace {
             let outcome = Outcome { status, failure: self.failure.and_then(outcome_failure), duration };
             self.worker.instances.on_complete(passed, outcome);
         }
+        let status = if self.failure == Some(Failure::Client) { CLIENT_CLOSED_REQUEST } else { status };
+        if let Some(line) = &self.line {
+            self.log(line, status, duration, sent);
+        }
         self.worker.telemetry.finished(&Finished {
             entrypoint: self.client.entrypoint_index,
             method: &self.method,
             version: self.version,
-            status: if self.failure == Some(Failure::Client) { CLIENT_CLOSED_REQUEST } else { status },
+            status,
             duration,
             sent,
             service: self.route.as_ref().map(|route| route.service.metrics.as_ref()),
-            flag: self.refused.or(self.failure.map(Failure::flag)),
+            flag: self.flag(),
+        });
+    }
+
+    fn flag(&self) -> Option<&'static str> {
+        self.refused.or(self.failure.map(Failure::flag))
+    }
+
+    fn log(&self, line: &Line, status: u16, duration: Duration, sent: u64) {
+        let text = |value: &'_ Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned));
+        let host = text(&line.host);
+        let url = self.instance.as_ref().map(|instance| instance.key.url());
+        self.worker.telemetry.access(&AccessRecord {
+            client: Some(self.client.address),
+            started: line.started,
+            duration,
+            origin_duration: None,
+            method: self.method.as_str(),
+            path: &line.target,
+            version: self.version,
+            scheme: self.client.scheme(),
+            host: host.as_deref(),
+            status,
+            origin_status: None,
+            received: 0,
+            sent,
+            referer: line.referer.as_ref().map(HeaderValue::as_bytes),
+            user_agent: line.user_agent.as_ref().map(HeaderValue::as_bytes),
+            entrypoint: &self.client.entrypoint,
+            route: self.route.as_ref().map(|route| &*route.name),
+            service: self.route.as_ref().map(|route| &*route.service.name),
+            server_url: url.as_deref(),
+            retries: self.retries,
+            tls_version: None,
+            flag: self.flag(),
         });
     }
 }

@@ -64,6 +64,14 @@ pub struct InFlight {
     instance: Arc<InstanceState>,
 }
 
+impl InstanceKey {
+    /// `scheme://address:port`, for people.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.scheme.url(&self.address, self.port)
+    }
+}
+
 impl From<&Target> for InstanceKey {
     /// Host names mean the same in any letter case.
     fn from(target: &Target) -> Self {
