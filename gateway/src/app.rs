@@ -90,9 +90,18 @@ pub fn run(config: Config) -> Result<ExitCode, AppError> {
         tracker: Arc::clone(&tracker),
     };
     let control = Control::new(parts, &events).map_err(system("start compiling plugins"))?;
-    let control = spawn("sluice-control", move || control.run(&received)).map_err(system("start the control thread"))?;
+    let control =
+        spawn("sluice-control", move || control.run(&received)).map_err(system("start the control thread"))?;
     start_sources(&config, &background, &events, &tracker)?;
-    let view = admin::View { config: Arc::clone(&config), live: live.clone(), tracker: Arc::clone(&tracker), state, instances, telemetry: Arc::clone(&telemetry), phase: phases.clone() };
+    let view = admin::View {
+        config: Arc::clone(&config),
+        live: live.clone(),
+        tracker: Arc::clone(&tracker),
+        state,
+        instances,
+        telemetry: Arc::clone(&telemetry),
+        phase: phases.clone(),
+    };
     admin::serve(&background, view)?;
     let workers = start_workers(&config, &live, &telemetry, entrypoints, sockets, &phases)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), "started");

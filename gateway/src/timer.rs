@@ -52,7 +52,9 @@ mod tests {
     async fn stalls_are_measured_from_the_last_movement() {
         let mut idle = Idle::new(Duration::from_secs(10));
         let mut stalls = async |seconds| {
-            tokio::time::timeout(Duration::from_secs(seconds), std::future::poll_fn(|cx| idle.poll_stalled(cx))).await.is_ok()
+            tokio::time::timeout(Duration::from_secs(seconds), std::future::poll_fn(|cx| idle.poll_stalled(cx)))
+                .await
+                .is_ok()
         };
         assert!(!stalls(9).await);
         assert!(stalls(2).await);

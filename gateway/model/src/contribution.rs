@@ -230,7 +230,11 @@ impl Scheme {
     #[must_use]
     pub fn url(self, address: &str, port: u16) -> String {
         let scheme = self.as_str();
-        if address.contains(':') { format!("{scheme}://[{address}]:{port}") } else { format!("{scheme}://{address}:{port}") }
+        if address.contains(':') {
+            format!("{scheme}://[{address}]:{port}")
+        } else {
+            format!("{scheme}://{address}:{port}")
+        }
     }
 }
 

@@ -42,13 +42,13 @@ pub struct Item<T> {
 /// Everything linked.
 #[derive(Debug, Default)]
 pub struct Linked {
-    /// Routes, those that cannot work included.
+    /// Routes ordered by name, those that cannot work included.
     pub routes: Vec<LinkedRoute>,
     /// Services by qualified name.
     pub services: HashMap<Arc<str>, Item<ServiceSpec>>,
     /// Steps by qualified name.
     pub steps: HashMap<Arc<str>, Item<StepSpec>>,
-    /// Conflicts and dangling references.
+    /// Conflicts.
     pub problems: Vec<LinkProblem>,
 }
 
@@ -59,6 +59,8 @@ pub struct LinkedRoute {
     pub name: Arc<str>,
     /// As declared.
     pub spec: Arc<RouteSpec>,
+    /// The catalog service it was made of.
+    pub origin: Arc<str>,
     /// Qualified name of its service, where that exists.
     pub service: Option<Arc<str>>,
     /// Qualified names of its steps with chains unrolled.
@@ -67,7 +69,7 @@ pub struct LinkedRoute {
     pub errors: Vec<String>,
 }
 
-/// A conflict or a dangling reference, and whose it is.
+/// Something that was left out, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkProblem {
     /// The provider.
@@ -136,10 +138,7 @@ pub fn link(contributions: &[Arc<Declared>]) -> Linked {
     let mut routes: Vec<_> = routes.into_values().collect();
     routes.sort_unstable_by(|a, b| a.0.name.cmp(&b.0.name));
     for (route, owner) in routes {
-        let resolved = resolve_route(&linked, &owner.provider, &route);
-        for error in &resolved.errors {
-            linked.problems.push(owner.problem(Severity::Error, format!("route {}", route.spec.name), error.clone()));
-        }
+        let resolved = resolve_route(&linked, owner, &route);
         linked.routes.push(resolved);
     }
     linked
@@ -198,7 +197,8 @@ fn join(kept: &ServiceSpec, other: &ServiceSpec) -> Option<ServiceSpec> {
     Some(joined)
 }
 
-fn resolve_route(linked: &Linked, provider: &str, route: &Item<RouteSpec>) -> LinkedRoute {
+fn resolve_route(linked: &Linked, owner: &Declared, route: &Item<RouteSpec>) -> LinkedRoute {
+    let provider = &owner.provider;
     let mut errors = Vec::new();
     let service = find(&linked.services, provider, &route.spec.service);
     if service.is_none() {
@@ -209,7 +209,8 @@ fn resolve_route(linked: &Linked, provider: &str, route: &Item<RouteSpec>) -> Li
     for name in &route.spec.steps {
         unroll(linked, provider, name, &mut open, &mut steps, &mut errors);
     }
-    LinkedRoute { name: Arc::clone(&route.name), spec: Arc::clone(&route.spec), service, steps, errors }
+    let (name, spec, origin) = (Arc::clone(&route.name), Arc::clone(&route.spec), Arc::clone(&owner.origin));
+    LinkedRoute { name, spec, origin, service, steps, errors }
 }
 
 /// Appends a step, or the steps of a chain. `open` are the chains being unrolled.

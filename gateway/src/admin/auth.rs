@@ -21,9 +21,17 @@ impl Guard {
     }
 
     /// Whether a request may be answered. Probes need no token: they say nothing worth hiding.
-    pub(super) fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    pub(super) fn check(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<(), (StatusCode, &'static str)> {
         if !host_is_local_name(headers) {
-            return Err((StatusCode::FORBIDDEN, "ask by IP address or as `localhost`; other names could be a stranger's"));
+            return Err((
+                StatusCode::FORBIDDEN,
+                "ask by IP address or as `localhost`; other names could be a stranger's",
+            ));
         }
         if *method != Method::GET && *method != Method::HEAD && headers.contains_key("origin") {
             return Err((StatusCode::FORBIDDEN, "changes cannot be made from a web page"));
@@ -82,7 +90,9 @@ mod tests {
         fs::write(&file, "secret\n").unwrap();
         let guard = Guard::new(Some(file.clone()));
         let ask = |authorization: &str, path| {
-            guard.check(&Method::GET, path, &headers(&[("host", "localhost"), ("authorization", authorization)])).is_ok()
+            guard
+                .check(&Method::GET, path, &headers(&[("host", "localhost"), ("authorization", authorization)]))
+                .is_ok()
         };
         assert!(ask("Bearer secret", "/api/version") && ask("", "/ping"));
         for wrong in ["", "Bearer ", "Bearer secre", "Bearer secrets", "secret"] {

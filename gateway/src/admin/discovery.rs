@@ -24,6 +24,7 @@ fn show_provider(view: &View, name: &str, provider: &ProviderStatus, status: &St
         "index": provider.index,
         "lastContact": provider.last_contact.map(timestamp),
         "lastError": provider.last_error,
+        "routerError": status.router_errors.get(name),
         "services": provider.services,
         "refused": refused.iter().map(refusal).collect::<Vec<_>>(),
     });

@@ -39,7 +39,8 @@ fn discovery(view: &View) -> Vec<Family> {
     let contact = "When a provider last answered";
     let mut contact = Family::new(MetricKind::Gauge, "discovery_last_contact_timestamp_seconds", contact);
     let mut index = Family::new(MetricKind::Gauge, "discovery_index", "The index of a provider's registry");
-    let mut refused = Family::new(MetricKind::Gauge, "discovery_refused", "Objects of a provider that were left out or repaired");
+    let mut refused =
+        Family::new(MetricKind::Gauge, "discovery_refused", "Objects of a provider that were left out or repaired");
     for name in provider_names(&view.config) {
         let label = [("provider", name.to_owned())];
         let provider = status.providers.get(name);
@@ -65,7 +66,10 @@ fn plugins(view: &View) -> Family {
     for plugin in view.tracker.status().plugins {
         let digest = plugin.digest.unwrap_or_default();
         let short = digest.get(..12).unwrap_or_default().to_owned();
-        info.add([("plugin", plugin.name.to_string()), ("digest", short), ("state", plugin.state.as_str().to_owned())], 1);
+        info.add(
+            [("plugin", plugin.name.to_string()), ("digest", short), ("state", plugin.state.as_str().to_owned())],
+            1,
+        );
     }
     info
 }

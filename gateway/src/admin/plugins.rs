@@ -37,7 +37,10 @@ pub(super) fn policy(view: &View, name: &str) -> Response<Body> {
     let name = decoded(name);
     let generation = view.live.load();
     let found = generation.policies.iter().find(|(full, _)| ***full == *name).or_else(|| {
-        let mut called = generation.policies.iter().filter(|(full, _)| full.rsplit_once('@').is_some_and(|(local, _)| local == name));
+        let mut called = generation
+            .policies
+            .iter()
+            .filter(|(full, _)| full.rsplit_once('@').is_some_and(|(local, _)| local == name));
         called.next()
     });
     let Some((full, status)) = found else {

@@ -29,9 +29,9 @@ pub(super) fn ready(view: &View) -> Response<Body> {
         reasons.push("no generation has been published yet".to_owned());
     }
     if !status.ready {
-        let waiting = provider_names(&view.config).into_iter().filter(|name| {
-            status.providers.get(*name).is_none_or(|provider| provider.last_contact.is_none())
-        });
+        let waiting = provider_names(&view.config)
+            .into_iter()
+            .filter(|name| status.providers.get(*name).is_none_or(|provider| provider.last_contact.is_none()));
         reasons.extend(waiting.map(|name| format!("provider `{name}` has not said anything yet")));
     }
     let ready = reasons.is_empty();
@@ -40,7 +40,10 @@ pub(super) fn ready(view: &View) -> Response<Body> {
 }
 
 pub(super) fn metrics(view: &View) -> Response<Body> {
-    answer::text("application/openmetrics-text; version=1.0.0; charset=utf-8", view.telemetry.render(super::metrics::families(view)))
+    answer::text(
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        view.telemetry.render(super::metrics::families(view)),
+    )
 }
 
 /// Traefik's keys, and ours.

@@ -4,8 +4,12 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+
+use sluice_model::Severity;
 
 use crate::config::{Config, ConsulCatalog, Place, Problem, services_file};
+use crate::control::{Refusal, dry_run};
 
 /// Secrets and certificates are read to see that they can be; none of them is this large.
 const MAX_BYTES: u64 = 1 << 20;
@@ -31,7 +35,38 @@ pub fn run(config: &Config) -> Vec<Problem> {
         problems.extend(services(&file.path));
     }
     problems.extend(config.plugins.directory.as_deref().and_then(not_a_directory));
+    problems.extend(tried(config));
     problems
+}
+
+/// What shows when plugins are compiled, settings tried and routes worked out.
+fn tried(config: &Config) -> Vec<Problem> {
+    let (status, _) = match dry_run(&Arc::new(config.clone())) {
+        Ok(tried) => tried,
+        Err(error) => return vec![Problem::new(Place::File("sluice".to_owned()), "", error.to_string())],
+    };
+    let place = |name: &str| Place::File(name.to_owned());
+    let plugins = status.plugins.iter().filter_map(|plugin| {
+        let error = plugin.last_error.clone()?;
+        Some(Problem::new(place(&format!("plugin {}", plugin.name)), "", error))
+    });
+    let routers = status
+        .router_errors
+        .iter()
+        .map(|(provider, error)| Problem::new(place(&format!("provider {provider}")), "", error.clone()));
+    let tags = status.refusals.iter().flat_map(|(provider, refusals)| {
+        let errors = refusals.iter().filter(|refusal| refusal.diagnostic.severity == Severity::Error);
+        errors.map(move |Refusal { service, diagnostic }| {
+            let key = format!("service {service}: {}", diagnostic.object);
+            let tag = if diagnostic.tag.is_empty() { String::new() } else { format!("tag `{}`: ", diagnostic.tag) };
+            Problem::new(Place::File(format!("provider {provider}")), key, format!("{tag}{}", diagnostic.message))
+        })
+    });
+    let policies = status
+        .policy_errors
+        .iter()
+        .map(|(name, error)| Problem::new(place(&format!("policy {name}")), "", error.clone()));
+    plugins.chain(routers).chain(policies).chain(tags).collect()
 }
 
 fn consul_files(consul: &ConsulCatalog) -> Vec<Problem> {

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use hyper::header::HeaderValue;
 use sluice_model::balance::Cycle;
-use sluice_model::link::{Item, Linked, LinkedRoute};
+use sluice_model::link::{Item, LinkProblem, Linked, LinkedRoute};
 use sluice_model::rule::{Rule, compile_regex};
 use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Action, RouteSpec, ServiceSpec, StepSpec, Transport};
+use sluice_model::{Action, Diagnostic, RouteSpec, ServiceSpec, Severity, StepSpec, Transport};
 
 use super::Parts;
 use super::policies::Policies;
@@ -56,8 +56,9 @@ impl Compiler {
         }
     }
 
-    pub(super) fn published(&self) -> bool {
-        self.last_id > 0
+    /// Whether nothing has been compiled yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.last_id == 0
     }
 
     pub(super) fn compile(&mut self, linked: &Linked, policies: &Policies, cause: &str) -> Generation {
@@ -65,7 +66,9 @@ impl Compiler {
         self.paths = linked
             .steps
             .iter()
-            .filter_map(|(name, item)| self.path_step(item).map(|step| (Arc::clone(name), (Arc::clone(&item.spec), step))))
+            .filter_map(|(name, item)| {
+                self.path_step(item).map(|step| (Arc::clone(name), (Arc::clone(&item.spec), step)))
+            })
             .collect();
         let routes: Vec<RouteStatus> = linked.routes.iter().map(|route| self.route(route, policies)).collect();
         let working = routes.iter().filter_map(|status| status.route.clone());
@@ -112,9 +115,11 @@ impl Compiler {
         let path = |step: PathStep| Step::Path(Arc::new(step));
         Some(match &item.spec.action {
             Action::StripPrefix(prefixes) => Ok(path(PathStep::StripPrefix(prefixes.clone()))),
-            Action::StripPrefixRegexp(patterns) => {
-                patterns.iter().map(regex).collect::<Result<_, _>>().map(|patterns| path(PathStep::StripPrefixRegexp(patterns)))
-            }
+            Action::StripPrefixRegexp(patterns) => patterns
+                .iter()
+                .map(regex)
+                .collect::<Result<_, _>>()
+                .map(|patterns| path(PathStep::StripPrefixRegexp(patterns))),
             Action::AddPrefix(prefix) => Ok(path(PathStep::AddPrefix(prefix.clone()))),
             Action::ReplacePath(whole) => Ok(path(PathStep::Replace(whole.clone()))),
             Action::ReplacePathRegexp { pattern, replacement } => {
@@ -159,7 +164,8 @@ impl Compiler {
                 Arc::clone,
             )
         });
-        RouteStatus { name: Arc::clone(&linked.name), spec: Arc::clone(&linked.spec), steps: linked.steps.clone(), route, entrypoints, errors }
+        let LinkedRoute { name, spec, origin, steps, .. } = linked.clone();
+        RouteStatus { name, spec, origin, steps, route, entrypoints, errors }
     }
 
     fn rule(&self, linked: &LinkedRoute) -> Result<Arc<Rule>, String> {
@@ -219,6 +225,25 @@ impl Compiler {
             }
         }
     }
+}
+
+/// Why routes of a generation do not work.
+pub(super) fn problems(generation: &Generation) -> impl Iterator<Item = LinkProblem> {
+    generation.routes.iter().flat_map(|status| {
+        let provider: Arc<str> = status.name.rsplit_once('@').map_or("", |(_, provider)| provider).into();
+        let diagnostic = |message: &String| Diagnostic {
+            severity: Severity::Error,
+            object: format!("route {}", status.spec.name),
+            tag: String::new(),
+            message: message.clone(),
+        };
+        let problem = move |message| LinkProblem {
+            provider: Arc::clone(&provider),
+            origin: Arc::clone(&status.origin),
+            diagnostic: diagnostic(message),
+        };
+        status.errors.iter().map(problem)
+    })
 }
 
 /// Whether an entrypoint answers a route.

@@ -73,7 +73,8 @@ impl Providers {
 
     /// Every catalog there is, to be kept for the next start.
     pub(super) fn catalogs(&self) -> Catalogs {
-        let known = self.by_name.iter().filter_map(|(name, provider)| Some((name.to_string(), provider.catalog.clone()?)));
+        let known =
+            self.by_name.iter().filter_map(|(name, provider)| Some((name.to_string(), provider.catalog.clone()?)));
         known.collect()
     }
 
@@ -113,9 +114,11 @@ impl Providers {
         contributions.map(|contributed| Arc::clone(&contributed.declared)).collect()
     }
 
-    /// Why providers contribute nothing.
-    pub(super) fn errors(&self) -> impl Iterator<Item = (&Arc<str>, Option<&String>)> {
-        self.by_name.values().map(|provider| (&provider.name, provider.error.as_ref()))
+    /// Why providers contribute nothing new.
+    pub(super) fn errors(&self) -> BTreeMap<Arc<str>, String> {
+        let errors =
+            self.by_name.values().filter_map(|provider| Some((Arc::clone(&provider.name), provider.error.clone()?)));
+        errors.collect()
     }
 }
 

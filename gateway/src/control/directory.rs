@@ -67,6 +67,13 @@ pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Reports what lies in a directory now, and no more.
+pub(super) fn report_once(directory: &Path, events: &Sender<Event>) {
+    let mut files = Files { directory: directory.to_owned(), events: events.clone(), seen: BTreeMap::new() };
+    // Whoever does not listen any more is not told.
+    files.look(true).ok();
+}
+
 fn start_watcher(directory: &Path, woken: &Sender<()>) -> Option<notify::RecommendedWatcher> {
     let woken = woken.clone();
     let watcher = notify::recommended_watcher(move |_| {
@@ -77,7 +84,11 @@ fn start_watcher(directory: &Path, woken: &Sender<()>) -> Option<notify::Recomme
         watcher.watch(directory, RecursiveMode::NonRecursive)?;
         Ok(watcher)
     });
-    watched.map_err(|error| tracing::warn!(directory = %directory.display(), %error, "plugin directory is polled, not watched")).ok()
+    watched
+        .map_err(
+            |error| tracing::warn!(directory = %directory.display(), %error, "plugin directory is polled, not watched"),
+        )
+        .ok()
 }
 
 struct Files {

@@ -18,7 +18,9 @@ fn look(files: &mut Files, received: &Receiver<Event>) -> Vec<String> {
     received
         .try_iter()
         .map(|event| match event {
-            Event::PluginFound { name, bytes: Ok(bytes), .. } => format!("{name}={}", String::from_utf8(bytes).unwrap()),
+            Event::PluginFound { name, bytes: Ok(bytes), .. } => {
+                format!("{name}={}", String::from_utf8(bytes).unwrap())
+            }
             Event::PluginFound { name, bytes: Err(reason), .. } => format!("{name}: {reason}"),
             Event::PluginGone { name } => format!("{name} gone"),
             _ => panic!("unexpected event"),

@@ -126,7 +126,8 @@ fn digest(catalogs: &serde_json::Value) -> String {
 
 fn to_stored(catalogs: &Catalogs) -> Stored {
     let service = |service: &Arc<CatalogService>| service.instances.iter().map(StoredInstance::from).collect();
-    let catalog = |catalog: &Arc<Catalog>| catalog.services.iter().map(|(name, found)| (name.clone(), service(found))).collect();
+    let catalog =
+        |catalog: &Arc<Catalog>| catalog.services.iter().map(|(name, found)| (name.clone(), service(found))).collect();
     catalogs.iter().map(|(provider, found)| (provider.clone(), catalog(found))).collect()
 }
 
@@ -158,7 +159,8 @@ impl From<&CatalogInstance> for StoredInstance {
 
 impl From<StoredInstance> for CatalogInstance {
     fn from(stored: StoredInstance) -> Self {
-        let health = STATES.iter().find(|(word, _)| *word == stored.health).map_or(Health::Critical, |(_, state)| *state);
+        let health =
+            STATES.iter().find(|(word, _)| *word == stored.health).map_or(Health::Critical, |(_, state)| *state);
         let StoredInstance { id, node, address, port, tags, .. } = stored;
         Self { id, node, address, port, tags, health }
     }

@@ -8,6 +8,7 @@ mod compile;
 mod consul_provider;
 mod contribute;
 mod directory;
+mod dry_run;
 mod file_provider;
 mod last_good;
 mod plugins;
@@ -17,6 +18,7 @@ mod status;
 pub use consul_provider::watch as watch_consul;
 pub use contribute::provider_names;
 pub use directory::watch as watch_plugins;
+pub use dry_run::{DryRunError, dry_run};
 pub use file_provider::watch as watch_file;
 pub use plugins::{BUILT_IN, Source};
 pub use status::{PluginState, PluginStatus, ProviderStatus, Refusal, Status, Tracker};
@@ -24,8 +26,8 @@ pub use status::{PluginState, PluginStatus, ProviderStatus, Refusal, Status, Tra
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use sluice_model::link::{Declared, link};
 use sluice_model::Catalog;
+use sluice_model::link::{Declared, LinkProblem, link};
 use sluice_wasm::{Artifact, Engine, LoadError};
 
 use crate::config::Config;
@@ -146,6 +148,20 @@ impl Control {
         }
     }
 
+    /// Handles what there is until every plugin has been compiled, and works out one generation.
+    fn run_until_settled(mut self, events: &Receiver<Event>) {
+        while !self.plugins.idle() || self.compiler.is_fresh() {
+            let Ok(first) = events.recv() else { return };
+            for event in std::iter::once(first).chain(events.try_iter()) {
+                self.take(event);
+            }
+            if self.plugins.idle() {
+                self.build("dry run");
+            }
+        }
+        self.report();
+    }
+
     /// Takes an event in; answers what changed, if that calls for a new generation.
     fn take(&mut self, event: Event) -> Option<String> {
         match event {
@@ -178,6 +194,7 @@ impl Control {
         self.policies.prepare(&linked, &mut self.plugins);
         let generation = self.compiler.compile(&linked, &self.policies, cause);
         self.policies.commit();
+        self.parts.tracker.policy_errors(self.policies.errors());
         tracing::info!(
             generation = generation.id,
             cause,
@@ -185,7 +202,8 @@ impl Control {
             services = generation.services.len(),
             "published"
         );
-        self.parts.tracker.linked(&declared, &linked.problems);
+        let problems: Vec<LinkProblem> = linked.problems.into_iter().chain(compile::problems(&generation)).collect();
+        self.parts.tracker.linked(&declared, &problems);
         self.parts.live.publish(generation);
         self.parts.state.sweep();
         self.parts.instances.sweep();
@@ -193,6 +211,7 @@ impl Control {
 
     fn report(&mut self) {
         self.parts.tracker.plugins(self.plugins.statuses());
-        self.parts.tracker.ready(self.plugins.settled() && self.providers.all_catalogs() && self.compiler.published());
+        self.parts.tracker.router_errors(self.providers.errors());
+        self.parts.tracker.ready(self.plugins.settled() && self.providers.all_catalogs() && !self.compiler.is_fresh());
     }
 }

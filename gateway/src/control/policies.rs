@@ -1,6 +1,6 @@
 //! Configured uses of policy plugins: each tried on the control plane's own instance before a worker sees it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sluice_model::link::{CONFIG_PROVIDER, Declared, Linked};
@@ -48,7 +48,9 @@ impl Policies {
         for (name, known) in working {
             let handle = probe.new_handle();
             let tried = probe.configure(handle, &known.settings, Arc::new(Recording::default()));
-            tried.map_err(|reason| format!("it refuses policy `{name}`, which works with the version in force: {reason}"))?;
+            tried.map_err(|reason| {
+                format!("it refuses policy `{name}`, which works with the version in force: {reason}")
+            })?;
             probe.release(handle);
         }
         Ok(())
@@ -76,7 +78,13 @@ impl Policies {
     }
 
     fn make(&mut self, name: &Arc<str>, plugin: &str, settings: &str, plugins: &mut Plugins) -> Use {
-        let mut known = Use { plugin: plugin.into(), settings: settings.into(), version: None, policy: Err(String::new()), opened: None };
+        let mut known = Use {
+            plugin: plugin.into(),
+            settings: settings.into(),
+            version: None,
+            policy: Err(String::new()),
+            opened: None,
+        };
         let probe = match plugins.policy(plugin) {
             Ok(probe) => probe,
             Err(reason) => return Use { policy: Err(reason), ..known },
@@ -86,10 +94,18 @@ impl Policies {
         let recording = Arc::new(Recording::default());
         let state = self.state.policy(name);
         let configured = probe.configure(handle, settings, Arc::clone(&recording) as Arc<dyn sluice_wasm::PolicyState>);
-        let checked = configured.and_then(|subscription| recording.check(&state).map_err(|error| error.to_string()).map(|()| subscription));
+        let checked = configured
+            .and_then(|subscription| recording.check(&state).map_err(|error| error.to_string()).map(|()| subscription));
         known.policy = checked.map(|subscription| {
             let plugin = Arc::clone(&probe.plugin);
-            Arc::new(PolicyUse { name: Arc::clone(name), handle, plugin, settings: settings.into(), subscription, state })
+            Arc::new(PolicyUse {
+                name: Arc::clone(name),
+                handle,
+                plugin,
+                settings: settings.into(),
+                subscription,
+                state,
+            })
         });
         if let Err(reason) = &known.policy {
             tracing::error!(policy = %name, plugin, %reason, "policy refused");
@@ -112,6 +128,13 @@ impl Policies {
     /// The use behind a step.
     pub(super) fn get(&self, step: &str) -> Option<&Result<Arc<PolicyUse>, String>> {
         self.uses.get(step).map(|known| &known.policy)
+    }
+
+    /// Uses that do not work, and why.
+    pub(super) fn errors(&self) -> BTreeMap<Arc<str>, String> {
+        let errors =
+            self.uses.iter().filter_map(|(name, known)| Some((Arc::clone(name), known.policy.as_ref().err()?.clone())));
+        errors.collect()
     }
 
     /// All uses, for the generation.

@@ -22,6 +22,10 @@ pub struct Status {
     pub refusals: BTreeMap<Arc<str>, Vec<Refusal>>,
     /// By provider.
     pub providers: BTreeMap<Arc<str>, ProviderStatus>,
+    /// Why the router plugin makes nothing of a provider's services.
+    pub router_errors: BTreeMap<Arc<str>, String>,
+    /// Policies whose settings were refused, and why.
+    pub policy_errors: BTreeMap<Arc<str>, String>,
     /// The last change that was refused, and why.
     pub last_refused: Option<(SystemTime, String)>,
 }
@@ -127,6 +131,20 @@ impl Tracker {
         self.change(|status| status.ready = ready);
     }
 
+    pub(super) fn router_errors(&self, errors: BTreeMap<Arc<str>, String>) {
+        self.change(|status| {
+            let news = errors.iter().find(|(name, reason)| status.router_errors.get(*name) != Some(*reason));
+            if let Some((name, reason)) = news {
+                status.last_refused = Some((SystemTime::now(), format!("{name}: {reason}")));
+            }
+            status.router_errors = errors;
+        });
+    }
+
+    pub(super) fn policy_errors(&self, errors: BTreeMap<Arc<str>, String>) {
+        self.change(|status| status.policy_errors = errors);
+    }
+
     pub(super) fn plugins(&self, plugins: Vec<PluginStatus>) {
         self.change(|status| status.plugins = plugins);
     }
@@ -155,10 +173,14 @@ impl Tracker {
 fn log_news(before: &BTreeMap<Arc<str>, Vec<Refusal>>, now: &BTreeMap<Arc<str>, Vec<Refusal>>) {
     for (provider, refusals) in now {
         let known = before.get(provider);
-        for Refusal { service, diagnostic } in refusals.iter().filter(|refusal| known.is_none_or(|known| !known.contains(refusal))) {
+        for Refusal { service, diagnostic } in
+            refusals.iter().filter(|refusal| known.is_none_or(|known| !known.contains(refusal)))
+        {
             let Diagnostic { severity, object, tag, message } = diagnostic;
             match severity {
-                sluice_model::Severity::Error => tracing::error!(%provider, %service, object, tag, "left out: {message}"),
+                sluice_model::Severity::Error => {
+                    tracing::error!(%provider, %service, object, tag, "left out: {message}")
+                }
                 sluice_model::Severity::Warning => tracing::warn!(%provider, %service, object, tag, "{message}"),
             }
         }

@@ -56,7 +56,14 @@ pub struct Exchange {
 impl Client {
     /// The peer of `address` on an entrypoint.
     #[must_use]
-    pub fn new(address: SocketAddr, entrypoint: Arc<str>, entrypoint_index: usize, tls: bool, trusted: bool, body_idle: Duration) -> Self {
+    pub fn new(
+        address: SocketAddr,
+        entrypoint: Arc<str>,
+        entrypoint_index: usize,
+        tls: bool,
+        trusted: bool,
+        body_idle: Duration,
+    ) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let ip_value = HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"));
         Self { address, ip_value, entrypoint, entrypoint_index, tls, trusted, body_idle }

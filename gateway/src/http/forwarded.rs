@@ -42,13 +42,22 @@ pub(super) fn is_forwarding(name: &str) -> bool {
         _ => return false,
     };
     let same = |want: &str| {
-        rest.len() == want.len() && rest.iter().zip(want.bytes()).all(|(have, want)| *have == want || (*have == b'_' && want == b'-'))
+        rest.len() == want.len()
+            && rest.iter().zip(want.bytes()).all(|(have, want)| *have == want || (*have == b'_' && want == b'-'))
     };
     match rest.first() {
         Some(b'r') => same("real-ip") || same("replaced-path"),
         Some(b'f') => [
-            "forwarded-for", "forwarded-host", "forwarded-port", "forwarded-proto", "forwarded-server", "forwarded-uri",
-            "forwarded-method", "forwarded-prefix", "forwarded-tls-client-cert", "forwarded-tls-client-cert-info",
+            "forwarded-for",
+            "forwarded-host",
+            "forwarded-port",
+            "forwarded-proto",
+            "forwarded-server",
+            "forwarded-uri",
+            "forwarded-method",
+            "forwarded-prefix",
+            "forwarded-tls-client-cert",
+            "forwarded-tls-client-cert-info",
             "forwarded-tls-client-cert-infos",
         ]
         .into_iter()
@@ -67,7 +76,8 @@ pub(super) fn add(exchange: &mut Exchange, server: &HeaderValue) {
     };
     headers.insert(FOR, chain);
     set_if_absent(headers, REAL_IP, || client.ip_value.clone());
-    let websocket = exchange.upgrade.as_ref().is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let websocket =
+        exchange.upgrade.as_ref().is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     set_if_absent(headers, PROTO, || {
         HeaderValue::from_static(match (client.tls, websocket) {
             (false, false) => "http",
@@ -107,7 +117,8 @@ mod tests {
 
     #[test]
     fn the_family_is_known_in_both_spellings() {
-        for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded_prefix", "x-real-ip", "x_real_ip", "forwarded"] {
+        for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded_prefix", "x-real-ip", "x_real_ip", "forwarded"]
+        {
             assert!(is_forwarding(name), "{name}");
         }
         for name in ["x-forwarded", "x-forwarded-foo", "x-request-id", "forwarded-by", "x", "from", ""] {

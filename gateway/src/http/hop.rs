@@ -60,13 +60,25 @@ fn is_protected(name: &str) -> bool {
     super::forwarded::is_forwarding(name)
         || matches!(
             name,
-            "host" | "via" | "authorization" | "cookie" | "content-length" | "content-type" | "content-encoding"
-                | "traceparent" | "tracestate" | "te"
+            "host"
+                | "via"
+                | "authorization"
+                | "cookie"
+                | "content-length"
+                | "content-type"
+                | "content-encoding"
+                | "traceparent"
+                | "tracestate"
+                | "te"
         )
 }
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -101,7 +113,12 @@ mod tests {
 
     #[test]
     fn headers_the_gateway_vouches_for_cannot_be_nominated_away() {
-        let headers = stripped(&[("connection", "x-forwarded-for, Host, authorization"), ("x-forwarded-for", "1"), ("host", "a"), ("authorization", "b")]);
+        let headers = stripped(&[
+            ("connection", "x-forwarded-for, Host, authorization"),
+            ("x-forwarded-for", "1"),
+            ("host", "a"),
+            ("authorization", "b"),
+        ]);
         assert_eq!(headers.len(), 3);
     }
 

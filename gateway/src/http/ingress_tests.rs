@@ -19,7 +19,12 @@ fn get(target: &str, host: &str) -> hyper::http::request::Builder {
 
 #[test]
 fn hosts_are_lower_cased_and_lose_their_port() {
-    for (authority, host) in [("Shop.Test:8080", "shop.test"), ("[FD00::7]:80", "fd00::7"), ("a.test.", "a.test."), ("pay.core_2", "pay.core_2")] {
+    for (authority, host) in [
+        ("Shop.Test:8080", "shop.test"),
+        ("[FD00::7]:80", "fd00::7"),
+        ("a.test.", "a.test."),
+        ("pay.core_2", "pay.core_2"),
+    ] {
         let exchange = take(get("/", authority)).unwrap();
         assert_eq!(exchange.host, host);
         assert_eq!(exchange.authority, authority);
@@ -63,7 +68,8 @@ fn methods_that_are_not_for_proxies_are_refused() {
 
 #[test]
 fn long_targets_are_refused() {
-    let refusal = accept(get(&format!("/{}", "a".repeat(9000)), "a").body(()).unwrap().into_parts().0, client()).unwrap_err();
+    let refusal =
+        accept(get(&format!("/{}", "a".repeat(9000)), "a").body(()).unwrap().into_parts().0, client()).unwrap_err();
     assert_eq!(refusal.status, StatusCode::URI_TOO_LONG);
 }
 

@@ -24,7 +24,13 @@ use crate::local::LocalExecutor;
 use crate::proxy::{self, Worker};
 
 /// Serves a connection to its end. How it ends is the client's business; what matters is counted where it happens.
-pub(super) async fn serve(worker: Rc<Worker>, entrypoint: &Entrypoint, stream: TcpStream, peer: SocketAddr, open: &Open) {
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    entrypoint: &Entrypoint,
+    stream: TcpStream,
+    peer: SocketAddr,
+    open: &Open,
+) {
     // Fails only on a socket that is closed already, which reading will tell.
     stream.set_nodelay(true).ok();
     let _counted = worker.telemetry.connection(entrypoint.index);
@@ -39,7 +45,9 @@ pub(super) async fn serve(worker: Rc<Worker>, entrypoint: &Entrypoint, stream: T
             speak(protocol, stream, worker, client, entrypoint, open).await;
         }
         Some(acceptor) => {
-            let Ok(Ok(stream)) = timeout(entrypoint.timeouts.tls_handshake, acceptor.accept(stream)).await else { return };
+            let Ok(Ok(stream)) = timeout(entrypoint.timeouts.tls_handshake, acceptor.accept(stream)).await else {
+                return;
+            };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
             speak(protocol, stream, worker, client, entrypoint, open).await;

@@ -80,7 +80,10 @@ pub enum FailureMode {
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin").field("name", &self.name).field("digest", &self.artifact.digest()).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("digest", &self.artifact.digest())
+            .finish_non_exhaustive()
     }
 }
 

@@ -67,6 +67,8 @@ pub struct RouteStatus {
     pub name: Arc<str>,
     /// As declared.
     pub spec: Arc<RouteSpec>,
+    /// The catalog service it was made of.
+    pub origin: Arc<str>,
     /// Qualified names of its steps, chains unrolled.
     pub steps: Vec<Arc<str>>,
     /// The compiled route; `None` where it cannot work.

@@ -104,7 +104,9 @@ mod tests {
             }
             fields.with(|values| {
                 assert_eq!(values.len(), count);
-                assert!(values.iter().enumerate().all(|(at, value)| value.map(str::len) == (at % 2 == 0).then_some(at)));
+                assert!(
+                    values.iter().enumerate().all(|(at, value)| value.map(str::len) == (at % 2 == 0).then_some(at))
+                );
             });
         }
     }

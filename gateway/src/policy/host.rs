@@ -10,14 +10,27 @@ use crate::http::Exchange;
 pub(super) fn may_be_set(name: &HeaderName) -> bool {
     !matches!(
         name.as_str(),
-        "connection" | "content-length" | "transfer-encoding" | "host" | "keep-alive" | "proxy-connection" | "te"
-            | "trailer" | "upgrade" | "http2-settings" | "expect"
+        "connection"
+            | "content-length"
+            | "transfer-encoding"
+            | "host"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
     )
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header name"))?;
-    if may_be_set(&parsed) { Ok(parsed) } else { Err(format!("header `{name}` belongs to the connection and cannot be changed")) }
+    if may_be_set(&parsed) {
+        Ok(parsed)
+    } else {
+        Err(format!("header `{name}` belongs to the connection and cannot be changed"))
+    }
 }
 
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, String> {

@@ -56,11 +56,18 @@ impl Instances {
     }
 
     /// Asks a policy about the head of a response.
-    pub fn on_response(&self, passed: &Passed, exchange: Box<Exchange>, head: &hyper::http::response::Parts) -> (Box<Exchange>, Decision) {
+    pub fn on_response(
+        &self,
+        passed: &Passed,
+        exchange: Box<Exchange>,
+        head: &hyper::http::response::Parts,
+    ) -> (Box<Exchange>, Decision) {
         let policy = &passed.policy;
         let (exchange, verdict) = self.call(policy, "on-response", exchange, |instance, exchange| {
             let fields = fields::of_response(&policy.subscription.response_headers, &head.headers);
-            fields.with(|values| instance.on_response(policy.handle, exchange, passed.context, head.status.as_u16(), values))
+            fields.with(|values| {
+                instance.on_response(policy.handle, exchange, passed.context, head.status.as_u16(), values)
+            })
         });
         (exchange, decide(policy, verdict))
     }
@@ -68,7 +75,9 @@ impl Instances {
     /// Tells a policy how an exchange it let pass has ended.
     pub fn on_complete(&self, passed: &Passed, outcome: Outcome) {
         let policy = &passed.policy;
-        let (_, done) = self.call(policy, "on-complete", (), |instance, ()| ((), instance.on_complete(policy.handle, passed.context, outcome)));
+        let (_, done) = self.call(policy, "on-complete", (), |instance, ()| {
+            ((), instance.on_complete(policy.handle, passed.context, outcome))
+        });
         if let Err(error) = done {
             tracing::debug!(policy = %policy.name, plugin = %policy.plugin.name, %error, "policy failed at the end of an exchange");
         }

@@ -28,7 +28,12 @@ pub(super) enum Stopped {
 }
 
 /// Takes a request through the steps of its chains, in order, up to the first that answers it.
-pub(super) async fn enter(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chains: &[&[Step]], route: &Route) -> Enter {
+pub(super) async fn enter(
+    worker: &Rc<Worker>,
+    mut exchange: Box<Exchange>,
+    chains: &[&[Step]],
+    route: &Route,
+) -> Enter {
     let mut passed = Vec::new();
     if chains.iter().all(|chain| chain.is_empty()) {
         return Enter { exchange, passed, stopped: None };
@@ -124,7 +129,9 @@ pub(super) fn leave(
         replaced = match decision {
             Decision::Respond(response) => Some(response),
             Decision::Fail => Some(reply_to(Failure::Policy)),
-            Decision::Continue(_) | Decision::Delay(..) | Decision::Skip => parts.map(|(head, body)| Response::from_parts(head, body)),
+            Decision::Continue(_) | Decision::Delay(..) | Decision::Skip => {
+                parts.map(|(head, body)| Response::from_parts(head, body))
+            }
         };
     }
     (exchange, replaced)

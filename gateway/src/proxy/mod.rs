@@ -39,7 +39,8 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
         return trace.failed(Failure::NoRoute);
     };
     trace.routed(route);
-    let Enter { exchange, passed, stopped } = chain::enter(&worker, exchange, &[&entrypoint.prelude, &route.chain], route).await;
+    let Enter { exchange, passed, stopped } =
+        chain::enter(&worker, exchange, &[&entrypoint.prelude, &route.chain], route).await;
     match stopped {
         Some(stopped) => chain::leave_early(&worker, exchange, passed, stopped, trace),
         None => forward::forward(&worker, &route.service, exchange, body, passed, trace).await,

@@ -8,7 +8,11 @@ use crate::http::{Client, accept};
 
 fn exchange(path: &str) -> Exchange {
     let head = hyper::Request::get(path).header("host", "h.test").body(()).unwrap().into_parts().0;
-    accept(head, Arc::new(Client::new(([127, 0, 0, 1], 1).into(), "web".into(), 0, false, false, std::time::Duration::MAX))).unwrap()
+    accept(
+        head,
+        Arc::new(Client::new(([127, 0, 0, 1], 1).into(), "web".into(), 0, false, false, std::time::Duration::MAX)),
+    )
+    .unwrap()
 }
 
 fn after(path: &str, step: &PathStep) -> Result<(String, Vec<(String, String)>), Failure> {
@@ -49,7 +53,10 @@ fn what_is_left_must_be_normalised_already() {
 #[test]
 fn regular_expressions_count_at_the_beginning_only() {
     let step = PathStep::StripPrefixRegexp(vec![regex::Regex::new("/r[0-9]+").unwrap()]);
-    assert_eq!(after("/r12/items", &step).unwrap(), ("/items".into(), vec![("x-forwarded-prefix".into(), "/r12".into())]));
+    assert_eq!(
+        after("/r12/items", &step).unwrap(),
+        ("/items".into(), vec![("x-forwarded-prefix".into(), "/r12".into())])
+    );
     assert_eq!(after("/x/r12/items", &step).unwrap().0, "/x/r12/items");
 }
 
@@ -63,7 +70,8 @@ fn prefixes_are_added_and_paths_replaced() {
 
 #[test]
 fn groups_are_replaced_as_go_does() {
-    let step = |replacement: &str| PathStep::ReplaceRegexp(regex::Regex::new("^/old/(.*)").unwrap(), replacement.into());
+    let step =
+        |replacement: &str| PathStep::ReplaceRegexp(regex::Regex::new("^/old/(.*)").unwrap(), replacement.into());
     assert_eq!(after("/old/z", &step("/new/$1")).unwrap().0, "/new/z");
     assert_eq!(after("/old/z", &step("/new/$1x")).unwrap().0, "/new/");
     assert_eq!(after("/other", &step("/new/$1")).unwrap(), ("/other".into(), vec![]));

@@ -150,7 +150,8 @@ impl Trace {
     }
 
     fn log(&self, line: &Line, status: u16, duration: Duration, sent: u64) {
-        let text = |value: &'_ Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned));
+        let text =
+            |value: &'_ Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned));
         let host = text(&line.host);
         let url = self.instance.as_ref().map(|instance| instance.key.url());
         self.worker.telemetry.access(&AccessRecord {

@@ -63,7 +63,11 @@ impl fmt::Debug for Certificates {
 }
 
 fn read(entrypoint: &str, files: &Certificate) -> Result<CertifiedKey, TlsError> {
-    let fail = |path: &Path, reason: String| TlsError::File { entrypoint: entrypoint.to_owned(), path: path.to_owned(), reason };
+    let fail = |path: &Path, reason: String| TlsError::File {
+        entrypoint: entrypoint.to_owned(),
+        path: path.to_owned(),
+        reason,
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect)
         .map_err(|error| fail(&files.cert, error.to_string()))?;
@@ -73,7 +77,9 @@ fn read(entrypoint: &str, files: &Certificate) -> Result<CertifiedKey, TlsError>
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fail(&files.key, error.to_string()))?;
     let key = any_supported_type(&key).map_err(|error| fail(&files.key, error.to_string()))?;
     let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|error| fail(&files.key, format!("it does not belong to the certificate: {error}")))?;
+    certified
+        .keys_match()
+        .map_err(|error| fail(&files.key, format!("it does not belong to the certificate: {error}")))?;
     Ok(certified)
 }
 
@@ -107,7 +113,8 @@ mod tests {
     use super::*;
 
     fn write(name: &str, names: &[&str]) -> Certificate {
-        let made = rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        let made =
+            rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
         let base = std::env::temp_dir().join(format!("sluice-tls-{}-{name}", std::process::id()));
         let files = Certificate { cert: base.with_extension("pem"), key: base.with_extension("key") };
         std::fs::write(&files.cert, made.cert.pem()).unwrap();

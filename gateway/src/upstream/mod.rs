@@ -69,9 +69,11 @@ impl Pool {
                 let reusable = connection.can_be_kept(response.status());
                 Ok(Answer { response, connection: reusable.then_some(connection) })
             }
-            Ok(Err((error, unsent))) => {
-                Err(SendError { failure: classify(&error), unsent: unsent.map(|request| *request), cause: describe(&error) })
-            }
+            Ok(Err((error, unsent))) => Err(SendError {
+                failure: classify(&error),
+                unsent: unsent.map(|request| *request),
+                cause: describe(&error),
+            }),
             Err(_) => {
                 let cause = "no answer in time".to_owned();
                 Err(SendError { failure: Failure::ResponseTimeout, unsent: None, cause })

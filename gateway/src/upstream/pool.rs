@@ -77,7 +77,8 @@ impl Pool {
             return Some(Connection { sender: Sender::Http2(sender.clone()), instance: Arc::clone(instance) });
         }
         // One that is not ready still carries the end of a request body; it is left for later.
-        let ready = (0..kept.http1.len()).rev().find(|at| kept.http1.get(*at).is_some_and(|(sender, _)| sender.is_ready()))?;
+        let ready =
+            (0..kept.http1.len()).rev().find(|at| kept.http1.get(*at).is_some_and(|(sender, _)| sender.is_ready()))?;
         let (sender, _) = kept.http1.remove(ready);
         Some(Connection { sender: Sender::Http1(sender), instance: Arc::clone(instance) })
     }

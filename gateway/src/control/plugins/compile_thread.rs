@@ -47,16 +47,18 @@ impl CompileThread {
         Ok(Self { queue })
     }
 
-    /// Has a version compiled; one of the same plugin that still waits is skipped.
-    pub(super) fn submit(&self, name: Arc<str>, source: Source, bytes: Vec<u8>) {
+    /// Has a version compiled; one of the same plugin that still waits is skipped. Answers false in that case: no more
+    /// versions wait than before.
+    pub(super) fn submit(&self, name: Arc<str>, source: Source, bytes: Vec<u8>) -> bool {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         // A built-in version is needed even where a file takes its place: it is what is fallen back to.
         let key = match source {
             Source::BuiltIn => format!("{name} (built in)").into(),
             Source::File(_) => name,
         };
-        waiting.jobs.insert(key, (source, bytes));
+        let skipped = waiting.jobs.insert(key, (source, bytes));
         self.queue.changed.notify_one();
+        skipped.is_none()
     }
 }
 

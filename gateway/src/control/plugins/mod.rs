@@ -23,7 +23,7 @@ use sluice_wasm::World;
 
 use super::contribute::Providers;
 use super::policies::Policies;
-use super::{Compiled, Event, Parts, PluginState, PluginStatus};
+use super::{Compiled, Event, Parts, PluginState, PluginStatus, Tracker};
 use crate::config::Config;
 use crate::telemetry::Telemetry;
 use compile_thread::CompileThread;
@@ -35,6 +35,7 @@ pub(super) struct Plugins {
     compile: CompileThread,
     config: Arc<Config>,
     telemetry: Arc<Telemetry>,
+    tracker: Arc<Tracker>,
     next_id: u32,
 }
 
@@ -46,6 +47,7 @@ impl Plugins {
             compile: CompileThread::start(parts.engine.clone(), events)?,
             config: Arc::clone(&parts.config),
             telemetry: Arc::clone(&parts.telemetry),
+            tracker: Arc::clone(&parts.tracker),
             next_id: 1,
         };
         for (name, bytes) in BUILT_IN {
@@ -56,8 +58,8 @@ impl Plugins {
 
     fn compile(&mut self, name: &str, source: Source, bytes: Vec<u8>) {
         let name: Arc<str> = name.into();
-        self.entries.entry(Arc::clone(&name)).or_default().compiling = true;
-        self.compile.submit(name, source, bytes);
+        let added = self.compile.submit(Arc::clone(&name), source, bytes);
+        self.entries.entry(name).or_default().compiling += usize::from(added);
     }
 
     /// A file is there, complete and new, or cannot be used.
@@ -67,7 +69,7 @@ impl Plugins {
             Err(reason) => {
                 let entry = self.entries.entry(name.into()).or_default();
                 self.telemetry.plugin_reload(name, false);
-                entry.refuse(name, reason);
+                entry.refuse(name, reason, &self.tracker);
             }
         }
     }
@@ -87,7 +89,7 @@ impl Plugins {
     pub(super) fn compiled(&mut self, compiled: Compiled) -> Option<String> {
         let Compiled { name, source, artifact, took } = compiled;
         let entry = self.entries.entry(Arc::clone(&name)).or_default();
-        entry.compiling = false;
+        entry.compiling = entry.compiling.saturating_sub(1);
         match artifact {
             Ok(artifact) => {
                 tracing::info!(plugin = %name, source = %source, digest = %artifact.digest(), took = ?took, "plugin compiled");
@@ -98,15 +100,20 @@ impl Plugins {
             }
             Err(error) => {
                 self.telemetry.plugin_reload(&name, false);
-                entry.refuse(&name, error.to_string());
+                entry.refuse(&name, error.to_string(), &self.tracker);
                 None
             }
         }
     }
 
-    /// Whether every version known of has been compiled.
+    /// Whether every plugin has a version in force, or will not have one.
     pub(super) fn settled(&self) -> bool {
-        self.entries.values().all(|entry| !entry.compiling || entry.in_force.is_some())
+        self.entries.values().all(|entry| entry.compiling == 0 || entry.in_force.is_some())
+    }
+
+    /// Whether nothing is being compiled.
+    pub(super) fn idle(&self) -> bool {
+        self.entries.values().all(|entry| entry.compiling == 0)
     }
 
     /// The router plugin in force under this name.
@@ -142,7 +149,7 @@ impl Plugins {
                     entry.adopt(name, InForce::Router(router));
                     providers.recontribute(name);
                 }
-                Err(reason) => entry.refuse_next(name, World::Router, reason),
+                Err(reason) => entry.refuse_next(name, World::Router, reason, &self.tracker),
             }
         }
     }
@@ -157,7 +164,7 @@ impl Plugins {
             self.telemetry.plugin_reload(name, tried.is_ok());
             match tried {
                 Ok(probe) => entry.adopt(name, InForce::Policy(Box::new(probe))),
-                Err(reason) => entry.refuse_next(name, World::Policy, reason),
+                Err(reason) => entry.refuse_next(name, World::Policy, reason, &self.tracker),
             }
         }
     }
@@ -176,7 +183,9 @@ fn try_router<'a>(
     for provider in providers {
         router.configure(provider.handle, &provider.settings)?;
         for service in provider.services() {
-            router.contribute(provider.handle, service).map_err(|error| format!("service `{}`: {error}", service.name))?;
+            router
+                .contribute(provider.handle, service)
+                .map_err(|error| format!("service `{}`: {error}", service.name))?;
         }
     }
     Ok(())

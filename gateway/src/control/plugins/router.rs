@@ -20,7 +20,8 @@ pub(in super::super) struct Router {
 
 impl Router {
     pub(super) fn new(name: &Arc<str>, artifact: Artifact, limits: Limits) -> Result<Self, String> {
-        let sandbox = instantiate(name, &artifact, limits).map_err(|error| format!("cannot be instantiated: {error}"))?;
+        let sandbox =
+            instantiate(name, &artifact, limits).map_err(|error| format!("cannot be instantiated: {error}"))?;
         Ok(Self { name: Arc::clone(name), artifact, limits, sandbox, configured: HashMap::new() })
     }
 
@@ -47,7 +48,11 @@ impl Router {
     }
 
     /// What the plugin makes of a service.
-    pub(in super::super) fn contribute(&mut self, handle: u32, service: &CatalogService) -> Result<Contribution, CallError> {
+    pub(in super::super) fn contribute(
+        &mut self,
+        handle: u32,
+        service: &CatalogService,
+    ) -> Result<Contribution, CallError> {
         let result = self.sandbox.contribute(handle, service);
         if result.is_err() {
             self.replace()?;

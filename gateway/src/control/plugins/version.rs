@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sluice_wasm::{Artifact, Limits, PolicyInstance, PolicyState, Subscription, World};
 
-use super::super::{PluginState, PluginStatus};
+use super::super::{PluginState, PluginStatus, Tracker};
 use super::Router;
 use crate::config::{self, Config};
 use crate::http::Exchange;
@@ -42,7 +42,8 @@ pub(super) struct Entry {
     built_in: Option<Candidate>,
     file: Option<(PathBuf, Candidate)>,
     pub(super) in_force: Option<InForce>,
-    pub(super) compiling: bool,
+    /// Versions that are being compiled.
+    pub(super) compiling: usize,
     /// A version that failed is not tried again until it changes.
     refused_digest: Option<String>,
     last_error: Option<String>,
@@ -88,7 +89,7 @@ impl Entry {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.built_in.is_none() && self.file.is_none() && self.in_force.is_none() && !self.compiling
+        self.built_in.is_none() && self.file.is_none() && self.in_force.is_none() && self.compiling == 0
     }
 
     fn wanted(&self) -> Option<&Candidate> {
@@ -107,7 +108,10 @@ impl Entry {
 
     /// The version to be tried next, if it is of this world.
     pub(super) fn next(&self, world: World) -> Option<Candidate> {
-        self.has_news().then(|| self.wanted().cloned()).flatten().filter(|candidate| candidate.artifact.world() == world)
+        self.has_news()
+            .then(|| self.wanted().cloned())
+            .flatten()
+            .filter(|candidate| candidate.artifact.world() == world)
     }
 
     pub(super) fn adopt(&mut self, name: &str, in_force: InForce) {
@@ -118,18 +122,20 @@ impl Entry {
     }
 
     /// The version to be tried next failed; what is in force stays.
-    pub(super) fn refuse_next(&mut self, name: &str, world: World, reason: String) {
+    pub(super) fn refuse_next(&mut self, name: &str, world: World, reason: String, tracker: &Tracker) {
         self.refused_digest = self.next(world).map(|candidate| candidate.artifact.digest().to_owned());
-        self.refuse(name, reason);
+        self.refuse(name, reason, tracker);
     }
 
-    pub(super) fn refuse(&mut self, name: &str, reason: String) {
+    pub(super) fn refuse(&mut self, name: &str, reason: String, tracker: &Tracker) {
         tracing::error!(plugin = name, %reason, "plugin version refused");
+        tracker.refused(format!("plugin {name}: {reason}"));
         self.last_error = Some(reason);
     }
 
     pub(super) fn status(&self, name: &Arc<str>) -> PluginStatus {
-        let shown = self.in_force.as_ref().map(InForce::artifact).or(self.wanted().map(|candidate| &candidate.artifact));
+        let shown =
+            self.in_force.as_ref().map(InForce::artifact).or(self.wanted().map(|candidate| &candidate.artifact));
         let of = |candidate: &Candidate| shown.is_some_and(|shown| shown.digest() == candidate.artifact.digest());
         let file = self.file.as_ref().filter(|(_, candidate)| of(candidate));
         let built_in = self.built_in.as_ref().filter(|candidate| of(candidate));
@@ -138,7 +144,7 @@ impl Entry {
             world: shown.map(Artifact::world),
             digest: shown.map(|artifact| artifact.digest().to_owned()),
             source: file.map(|(path, _)| Source::File(path.clone())).or(built_in.map(|_| Source::BuiltIn)),
-            state: match (&self.in_force, self.compiling) {
+            state: match (&self.in_force, self.compiling > 0) {
                 (Some(_), _) if file.is_none() && built_in.is_none() => PluginState::Orphaned,
                 (Some(_), _) => PluginState::Active,
                 (None, true) => PluginState::Compiling,
