@@ -2,7 +2,8 @@
 //!
 //! Toolchains import a dozen WASI interfaces for things a plugin never does. What is not answered here traps when it is
 //! called. Nothing here blocks, and nothing touches the system: that is why it is not the full implementation, whose
-//! synchronous calls wait on the thread's async runtime, which a worker cannot do.
+//! synchronous calls wait on the thread's async runtime, which a worker cannot do. The only thing to wait for is room
+//! in an output stream, and that is always there.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource};
@@ -97,6 +98,11 @@ fn define<T: WasiHost>(mut linker: LinkerInstance<'_, T>, interface: &str) -> wa
         "wasi:cli/terminal-stdout" => linker.func_wrap("get-terminal-stdout", no_terminal),
         "wasi:cli/terminal-stderr" => linker.func_wrap("get-terminal-stderr", no_terminal),
         "wasi:io/streams" => define_output(linker),
+        "wasi:io/poll" => {
+            linker.func_wrap("[method]pollable.ready", |_: Store<'_, T>, (_,): (Handle,)| Ok((true,)))?;
+            linker.func_wrap("[method]pollable.block", |_: Store<'_, T>, (_,): (Handle,)| Ok(()))?;
+            linker.func_wrap("poll", all_ready)
+        }
         "wasi:filesystem/preopens" => {
             linker.func_wrap("get-directories", |_: Store<'_, T>, ()| Ok((Vec::<(Handle, String)>::new(),)))
         }
@@ -111,12 +117,19 @@ fn no_terminal<T>(_: StoreContextMut<'_, T>, (): ()) -> wasmtime::Result<(Option
     Ok((None,))
 }
 
+fn all_ready<T>(_: StoreContextMut<'_, T>, (waiting,): (Vec<Handle>,)) -> wasmtime::Result<(Vec<u32>,)> {
+    Ok(((0_u32..).zip(&waiting).map(|(place, _)| place).collect(),))
+}
+
 fn define_output<T: WasiHost>(mut linker: LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     linker.func_wrap("[method]output-stream.check-write", |_: StoreContextMut<'_, T>, (_,): (Handle,)| {
         Ok((Ok::<u64, StreamError>(WRITE_BYTES),))
     })?;
     linker.func_wrap("[method]output-stream.write", write)?;
     linker.func_wrap("[method]output-stream.blocking-write-and-flush", write)?;
+    linker.func_wrap("[method]output-stream.subscribe", |_: StoreContextMut<'_, T>, (stream,): (Handle,)| {
+        Ok((Handle::new_own(stream.rep()),))
+    })?;
     linker.func_wrap("[method]output-stream.flush", flush)?;
     linker.func_wrap("[method]output-stream.blocking-flush", flush)
 }

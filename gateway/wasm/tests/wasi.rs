@@ -16,6 +16,9 @@ const IMPORTS: &str = r#"
     (import "wasi:io/streams@0.2.6" "[method]output-stream.check-write" (func $room (param i32 i32)))
     (import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush"
         (func $print (param i32 i32 i32 i32)))
+    (import "wasi:io/streams@0.2.6" "[method]output-stream.subscribe" (func $writable (param i32) (result i32)))
+    (import "wasi:io/poll@0.2.6" "[method]pollable.block" (func $block (param i32)))
+    (import "wasi:io/poll@0.2.6" "poll" (func $poll (param i32 i32 i32)))
     (import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $subscribe (param i64) (result i32)))"#;
 
 /// Writes `was here` to standard error.
@@ -62,13 +65,25 @@ fn writing_succeeds_and_the_environment_is_empty() {
 }
 
 #[test]
+fn output_is_always_ready() {
+    // Polls two streams; the context is how many of them are ready.
+    let poll = "(i32.store (i32.const 4500) (call $writable (call $stderr)))
+        (i32.store (i32.const 4504) (call $writable (call $stderr)))
+        (call $block (i32.load (i32.const 4500)))
+        (call $poll (i32.const 4500) (i32.const 2) (i32.const 4400))
+        (i64.store (i32.const 4104) (i64.load32_u (i32.const 4404)))
+        (i32.const 4096)";
+    assert_eq!(run(poll).unwrap(), Verdict::Next { context: 2 });
+}
+
+#[test]
 fn exit_ends_the_call_and_not_the_process() {
     let error = run("(call $exit (i32.const 0)) (i32.const 2048)").unwrap_err();
     assert_eq!(error.to_string(), "the plugin broke its contract: it called exit");
 }
 
 #[test]
-fn nothing_can_be_waited_for() {
+fn time_cannot_be_waited_for() {
     let error = run("(drop (call $subscribe (i64.const 3600000000000))) (i32.const 2048)").unwrap_err();
     assert!(error.to_string().contains("wasi:clocks/monotonic-clock@0.2.6#subscribe-duration"), "{error}");
 }

@@ -26,17 +26,20 @@ const CHATTY: &str = r#"
         import wasi:cli/stderr@0.2.6;
         import wasi:cli/exit@0.2.6;
         import wasi:cli/environment@0.2.6;
+        import wasi:io/poll@0.2.6;
         import wasi:io/streams@0.2.6;
         import wasi:clocks/monotonic-clock@0.2.6;
     }
     package wasi:io@0.2.6 {
         interface error { resource error; }
-        interface poll { resource pollable { block: func(); } }
+        interface poll { resource pollable { block: func(); } poll: func(in: list<borrow<pollable>>) -> list<u32>; }
         interface streams {
             use error.{error};
+            use poll.{pollable};
             variant stream-error { last-operation-failed(error), closed }
             resource output-stream {
                 check-write: func() -> result<u64, stream-error>;
+                subscribe: func() -> pollable;
                 blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
             }
         }
