@@ -28,8 +28,11 @@ pub(super) struct Compiler {
     last_id: u64,
     services: HashMap<Arc<str>, Arc<Service>>,
     routes: HashMap<Arc<str>, Arc<Route>>,
-    paths: HashMap<Arc<str>, (Arc<StepSpec>, Result<Step, String>)>,
+    natives: HashMap<Arc<str>, Native>,
 }
+
+/// A native step as declared and compiled.
+type Native = (Arc<StepSpec>, Result<Step, String>);
 
 struct Listening {
     name: Arc<str>,
@@ -52,7 +55,7 @@ impl Compiler {
             last_id: 0,
             services: HashMap::new(),
             routes: HashMap::new(),
-            paths: HashMap::new(),
+            natives: HashMap::new(),
         }
     }
 
@@ -63,7 +66,7 @@ impl Compiler {
 
     pub(super) fn compile(&mut self, linked: &Linked, policies: &Policies, cause: &str) -> Generation {
         self.services = linked.services.iter().map(|(name, item)| (Arc::clone(name), self.service(item))).collect();
-        self.paths = linked
+        self.natives = linked
             .steps
             .iter()
             .filter_map(|(name, item)| {
@@ -108,7 +111,7 @@ impl Compiler {
 
     /// A step that is native; `None` for policies, which are not compiled here.
     fn path_step(&self, item: &Item<StepSpec>) -> Option<Result<Step, String>> {
-        if let Some((_, step)) = self.paths.get(&item.name).filter(|(spec, _)| *spec == item.spec) {
+        if let Some((_, step)) = self.natives.get(&item.name).filter(|(spec, _)| *spec == item.spec) {
             return Some(step.clone());
         }
         let regex = |pattern: &String| compile_regex(pattern).map_err(|error| error.to_string());
@@ -197,7 +200,7 @@ impl Compiler {
         if let Some(policy) = policies.get(name) {
             return policy.clone().map(Step::Policy).map_err(|error| format!("policy `{name}`: {error}"));
         }
-        match self.paths.get(name) {
+        match self.natives.get(name) {
             Some((_, step)) => step.clone().map_err(|error| format!("step `{name}`: {error}")),
             None => Err(format!("step `{name}` does not exist")),
         }

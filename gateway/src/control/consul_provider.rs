@@ -83,6 +83,5 @@ fn status_of(status: &Status) -> ProviderStatus {
         last_contact: status.last_contact,
         last_error: status.last_error.as_ref().map(|failure| failure.message.clone()),
         services: status.published_services,
-        ..ProviderStatus::default()
     }
 }

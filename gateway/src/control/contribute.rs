@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde_json::json;
 use sluice_model::link::Declared;
 use sluice_model::{Catalog, CatalogService};
 
@@ -189,11 +190,12 @@ fn configured(config: &Config) -> impl Iterator<Item = (&'static str, &TagOption
 
 /// What a router plugin is told about a provider.
 pub(crate) fn router_settings(provider: &str, tags: &TagOptions, entrypoints: &[Entrypoint]) -> String {
+    let entrypoints =
+        entrypoints.iter().map(|entrypoint| json!({ "name": entrypoint.name, "tls": entrypoint.tls.is_some() }));
     let mut settings = tags.to_json();
-    settings["provider"] = provider.into();
-    settings["entrypoints"] = entrypoints
-        .iter()
-        .map(|entrypoint| serde_json::json!({ "name": entrypoint.name, "tls": entrypoint.tls.is_some() }))
-        .collect();
+    if let Some(settings) = settings.as_object_mut() {
+        settings.insert("provider".to_owned(), provider.into());
+        settings.insert("entrypoints".to_owned(), entrypoints.collect());
+    }
     settings.to_string()
 }

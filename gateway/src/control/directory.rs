@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
-
-use super::Event;
+use super::{Event, wake};
 
 /// A file that has not changed for this long is complete.
 const STILL: Duration = Duration::from_millis(200);
@@ -49,19 +47,19 @@ pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
     let mut files = Files { directory, events, seen: BTreeMap::new() };
     // Whoever does not listen any more is not told.
     files.look(true).ok();
-    let (woken, wake) = mpsc::channel();
+    let (woken, changes) = mpsc::channel();
     std::thread::Builder::new().name("sluice-plugins".to_owned()).spawn(move || {
         // Kept alive here; where watching is impossible, looking every two seconds has to do.
-        let _watcher = start_watcher(&files.directory, &woken);
+        let _watcher = wake::on_change(&files.directory, &woken);
         loop {
             let still = files.look(false);
             let Ok(still) = still else { return };
-            match wake.recv_timeout(if still { POLL } else { STILL }) {
+            match changes.recv_timeout(if still { POLL } else { STILL }) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // One look covers everything that happened until now.
-            while wake.try_recv().is_ok() {}
+            while changes.try_recv().is_ok() {}
         }
     })?;
     Ok(())
@@ -72,23 +70,6 @@ pub(super) fn report_once(directory: &Path, events: &Sender<Event>) {
     let mut files = Files { directory: directory.to_owned(), events: events.clone(), seen: BTreeMap::new() };
     // Whoever does not listen any more is not told.
     files.look(true).ok();
-}
-
-fn start_watcher(directory: &Path, woken: &Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let woken = woken.clone();
-    let watcher = notify::recommended_watcher(move |_| {
-        // Nobody listens any more: nothing to wake.
-        woken.send(()).ok();
-    });
-    let watched = watcher.and_then(|mut watcher| {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watched
-        .map_err(
-            |error| tracing::warn!(directory = %directory.display(), %error, "plugin directory is polled, not watched"),
-        )
-        .ok()
 }
 
 struct Files {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, SystemTime};
 
-use notify::{RecursiveMode, Watcher};
 use sluice_model::Catalog;
 
-use super::{Event, ProviderStatus, Tracker};
+use super::{Event, ProviderStatus, Tracker, wake};
 use crate::config::services_file::{self, ServicesFile};
 
 /// The provider's name.
@@ -22,32 +21,19 @@ const POLL: Duration = Duration::from_secs(2);
 /// The thread cannot be started.
 pub fn watch(path: std::path::PathBuf, events: Sender<Event>, tracker: Arc<Tracker>) -> std::io::Result<()> {
     std::thread::Builder::new().name("sluice-file".to_owned()).spawn(move || {
-        let (woken, wake) = mpsc::channel();
-        let _watcher = start_watcher(&path, &woken);
+        let (woken, changes) = mpsc::channel();
+        // The directory is watched, not the file: editors replace files instead of writing to them.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let _watcher = wake::on_change(directory, &woken);
         let mut provider = FileProvider { name: NAME.into(), last: None, tracker, events };
         while provider.look(&path) {
-            if wake.recv_timeout(POLL) == Err(RecvTimeoutError::Disconnected) {
+            if changes.recv_timeout(POLL) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
-            while wake.try_recv().is_ok() {}
+            while changes.try_recv().is_ok() {}
         }
     })?;
     Ok(())
-}
-
-/// The directory is watched, not the file: editors replace files instead of writing to them.
-fn start_watcher(path: &Path, woken: &Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let woken = woken.clone();
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let watcher = notify::recommended_watcher(move |_| {
-        // Nobody listens any more: nothing to wake.
-        woken.send(()).ok();
-    });
-    let watched = watcher.and_then(|mut watcher| {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watched.map_err(|error| tracing::warn!(path = %path.display(), %error, "catalog file is polled, not watched")).ok()
 }
 
 struct FileProvider {

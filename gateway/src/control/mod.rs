@@ -14,6 +14,7 @@ mod last_good;
 mod plugins;
 mod policies;
 mod status;
+mod wake;
 
 pub use consul_provider::watch as watch_consul;
 pub use contribute::provider_names;

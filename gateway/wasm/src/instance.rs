@@ -68,6 +68,7 @@ impl<D: StoreData> Guarded<D> {
             return Err(CallError::Spent);
         }
         self.store.set_epoch_deadline(ticks(deadline));
+        self.store.data_mut().common().wasi.forget_stderr();
         call(&mut self.store).map_err(|error| self.fail(error, deadline))
     }
 

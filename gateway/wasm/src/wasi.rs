@@ -33,7 +33,12 @@ impl WasiState {
         Self { seed, stderr: Vec::new() }
     }
 
-    /// What was written to standard error since the last time.
+    /// A new call: what was written before says nothing about it.
+    pub(crate) fn forget_stderr(&mut self) {
+        self.stderr.clear();
+    }
+
+    /// What was written to standard error during the call.
     pub(crate) fn take_stderr(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.stderr)
     }

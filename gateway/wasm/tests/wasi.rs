@@ -37,6 +37,17 @@ fn what_a_guest_says_before_it_traps_is_in_the_error() {
 }
 
 #[test]
+fn what_earlier_calls_said_is_not() {
+    // Prints, and traps when a field is pushed.
+    let guest = format!("{PRINT} (if (local.get $count) (then (unreachable))) (i32.const 2048)");
+    let artifact = load(&described(&policy_with(IMPORTS, &guest), "chatty")).unwrap();
+    let mut instance = start_artifact(&artifact, Arc::new(Journal::default()));
+    instance.on_request(0, Exchange::default(), &[]).1.unwrap();
+    let error = instance.on_request(0, Exchange::default(), &[None]).1.unwrap_err();
+    assert_eq!(error.to_string().matches("was here").count(), 1);
+}
+
+#[test]
 fn what_is_kept_of_it_is_bounded() {
     let flood = "(local $n i32) (local $stream i32) (local.set $stream (call $stderr))
         (loop (call $print (local.get $stream) (i32.const 3080) (i32.const 8) (i32.const 4200))

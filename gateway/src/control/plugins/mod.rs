@@ -146,7 +146,7 @@ impl Plugins {
             self.telemetry.plugin_reload(name, tried.is_ok());
             match tried {
                 Ok(router) => {
-                    entry.adopt(name, InForce::Router(router));
+                    entry.adopt(name, InForce::Router(Box::new(router)));
                     providers.recontribute(name);
                 }
                 Err(reason) => entry.refuse_next(name, World::Router, reason, &self.tracker),

@@ -32,7 +32,7 @@ pub(super) struct Candidate {
 
 /// A version that runs.
 pub(super) enum InForce {
-    Router(Router),
+    Router(Box<Router>),
     Policy(Box<Probe>),
 }
 
