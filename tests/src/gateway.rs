@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,11 +17,21 @@ use crate::process::{Folder, Process, free_address, repository, resident_bytes, 
 use crate::until;
 use crate::wire::Wire;
 
+/// Where compiled plugins are kept.
+#[derive(Clone, Copy, Debug)]
+enum Compiled {
+    /// In one folder for all tests: the default plugins are compiled once and not for each case.
+    Shared,
+    /// Nowhere, so that every version is compiled.
+    Nowhere,
+}
+
 /// What a gateway is started with: an entrypoint `web` and the admin API are always there.
 #[derive(Debug)]
 pub struct Setup {
     folder: Folder,
     config: String,
+    compiled: Compiled,
     web: SocketAddr,
     admin: SocketAddr,
 }
@@ -43,7 +54,7 @@ impl Setup {
     fn bare() -> Self {
         let (folder, web, admin) = (Folder::new(), free_address(), free_address());
         let config = format!("[entrypoints.web]\naddress = \"{web}\"\n\n[admin]\naddress = \"{admin}\"\n\n");
-        Self { folder, config, web, admin }
+        Self { folder, config, compiled: Compiled::Shared, web, admin }
     }
 
     /// Adds text to the configuration.
@@ -60,6 +71,22 @@ impl Setup {
         self.config("[plugins]\ndirectory = \"plugins\"")
     }
 
+    /// Compiles every plugin anew, whatever other tests left behind.
+    #[must_use]
+    pub fn without_compiled_plugins(mut self) -> Self {
+        self.compiled = Compiled::Nowhere;
+        self
+    }
+
+    fn share_compiled_plugins(&mut self) -> io::Result<()> {
+        let shared = target_dir().join("tests/compiled");
+        fs::create_dir_all(&shared)?;
+        fs::create_dir_all(self.folder.join("state"))?;
+        std::os::unix::fs::symlink(shared, self.folder.join("state/compiled"))?;
+        self.config += "[state]\ndirectory = \"state\"\n";
+        Ok(())
+    }
+
     fn catalog(&self) -> Catalog {
         Catalog::new(self.folder.join("services.toml"))
     }
@@ -72,7 +99,10 @@ impl Setup {
     ///
     /// # Panics
     /// When it does not.
-    pub async fn start(self) -> Gateway {
+    pub async fn start(mut self) -> Gateway {
+        if let Compiled::Shared = self.compiled {
+            self.share_compiled_plugins().expect("make the state directory");
+        }
         let file = self.folder.join("sluice.toml");
         fs::write(&file, &self.config).expect("write the configuration");
         let mut command = Command::new(binary());

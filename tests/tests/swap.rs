@@ -51,7 +51,8 @@ async fn swaps_under_load_cost_nothing() {
     let spent = limit(Service::on_host("spent", "spent.test"), "1", "2");
     // The load passes the same plugin, with a limit it does not reach.
     let busy = limit(Service::on_host("busy", "busy.test"), "1000000000", "1000000000");
-    let gateway = Setup::with_services(&[spent, busy]).with_plugin_directory().start().await;
+    let setup = Setup::with_services(&[spent, busy]).with_plugin_directory().without_compiled_plugins();
+    let gateway = setup.start().await;
     let components = ["rate-limit", "traefik-tags"].map(|name| (name, built(name)));
     for status in [200, 200, 429] {
         assert_eq!(gateway.get("spent.test", "/").await.status(), status);

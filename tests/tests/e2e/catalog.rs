@@ -61,18 +61,33 @@ async fn a_broken_file_changes_nothing_and_is_reported() {
     let gateway = Setup::with_services(&services).start().await;
     let generation = gateway.api("/api/generation").await["id"].clone();
 
-    gateway.catalog().replace_text("[[service]]\nname = \"other\"\nintsances = []\n");
+    gateway.catalog().replace_text("[[services]]\nname = \"other\"\ninstances = []\n");
     until("the provider reports the unknown key", async || {
-        gateway.api("/api/discovery").await["file"]["lastError"].to_string().contains("intsances")
+        gateway.api("/api/discovery").await["file"]["lastError"].to_string().contains("services")
     })
     .await;
     let state = gateway.api("/api/generation").await;
     assert_eq!(state["id"], generation, "{state}");
-    assert!(state["lastRefused"]["reason"].to_string().contains("intsances"), "{state}");
+    assert!(state["lastRefused"]["reason"].to_string().contains("services"), "{state}");
     assert_eq!(gateway.get("shop.test", "/").await.status(), 200);
 
     gateway.catalog().replace(&[Service::on_host("shop", "mended.test").at(&upstream)]);
     gateway.until_status("mended.test", 200).await;
+}
+
+#[tokio::test]
+async fn a_broken_service_is_left_out_alone_and_reported() {
+    let upstream = Upstream::echo().await;
+    let shop = Service::on_host("shop", "shop.test").at(&upstream);
+    let gateway = Setup::with_services(std::slice::from_ref(&shop)).start().await;
+
+    let new = Service::on_host("new", "new.test").at(&upstream);
+    let text = toml(&[shop, new]) + "[[service]]\nname = \"other\"\nintsances = []\n";
+    gateway.catalog().replace_text(&text);
+    gateway.until_status("new.test", 200).await;
+    assert_eq!(gateway.get("shop.test", "/").await.status(), 200);
+    let discovery = gateway.api("/api/discovery").await["file"].to_string();
+    assert!(discovery.contains("other") && discovery.contains("intsances"), "{discovery}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use sluice_tests::upstream::Upstream;
 /// What the contract promises for a change in the directory.
 const LIVE_WITHIN: Duration = Duration::from_secs(1);
 /// What a test insists on: the machine may be busy compiling something.
-const BOUND: Duration = Duration::from_secs(5);
+const BOUND: Duration = Duration::from_secs(10);
 
 fn limited(upstream: &Upstream) -> Service {
     Service::on_host("shop", "shop.test")
@@ -58,7 +58,11 @@ async fn default_plugins_are_there_without_a_file() {
 async fn a_replaced_policy_plugin_finds_its_buckets_as_they_were() {
     let upstream = Upstream::echo().await;
     let free = Service::on_host("free", "free.test").at(&upstream);
-    let gateway = Setup::with_services(&[limited(&upstream), free]).with_plugin_directory().start().await;
+    let gateway = Setup::with_services(&[limited(&upstream), free])
+        .with_plugin_directory()
+        .without_compiled_plugins()
+        .start()
+        .await;
     for status in [200, 200, 200, 429] {
         assert_eq!(gateway.get("shop.test", "/").await.status(), status);
     }
@@ -77,7 +81,11 @@ async fn a_replaced_policy_plugin_finds_its_buckets_as_they_were() {
 async fn a_replaced_router_plugin_keeps_every_route() {
     let upstream = Upstream::echo().await;
     let free = Service::on_host("free", "free.test").at(&upstream);
-    let gateway = Setup::with_services(std::slice::from_ref(&free)).with_plugin_directory().start().await;
+    let gateway = Setup::with_services(std::slice::from_ref(&free))
+        .with_plugin_directory()
+        .without_compiled_plugins()
+        .start()
+        .await;
     let load = Load::start(gateway.web(), "free.test", "/", 4);
     for number in 0..3 {
         swap(&gateway, "traefik-tags", number).await;
@@ -93,7 +101,8 @@ async fn a_replaced_router_plugin_keeps_every_route() {
 #[tokio::test]
 async fn a_broken_file_changes_nothing_and_is_listed() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::with_services(&[limited(&upstream)]).with_plugin_directory().start().await;
+    let gateway =
+        Setup::with_services(&[limited(&upstream)]).with_plugin_directory().without_compiled_plugins().start().await;
     let before = plugin(&gateway, "rate-limit").await;
     let good = built("rate-limit");
     for (case, bytes) in [("empty", &b""[..]), ("text", b"not wasm"), ("half", &good[..good.len() / 2])] {
@@ -116,7 +125,7 @@ async fn a_broken_file_changes_nothing_and_is_listed() {
 async fn a_file_that_is_no_plugin_of_ours_is_listed_with_its_reason() {
     let upstream = Upstream::echo().await;
     let free = Service::on_host("free", "free.test").at(&upstream);
-    let gateway = Setup::with_services(&[free]).with_plugin_directory().start().await;
+    let gateway = Setup::with_services(&[free]).with_plugin_directory().without_compiled_plugins().start().await;
     // An empty component: valid WebAssembly that exports neither world.
     gateway.plugins().put("stranger", b"\0asm\x0d\0\x01\0");
     until("the stranger is reported", async || {
@@ -131,7 +140,8 @@ async fn a_file_that_is_no_plugin_of_ours_is_listed_with_its_reason() {
 #[tokio::test]
 async fn taking_the_file_away_falls_back_to_the_built_in_plugin() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::with_services(&[limited(&upstream)]).with_plugin_directory().start().await;
+    let gateway =
+        Setup::with_services(&[limited(&upstream)]).with_plugin_directory().without_compiled_plugins().start().await;
     let builtin = plugin(&gateway, "rate-limit").await;
     for status in [200, 200, 200, 429] {
         assert_eq!(gateway.get("shop.test", "/").await.status(), status);

@@ -62,10 +62,10 @@ async fn an_instance_that_does_not_accept_in_time_is_504() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_http_is_500() {
+async fn an_answer_that_is_not_http_is_502() {
     let upstream = Upstream::start(Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")).await;
     let gateway = gateway_with(&upstream).await;
-    assert_plain(&gateway.get("shop.test", "/").await, 500, "Internal Server Error");
+    assert_plain(&gateway.get("shop.test", "/").await, 502, "Bad Gateway");
 }
 
 #[tokio::test]
