@@ -161,6 +161,11 @@ impl Merge {
         Some(catalog)
     }
 
+    /// Whether a service is listed and nothing is known of it yet.
+    pub(crate) fn waits_for_answers(&self) -> bool {
+        self.services.values().any(|tracked| tracked.watched && !tracked.settled)
+    }
+
     /// How many names the registry has.
     pub(crate) fn listed_count(&self) -> usize {
         self.listing.as_ref().map_or(0, BTreeMap::len)
@@ -178,8 +183,7 @@ impl Merge {
 
     /// Once published, always complete: a new service does not hold up the others.
     fn is_complete(&self) -> bool {
-        self.shown.is_some()
-            || (self.listing.is_some() && self.services.values().all(|tracked| tracked.settled || !tracked.watched))
+        self.shown.is_some() || (self.listing.is_some() && !self.waits_for_answers())
     }
 
     /// Settles what was held back only because the list could not be read.

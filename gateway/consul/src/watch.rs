@@ -23,6 +23,10 @@ use crate::wire::Instances;
 /// Messages under way: enough for a burst, few enough that polls wait for a busy watcher.
 const QUEUE: usize = 64;
 
+/// Services that are registered together should be routed together: a snapshot waits this long for the first answers
+/// of services that are new in the list. They take a few milliseconds; a service that cannot be read holds up no more.
+const FIRST_ANSWERS: Duration = Duration::from_millis(50);
+
 /// Follows one agent.
 pub struct Watcher {
     engine: Engine<HttpAgent>,
@@ -40,6 +44,8 @@ pub(crate) struct Engine<A> {
     min_interval: Duration,
     /// When a snapshot may be published next.
     publish_at: Instant,
+    /// Until when snapshots wait for the first answers of services that were listed last.
+    complete_by: Instant,
     status: Status,
     reader: watch::Sender<Arc<Status>>,
     accept: Arc<Notify>,
@@ -101,6 +107,7 @@ impl<A: Agent> Engine<A> {
             news,
             min_interval: config.min_interval,
             publish_at: Instant::now(),
+            complete_by: Instant::now(),
             reader: watch::Sender::new(Arc::new(status.clone())),
             status,
             accept: Arc::default(),
@@ -115,6 +122,7 @@ impl<A: Agent> Engine<A> {
         self.list = Some(self.poll(Source::Services));
         let accept = Arc::clone(&self.accept);
         loop {
+            let due = self.due();
             tokio::select! {
                 Some(message) = self.news.recv() => {
                     self.take(message);
@@ -125,7 +133,7 @@ impl<A: Agent> Engine<A> {
                     }
                 }
                 () = accept.notified() => self.merge.accept(),
-                () = sleep_until(self.publish_at), if self.merge.is_changed() => {}
+                () = sleep_until(due), if self.merge.is_changed() => {}
             }
             let catalog = self.next_catalog();
             // First, so that whoever sees a snapshot never sees a status older than it.
@@ -236,6 +244,9 @@ impl<A: Agent> Engine<A> {
             self.status.failing.remove(&*name);
             self.status.refused.remove(&*name);
         }
+        if !polls.start.is_empty() {
+            self.complete_by = Instant::now() + FIRST_ANSWERS;
+        }
         for name in polls.start {
             let lease = self.poll(Source::Service(Arc::clone(&name)));
             self.polls.insert(name, lease);
@@ -250,10 +261,15 @@ impl<A: Agent> Engine<A> {
         Lease { id, task: tokio::spawn(poll.run()) }
     }
 
+    /// When what was learnt may be published.
+    fn due(&self) -> Instant {
+        if self.merge.waits_for_answers() { self.publish_at.max(self.complete_by) } else { self.publish_at }
+    }
+
     /// The first change goes out at once, those right behind it together.
     fn next_catalog(&mut self) -> Option<Arc<Catalog>> {
         let now = Instant::now();
-        if !self.merge.is_changed() || now < self.publish_at {
+        if !self.merge.is_changed() || now < self.due() {
             return None;
         }
         let catalog = self.merge.catalog(now)?;

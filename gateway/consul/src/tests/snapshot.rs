@@ -71,6 +71,22 @@ async fn registering_deregistering_and_flipping_a_check_are_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn services_that_are_listed_together_are_published_together() {
+    let mut rig = Rig::start(&Fake::with(&[("web", &[1])]));
+    assert_eq!(rig.next_text().await, "web:1");
+    rig.fake.break_source("slow", Broken::Silent);
+    rig.fake.set("slow", &[7]);
+    rig.fake.set("quick", &[8]);
+    let begun = Instant::now();
+    assert_eq!(rig.next_text().await, "quick:8 web:1", "a service that cannot be read holds the others up for a moment");
+    assert!(begun.elapsed() >= Duration::from_millis(50) && begun.elapsed() < Duration::from_secs(1));
+    rig.fake.set("web", &[1, 2]);
+    let begun = Instant::now();
+    assert_eq!(rig.next_text().await, "quick:8 web:1,2");
+    assert!(begun.elapsed() < Duration::from_millis(50), "and only once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn services_that_did_not_change_keep_their_pointer() {
     let mut rig = Rig::start(&Fake::with(&[("db", &[7]), ("web", &[1])]));
     let before = rig.next().await;
