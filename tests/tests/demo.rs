@@ -12,7 +12,7 @@ use sluice_tests::gateway::binary;
 use sluice_tests::process::{Folder, Process, free_address, repository};
 use sluice_tests::until;
 
-/// One `$ curl http://HOST:8000/` of the README with the output it shows.
+/// One `$ curl -s -H 'Host: HOST' http://127.0.0.1:8000/` of the README with the output it shows.
 struct Promise {
     host: String,
     output: String,
@@ -22,7 +22,7 @@ fn promises() -> Vec<Promise> {
     let readme = fs::read_to_string(repository().join("README.md")).expect("read README.md");
     let lines: Vec<_> = readme.lines().collect();
     let commands = lines.iter().enumerate().filter_map(|(number, line)| {
-        let host = line.trim().strip_prefix("$ curl http://")?.strip_suffix(":8000/")?;
+        let host = line.trim().strip_prefix("$ curl -s -H 'Host: ")?.strip_suffix("' http://127.0.0.1:8000/")?;
         let output = lines.get(number + 1).copied().unwrap_or_default().trim().to_owned();
         Some(Promise { host: host.to_owned(), output })
     });
@@ -41,8 +41,8 @@ impl Demo {
         let (folder, listen, admin) = (Folder::new(), free_address(), free_address());
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(repository()).env("SLUICE_BIN", binary());
-        command.args(["xtask", "demo", "--listen", &listen.to_string(), "--admin", &admin.to_string()]);
-        let process = Process::start("demo", command.args(arguments), folder.join("demo.log"));
+        command.args(["xtask", "demo", "--listen", &listen.to_string(), "--admin", &admin.to_string(), "--folder"]);
+        let process = Process::start("demo", command.arg(folder.path()).args(arguments), folder.join("demo.log"));
         let mut demo = Self { process, listen, _folder: folder };
         loop {
             if demo.process.log().contains("Ctrl-C stops everything") {

@@ -54,6 +54,9 @@ pub(crate) struct Options {
     /// Where the gateway's admin API serves
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     admin: SocketAddr,
+    /// Where the configuration, the catalog and the logs of this run go; target/demo unless given
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
 }
 
 /// A running instance of one of the two services.
@@ -70,7 +73,7 @@ struct Instance {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let stop = stop_flag()?;
     let gateway = build_gateway()?;
-    let folder = target_dir().join("demo");
+    let folder = options.folder.clone().unwrap_or_else(|| target_dir().join("demo"));
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
 
     let mut instances = start_instances()?;
@@ -190,7 +193,7 @@ fn wait_until_routed(options: &Options, instances: &[Instance], gateway: &mut Ch
 }
 
 fn announce(options: &Options, instances: &[Instance], registry: Option<&Registry>, folder: &Path) {
-    let (port, admin) = (options.listen.port(), options.admin);
+    let Options { listen, admin, .. } = options;
     println!("\nThe article's scenario is running:");
     for Instance { service, id, address, .. } in instances {
         println!("  {service:<11} {id:<9} http://{address}");
@@ -199,8 +202,8 @@ fn announce(options: &Options, instances: &[Instance], registry: Option<&Registr
         println!("  consul                http://{}/ui", registry.address());
     }
     println!("\nTry:");
-    for host in [GO_HOST, PYTHON_HOST, "unknown.example.localhost"] {
-        println!("  curl http://{host}:{port}/");
+    for host in [GO_HOST, PYTHON_HOST, "nobody.example.localhost"] {
+        println!("  curl -s -H 'Host: {host}' http://{listen}/");
     }
     println!("\nLook at:");
     for path in ["/api/http/routers", "/api/http/services", "/api/plugins", "/api/discovery", "/api/generation"] {
