@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -14,6 +17,8 @@ use serde_json::Value;
 use crate::steps::{Counts, Outcome};
 use crate::workspace::{find_consul, find_program, gateway_binary, in_ci, root, target_dir};
 
+/// Where the runner puts the admin API of the gateway.
+const GATEWAY: u16 = 18180;
 const LIST: &str = "tests/conformance/out-of-scope.txt";
 /// A vector with such a tag makes the runner start the gateway with a TLS entrypoint.
 const NEEDS_TLS: &str = "redirect.entryPoint=https";
@@ -37,6 +42,7 @@ pub(crate) fn run(counts: &mut Counts) -> Result<Outcome> {
         ensure!(vectors.ids().any(|known| known == id), "{LIST} lists {id}, and there is no such vector");
     }
     let runner = vectors_folder.join("run.py");
+    ensure!(is_free(GATEWAY), "something listens on {GATEWAY}, which the runner of the vectors needs");
     *counts = run_in_scope(&runner, &vectors, &listed)?;
     ensure!(counts.failed == 0, "{} vectors failed", counts.failed);
     check_list(&runner, &vectors, &listed)?;
@@ -130,6 +136,20 @@ impl Vectors {
     }
 }
 
+fn is_free(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_err()
+}
+
+/// The runner leaves without waiting for its gateway, which goes on for a while: it drains.
+fn wait_until_free() -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_free(GATEWAY) {
+        ensure!(Instant::now() < deadline, "the gateway of the last run of the vectors does not end");
+        sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
 /// What the runner said of one file.
 struct Report {
     counts: Option<Counts>,
@@ -140,6 +160,7 @@ struct Report {
 
 impl Report {
     fn of(runner: &Path, file: &Path) -> Result<Self> {
+        wait_until_free()?;
         let consul = find_consul()?.context("find consul")?;
         let mut command = Command::new(find_program("python3").context("find python3")?);
         command.arg(runner).args(["--target", "sluice", "--bin"]).arg(gateway_binary());
