@@ -25,7 +25,7 @@ pub fn watch(path: std::path::PathBuf, events: Sender<Event>, tracker: Arc<Track
         // The directory is watched, not the file: editors replace files instead of writing to them.
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let _watcher = wake::on_change(directory, &woken);
-        let mut provider = FileProvider { name: NAME.into(), last: None, tracker, events };
+        let mut provider = FileProvider { name: NAME.into(), bytes: None, last: None, tracker, events };
         while provider.look(&path) {
             if changes.recv_timeout(POLL) == Err(RecvTimeoutError::Disconnected) {
                 return;
@@ -38,6 +38,8 @@ pub fn watch(path: std::path::PathBuf, events: Sender<Event>, tracker: Arc<Track
 
 struct FileProvider {
     name: Arc<str>,
+    /// What the file held when it was read last; `None` where it could not be read.
+    bytes: Option<Vec<u8>>,
     last: Option<Result<ServicesFile, String>>,
     tracker: Arc<Tracker>,
     events: Sender<Event>,
@@ -46,6 +48,11 @@ struct FileProvider {
 impl FileProvider {
     /// Reads the file and passes on what is new; false once nobody listens.
     fn look(&mut self, path: &Path) -> bool {
+        let bytes = std::fs::read(path).ok();
+        if self.last.is_some() && bytes == self.bytes {
+            return true;
+        }
+        self.bytes = bytes;
         let read = services_file::load(path).map_err(|problems| problems.to_string());
         if self.last.as_ref() == Some(&read) {
             return true;

@@ -40,7 +40,8 @@ fn set_target(head: &mut Parts, rewritten: bool, path: &str) {
 /// Cleans an upstream's response head and applies what policies asked for. `switching` keeps the headers of an accepted
 /// upgrade.
 pub fn finish_response(head: &mut response::Parts, exchange: &mut Exchange, switching: bool) {
-    hop::strip(&mut head.headers, |_| false);
+    let doomed = hop::hop_by_hop(&head.headers);
+    hop::strip(&mut head.headers, doomed);
     if switching && let Some(protocol) = &exchange.upgrade {
         head.headers.insert(UPGRADE, protocol.clone());
         head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

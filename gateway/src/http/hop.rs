@@ -5,19 +5,13 @@ use hyper::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 
-/// Removes hop-by-hop headers, what `Connection` nominates, and every header `also` names.
-pub(super) fn strip(headers: &mut HeaderMap, also: impl Fn(&str) -> bool) {
-    let mut doomed: Doomed = Doomed::default();
-    for name in headers.keys() {
-        if is_hop_by_hop(name) || also(name.as_str()) {
-            doomed.push(name.clone());
-        }
-    }
+/// Removes the hop-by-hop headers among `doomed`, what `Connection` nominates, and whatever else is `doomed`.
+pub(super) fn strip(headers: &mut HeaderMap, doomed: Vec<HeaderName>) {
     if doomed.is_empty() {
         return;
     }
-    let trailers = accepts_trailers(headers);
-    if headers.contains_key(CONNECTION) {
+    let trailers = doomed.contains(&TE) && accepts_trailers(headers);
+    if doomed.contains(&CONNECTION) {
         remove_nominated(headers);
     }
     for name in doomed {
@@ -28,9 +22,12 @@ pub(super) fn strip(headers: &mut HeaderMap, also: impl Fn(&str) -> bool) {
     }
 }
 
-type Doomed = Vec<HeaderName>;
+/// The hop-by-hop headers there are.
+pub(super) fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect()
+}
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     *name == CONNECTION
         || *name == TRANSFER_ENCODING
         || *name == UPGRADE
@@ -90,7 +87,8 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        strip(&mut headers, |_| false);
+        let doomed = hop_by_hop(&headers);
+        strip(&mut headers, doomed);
         headers
     }
 

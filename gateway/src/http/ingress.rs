@@ -4,10 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode, Version};
 use sluice_model::path::NormalPath;
 
@@ -38,22 +37,24 @@ const LONGEST_TARGET: usize = 8 * 1024;
 ///
 /// # Errors
 /// A [`Refusal`] for everything `http-strictness.md` says a proxy must not forward and hyper let through.
-pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Exchange, Refusal> {
+pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Refusal> {
     check_method(&head.method)?;
-    check_framing(&head.headers, head.version)?;
-    let authority = authority(&mut head)?;
+    let seen = Seen::scan(&head.headers, !client.trusted);
+    seen.check_framing(head.version)?;
+    let authority = authority(&head, &seen)?;
     let host = host_of(&authority)?;
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     if target.len() > LONGEST_TARGET {
         return Err(refuse("target_too_long", StatusCode::URI_TOO_LONG));
     }
     let path = NormalPath::parse(head.uri.path()).map_err(|_| bad("bad_path"))?;
-    join_cookies(&mut head);
-    let upgrade = wanted_upgrade(&head);
-    let trusted = client.trusted;
-    hop::strip(&mut head.headers, |name| !trusted && forwarded::is_forwarding(name));
+    let upgrade = if seen.upgrade { wanted_upgrade(&head) } else { None };
+    if seen.cookies > 1 {
+        join_cookies(&mut head);
+    }
+    hop::strip(&mut head.headers, seen.doomed);
     let path_rewritten = path.was_changed();
-    Ok(Exchange {
+    Ok(Box::new(Exchange {
         head,
         host,
         authority,
@@ -64,7 +65,7 @@ pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Exchange, Refusal>
         response_edits: Vec::new(),
         route: None,
         service: None,
-    })
+    }))
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
@@ -75,38 +76,82 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     }
 }
 
-/// What hyper resolves by itself or passes on, and a strict proxy refuses.
-fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
-    if version == Version::HTTP_2 {
-        return Ok(());
+/// What one pass over the headers found of those that matter here.
+#[derive(Default)]
+struct Seen {
+    host: Option<HeaderValue>,
+    hosts: usize,
+    codings: usize,
+    coding_is_chunked: bool,
+    length: bool,
+    odd_expectation: bool,
+    upgrade: bool,
+    cookies: usize,
+    /// To be removed before anybody sees the request.
+    doomed: Vec<HeaderName>,
+}
+
+impl Seen {
+    /// `untrusted` clients may not say where a request came from.
+    fn scan(headers: &HeaderMap, untrusted: bool) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                seen.host = Some(value.clone());
+                seen.hosts += 1;
+            } else if *name == CONTENT_LENGTH {
+                seen.length = true;
+            } else if *name == COOKIE {
+                seen.cookies += 1;
+            } else if *name == EXPECT {
+                seen.odd_expectation |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+            } else if hop::is_hop_by_hop(name) {
+                seen.note_hop_by_hop(name, value);
+            } else if untrusted && forwarded::is_forwarding(name.as_str()) {
+                seen.doomed.push(name.clone());
+            }
+        }
+        seen
     }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        if version == Version::HTTP_10 || headers.contains_key(CONTENT_LENGTH) || codings.next().is_some() {
+
+    fn note_hop_by_hop(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if *name == TRANSFER_ENCODING {
+            self.codings += 1;
+            self.coding_is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        }
+        self.upgrade |= *name == UPGRADE;
+        if !self.doomed.contains(name) {
+            self.doomed.push(name.clone());
+        }
+    }
+
+    /// What hyper resolves by itself or passes on, and a strict proxy refuses.
+    fn check_framing(&self, version: Version) -> Result<(), Refusal> {
+        if self.odd_expectation {
+            return Err(refuse("bad_expectation", StatusCode::EXPECTATION_FAILED));
+        }
+        if self.codings == 0 || version == Version::HTTP_2 {
+            return Ok(());
+        }
+        if version == Version::HTTP_10 || self.length || self.codings > 1 {
             return Err(bad("bad_transfer_encoding"));
         }
-        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err(refuse("unknown_transfer_encoding", StatusCode::NOT_IMPLEMENTED));
+        if self.coding_is_chunked {
+            Ok(())
+        } else {
+            Err(refuse("unknown_transfer_encoding", StatusCode::NOT_IMPLEMENTED))
         }
-    }
-    match headers.get(EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(refuse("bad_expectation", StatusCode::EXPECTATION_FAILED))
-        }
-        _ => Ok(()),
     }
 }
 
 /// The authority a request is for: of its target if that has one, else of its only Host header.
-fn authority(head: &mut Parts) -> Result<HeaderValue, Refusal> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = hosts.next().cloned();
-    if hosts.next().is_some() {
+fn authority(head: &Parts, seen: &Seen) -> Result<HeaderValue, Refusal> {
+    if seen.hosts > 1 {
         return Err(bad("duplicate_host"));
     }
-    let value = match (head.uri.authority(), host) {
+    let value = match (head.uri.authority(), &seen.host) {
         (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map_err(|_| bad("bad_host"))?,
-        (None, Some(host)) => host,
+        (None, Some(host)) => host.clone(),
         (None, None) if head.version == Version::HTTP_10 => HeaderValue::from_static(""),
         (None, None) => return Err(bad("missing_host")),
     };
@@ -132,7 +177,7 @@ fn host_of(authority: &HeaderValue) -> Result<String, Refusal> {
     if name.bytes().any(|byte| !(byte.is_ascii_alphanumeric() || b"-._~:%!$&'()*+;=".contains(&byte))) {
         return Err(bad("bad_host"));
     }
-    if !text.is_empty() && (name.is_empty() || Authority::from_str(text).is_err()) {
+    if name.is_empty() && !text.is_empty() {
         return Err(bad("bad_host"));
     }
     Ok(name.to_ascii_lowercase())
@@ -152,7 +197,7 @@ fn check_port(port: &str) -> Result<(), Refusal> {
 
 /// HTTP/2 may split cookies into several fields; HTTP/1.1 servers expect one (RFC 9113 section 8.2.3).
 fn join_cookies(head: &mut Parts) {
-    if head.version != Version::HTTP_2 || head.headers.get_all(COOKIE).iter().nth(1).is_none() {
+    if head.version != Version::HTTP_2 {
         return;
     }
     let crumbs: Vec<&[u8]> = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();

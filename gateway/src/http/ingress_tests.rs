@@ -9,7 +9,7 @@ fn client() -> Arc<Client> {
     Arc::new(Client::new(([127, 0, 0, 1], 40000).into(), "web".into(), 0, false, false, std::time::Duration::MAX))
 }
 
-fn take(request: hyper::http::request::Builder) -> Result<Exchange, &'static str> {
+fn take(request: hyper::http::request::Builder) -> Result<Box<Exchange>, &'static str> {
     accept(request.body(()).unwrap().into_parts().0, client()).map_err(|refusal| refusal.reason)
 }
 

@@ -11,7 +11,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ use super::sniff::{self, Protocol};
 use crate::http::Client;
 use crate::local::LocalExecutor;
 use crate::proxy::{self, Worker};
+use crate::timer::CoarseTimer;
 
 /// Serves a connection to its end. How it ends is the client's business; what matters is counted where it happens.
 pub(super) async fn serve(
@@ -85,7 +86,7 @@ async fn speak<S>(
 fn http1_builder(entrypoint: &Entrypoint) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(CoarseTimer)
         // hyper counts the time between requests as reading a head, so this is the keep-alive limit as well.
         .header_read_timeout(entrypoint.timeouts.keep_alive)
         .max_headers(entrypoint.limits.header_count)
@@ -97,7 +98,7 @@ fn http1_builder(entrypoint: &Entrypoint) -> http1::Builder {
 fn http2_builder(entrypoint: &Entrypoint) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
-        .timer(TokioTimer::new())
+        .timer(CoarseTimer)
         .max_concurrent_streams(entrypoint.limits.h2_streams)
         .max_header_list_size(entrypoint.limits.h2_header_bytes)
         .initial_stream_window_size(64 * 1024)

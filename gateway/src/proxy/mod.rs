@@ -28,7 +28,7 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
     let mut trace = Trace::begin(&worker, &client, &head);
     let version = head.version;
     let exchange = match accept(head, client) {
-        Ok(exchange) => Box::new(exchange),
+        Ok(exchange) => exchange,
         Err(refused) => return trace.refused(refused, refusal(refused, version)),
     };
     let generation = worker.generation();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::http::{Client, accept};
 
-fn exchange(path: &str) -> Exchange {
+fn exchange(path: &str) -> Box<Exchange> {
     let head = hyper::Request::get(path).header("host", "h.test").body(()).unwrap().into_parts().0;
     accept(
         head,

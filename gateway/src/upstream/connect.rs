@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use sluice_model::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::pool::Sender;
 use crate::local::LocalExecutor;
 use crate::state::InstanceState;
+use crate::timer::CoarseTimer;
 
 /// More response headers than this and the answer is refused.
 const MOST_RESPONSE_HEADERS: usize = 256;
@@ -68,7 +69,7 @@ async fn http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, upg
 
 async fn http2(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> io::Result<Sender> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
+        .timer(CoarseTimer)
         .adaptive_window(true)
         .handshake(TokioIo::new(stream))
         .await

@@ -10,6 +10,10 @@ mod pool;
 pub use connect::Connector;
 pub use pool::{Connection, Pool, PoolLimits};
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
@@ -63,7 +67,18 @@ impl Pool {
     }
 
     async fn exchange(&self, mut connection: Connection, request: Request<RequestBody>) -> Result<Answer, SendError> {
-        let answered = tokio::time::timeout(self.response_timeout(), connection.send(request)).await;
+        let deadline = std::mem::take(&mut connection.deadline);
+        deadline.set(self.response_timeout());
+        let answered = {
+            let mut answer = pin!(connection.send(request));
+            let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+                Poll::Pending => deadline.poll_due(cx).map(Err),
+            });
+            answered.await
+        };
+        deadline.clear();
+        connection.deadline = deadline;
         match answered {
             Ok(Ok(response)) => {
                 let reusable = connection.can_be_kept(response.status());
@@ -74,7 +89,7 @@ impl Pool {
                 unsent: unsent.map(|request| *request),
                 cause: describe(&error),
             }),
-            Err(_) => {
+            Err(()) => {
                 let cause = "no answer in time".to_owned();
                 Err(SendError { failure: Failure::ResponseTimeout, unsent: None, cause })
             }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::connect::Connector;
 use crate::http::RequestBody;
 use crate::state::InstanceState;
+use crate::timer::Deadline;
 
 /// One worker's connections.
 pub struct Pool {
@@ -38,6 +39,8 @@ pub struct PoolLimits {
 pub struct Connection {
     pub(super) sender: Sender,
     pub(super) instance: Arc<InstanceState>,
+    /// For the answer under way.
+    pub(super) deadline: Deadline,
 }
 
 pub(super) enum Sender {
@@ -50,8 +53,15 @@ pub(super) enum Sender {
 #[derive(Default)]
 struct Kept {
     /// The most recently used is last.
-    http1: Vec<(http1::SendRequest<RequestBody>, Instant)>,
+    http1: Vec<Unused>,
     http2: Option<http2::SendRequest<RequestBody>>,
+}
+
+/// A connection nobody uses.
+struct Unused {
+    sender: http1::SendRequest<RequestBody>,
+    deadline: Deadline,
+    since: Instant,
 }
 
 impl Pool {
@@ -74,13 +84,14 @@ impl Pool {
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(&instance.id)?;
         if let Some(sender) = kept.http2.as_ref().filter(|sender| !sender.is_closed()) {
-            return Some(Connection { sender: Sender::Http2(sender.clone()), instance: Arc::clone(instance) });
+            return Some(Connection::new(Sender::Http2(sender.clone()), instance));
         }
         // One that is not ready still carries the end of a request body; it is left for later.
-        let ready =
-            (0..kept.http1.len()).rev().find(|at| kept.http1.get(*at).is_some_and(|(sender, _)| sender.is_ready()))?;
-        let (sender, _) = kept.http1.remove(ready);
-        Some(Connection { sender: Sender::Http1(sender), instance: Arc::clone(instance) })
+        let ready = (0..kept.http1.len())
+            .rev()
+            .find(|at| kept.http1.get(*at).is_some_and(|unused| unused.sender.is_ready()))?;
+        let Unused { sender, deadline, .. } = kept.http1.remove(ready);
+        Some(Connection { sender: Sender::Http1(sender), instance: Arc::clone(instance), deadline })
     }
 
     pub(super) async fn connect(&self, instance: &Arc<InstanceState>, upgrade: bool) -> std::io::Result<Connection> {
@@ -88,7 +99,7 @@ impl Pool {
         if let Sender::Http2(sender) = &sender {
             self.kept.borrow_mut().entry(instance.id).or_default().http2 = Some(sender.clone());
         }
-        Ok(Connection { sender, instance: Arc::clone(instance) })
+        Ok(Connection::new(sender, instance))
     }
 
     /// Keeps a connection whose answer has been read to its end.
@@ -102,14 +113,15 @@ impl Pool {
         if list.len() >= self.limits.most_idle {
             list.remove(0);
         }
-        list.push((sender, Instant::now()));
+        list.push(Unused { sender, deadline: connection.deadline, since: Instant::now() });
     }
 
     /// Closes what has not been used for too long or was closed by its peer. To be called every few seconds.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.kept.borrow_mut().retain(|_, kept| {
-            kept.http1.retain(|(sender, since)| !sender.is_closed() && now.duration_since(*since) < self.limits.idle);
+            kept.http1
+                .retain(|unused| !unused.sender.is_closed() && now.duration_since(unused.since) < self.limits.idle);
             if kept.http2.as_ref().is_some_and(http2::SendRequest::is_closed) {
                 kept.http2 = None;
             }
@@ -125,6 +137,10 @@ impl Pool {
 }
 
 impl Connection {
+    fn new(sender: Sender, instance: &Arc<InstanceState>) -> Self {
+        Self { sender, instance: Arc::clone(instance), deadline: Deadline::default() }
+    }
+
     pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,

@@ -1,0 +1,227 @@
+//! The wheel and what is on it.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often the wheel turns.
+const TURN: Duration = Duration::from_millis(50);
+const TURN_MS: u64 = 50;
+/// Deadlines further away than this many turns are looked at once in a while.
+const PLACES: usize = 2048;
+/// Not set.
+const NEVER: u64 = u64::MAX;
+
+thread_local! {
+    static WHEEL: Wheel = Wheel::new();
+}
+
+/// One thread's wheel.
+struct Wheel {
+    begun: Instant,
+    /// Milliseconds since `begun`, as of the last turn.
+    now: Cell<u64>,
+    places: RefCell<Vec<Vec<Arc<Slot>>>>,
+}
+
+/// A point in time that can be moved. It belongs to the thread it is first set on.
+#[derive(Debug, Default)]
+pub(crate) struct Deadline {
+    slot: Arc<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// On the wheel's clock.
+    due: AtomicU64,
+    on_wheel: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { due: AtomicU64::new(NEVER), on_wheel: AtomicBool::new(false), waker: Mutex::new(None) }
+    }
+}
+
+impl Deadline {
+    /// Due this long from now, whatever it was before. [`Duration::MAX`] is never.
+    pub(crate) fn set(&self, after: Duration) {
+        let after = u64::try_from(after.as_millis()).unwrap_or(NEVER);
+        // The wheel's clock is late by up to a turn.
+        self.set_at(now_ms().saturating_add(TURN_MS).saturating_add(after));
+    }
+
+    fn set_at(&self, due: u64) {
+        self.slot.due.store(due, Ordering::Relaxed);
+        if due != NEVER && !self.slot.on_wheel.swap(true, Ordering::Relaxed) {
+            WHEEL.with(|wheel| wheel.put(Arc::clone(&self.slot)));
+        }
+    }
+
+    /// Never due any more.
+    pub(crate) fn clear(&self) {
+        self.slot.due.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// Ready once it is due; until then the task is woken when it is.
+    pub(crate) fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.slot.due.load(Ordering::Relaxed) <= now_ms() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.slot.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *waker {
+            Some(known) => known.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Wheel {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            now: Cell::new(0),
+            places: RefCell::new((0..PLACES).map(|_| Vec::new()).collect()),
+        }
+    }
+
+    fn put(&self, slot: Arc<Slot>) {
+        let turns = slot.due.load(Ordering::Relaxed).saturating_sub(self.now.get()).div_ceil(TURN_MS);
+        let ahead = usize::try_from(turns).unwrap_or(PLACES).clamp(1, PLACES - 1);
+        let at = (self.position() + ahead) % PLACES;
+        if let Some(place) = self.places.borrow_mut().get_mut(at) {
+            place.push(slot);
+        }
+    }
+
+    fn position(&self) -> usize {
+        usize::try_from(self.now.get() / TURN_MS).unwrap_or(0) % PLACES
+    }
+
+    /// Moves on to `now`, turn by turn.
+    fn turn_to(&self, now: u64) {
+        while self.now.get() + TURN_MS <= now {
+            self.now.set(self.now.get() + TURN_MS);
+            let position = self.position();
+            let here = self.places.borrow_mut().get_mut(position).map(std::mem::take).unwrap_or_default();
+            for slot in here {
+                self.visit(slot);
+            }
+        }
+    }
+
+    fn visit(&self, slot: Arc<Slot>) {
+        let due = slot.due.load(Ordering::Relaxed);
+        if due != NEVER && due > self.now.get() {
+            // Unless nobody holds it any more, it was moved on, or was further away than the wheel is large.
+            if Arc::strong_count(&slot) > 1 {
+                self.put(slot);
+            }
+            return;
+        }
+        slot.on_wheel.store(false, Ordering::Relaxed);
+        let waker = slot.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if due != NEVER
+            && let Some(waker) = waker
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// The wheel's clock on this thread: milliseconds, as of the last turn.
+fn now_ms() -> u64 {
+    WHEEL.with(|wheel| wheel.now.get())
+}
+
+/// The wheel's clock as an instant.
+pub(super) fn now() -> std::time::Instant {
+    WHEEL.with(|wheel| (wheel.begun + Duration::from_millis(wheel.now.get())).into_std())
+}
+
+/// A deadline at an instant of [`now`]'s clock, from a library that counts in instants.
+pub(super) fn set_at(deadline: &Deadline, at: std::time::Instant) {
+    let after = WHEEL.with(|wheel| at.saturating_duration_since(wheel.begun.into_std()));
+    deadline.set_at(u64::try_from(after.as_millis()).unwrap_or(NEVER).saturating_add(TURN_MS));
+}
+
+/// Turns this thread's wheel. Without it no deadline is ever due.
+pub(crate) async fn turn_for_ever() {
+    loop {
+        tokio::time::sleep(TURN).await;
+        let elapsed = WHEEL.with(|wheel| wheel.begun.elapsed());
+        WHEEL.with(|wheel| wheel.turn_to(u64::try_from(elapsed.as_millis()).unwrap_or(0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use std::future::poll_fn;
+
+    /// Runs something beside a turning wheel, in paused time.
+    async fn turning<T>(body: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = body => done,
+            () = turn_for_ever() => unreachable!("it turns for ever"),
+        }
+    }
+
+    async fn wait_for(deadline: &Deadline) -> Duration {
+        let begun = Instant::now();
+        poll_fn(|cx| deadline.poll_due(cx)).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_are_never_early_and_little_late() {
+        turning(async {
+            for milliseconds in [0, 1, 49, 50, 51, 999, 30_000, 300_000] {
+                let deadline = Deadline::default();
+                let limit = Duration::from_millis(milliseconds);
+                deadline.set(limit);
+                let waited = wait_for(&deadline).await;
+                assert!(waited >= limit && waited <= limit + 2 * TURN, "{limit:?} took {waited:?}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_can_be_moved_and_cleared() {
+        turning(async {
+            let deadline = Deadline::default();
+            deadline.set(Duration::from_secs(1));
+            deadline.set(Duration::from_secs(5));
+            assert!(wait_for(&deadline).await >= Duration::from_secs(5));
+            deadline.set(Duration::from_secs(5));
+            deadline.set(Duration::from_secs(1));
+            deadline.clear();
+            assert!(tokio::time::timeout(Duration::from_secs(60), wait_for(&deadline)).await.is_err());
+            deadline.set(Duration::from_secs(2));
+            assert!(wait_for(&deadline).await >= Duration::from_secs(2), "a cleared one can be set again");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_holds_leaves_the_wheel() {
+        turning(async {
+            for _ in 0..100 {
+                Deadline::default().set(Duration::from_secs(1));
+            }
+            let held = || WHEEL.with(|wheel| wheel.places.borrow().iter().map(Vec::len).sum::<usize>());
+            assert_eq!(held(), 100);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(held(), 0);
+        })
+        .await;
+    }
+}
