@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("config", &[]),
     ("telemetry", &["config"]),
     ("state", &["telemetry"]),
-    ("live", &["state", "telemetry"]),
+    ("live", &["http::Exchange", "state", "telemetry"]),
     ("http", &["timer", "config", "telemetry"]),
     ("listener", &["tls", "http", "proxy", "live", "local", "timer", "config", "telemetry"]),
     ("tls", &["http", "live", "config", "telemetry"]),

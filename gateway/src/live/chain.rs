@@ -1,11 +1,11 @@
 //! Chains: the steps between a route and its service, compiled.
 
-use std::fmt;
 use std::sync::Arc;
 
 use regex::Regex;
-use sluice_wasm::{Artifact, Limits, Subscription};
+use sluice_wasm::{Artifact, Limits, PolicyPre, Subscription};
 
+use crate::http::Exchange;
 use crate::state::PolicyState;
 use crate::telemetry::PluginMetrics;
 
@@ -53,13 +53,16 @@ pub struct PolicyUse {
 }
 
 /// One version of a plugin, in force.
+#[derive(Debug)]
 pub struct Plugin {
     /// As configurations and tags name it.
     pub name: Arc<str>,
     /// Distinguishes versions; never used twice while the process lives.
     pub id: u32,
-    /// Compiled and pre-instantiated.
+    /// Compiled.
     pub artifact: Artifact,
+    /// Linked, so that instances are quick to make.
+    pub pre: PolicyPre<Box<Exchange>>,
     /// For every call.
     pub limits: Limits,
     /// What a failing call means for the request.
@@ -76,15 +79,6 @@ pub enum FailureMode {
     Closed,
     /// It goes on as if the policy were not there.
     Open,
-}
-
-impl fmt::Debug for Plugin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin")
-            .field("name", &self.name)
-            .field("digest", &self.artifact.digest())
-            .finish_non_exhaustive()
-    }
 }
 
 impl Step {

@@ -107,7 +107,7 @@ fn prepare<'a, S: std::hash::BuildHasher>(
         std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
         std::collections::hash_map::Entry::Vacant(place) => place.insert(Slot {
             plugin: Arc::downgrade(plugin),
-            sandbox: Sandbox::new(&plugin.artifact, plugin.limits, PluginLogger::shared(&plugin.name))?,
+            sandbox: Sandbox::new(&plugin.pre, plugin.limits, PluginLogger::shared(&plugin.name))?,
             uses: HashMap::default(),
         }),
     };

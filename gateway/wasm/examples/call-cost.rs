@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_wasm::{
-    Artifact, BucketSpec, Engine, ExchangeHost, Field, Level, Limits, PluginLog, PolicyInstance, PolicyState,
-    Reservation,
+    Artifact, BucketSpec, Engine, ExchangeHost, Field, Level, Limits, PluginLog, PolicyInstance, PolicyPre,
+    PolicyState, Reservation,
 };
 
 const LIMITS: Limits = Limits { deadline: Duration::from_millis(50), memory: 16 << 20 };
@@ -74,20 +74,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("load {} bytes: {:?}", bytes.len(), cpu_time()? - start);
     println!("imports: {}", artifact.imports().join(", "));
 
+    let policy = PolicyPre::<Exchange>::new(&artifact)?;
     let host = Arc::new(Host);
     let settings = r#"{"average":100,"period":"1s","burst":50}"#;
     let start = cpu_time()?;
     for _ in 0..INSTANCES {
-        black_box(PolicyInstance::<Exchange>::new(&artifact, LIMITS, host.clone())?);
+        black_box(PolicyInstance::new(&policy, LIMITS, host.clone())?);
     }
     let created = cpu_time()?;
     for _ in 0..INSTANCES {
-        PolicyInstance::<Exchange>::new(&artifact, LIMITS, host.clone())?.configure(0, settings, host.clone())??;
+        PolicyInstance::new(&policy, LIMITS, host.clone())?.configure(0, settings, host.clone())??;
     }
     println!("new instance: {:?}", (created - start) / INSTANCES);
     println!("new instance, configured: {:?}", (cpu_time()? - created) / INSTANCES);
 
-    let mut instance = PolicyInstance::<Exchange>::new(&artifact, LIMITS, host.clone())?;
+    let mut instance = PolicyInstance::new(&policy, LIMITS, host.clone())?;
     instance.configure(0, settings, host)??;
     println!("on_request: {} ns (median of {ROUNDS} rounds)", median_request(&mut instance)?);
     Ok(())

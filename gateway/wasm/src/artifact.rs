@@ -1,5 +1,6 @@
 //! One version of one plugin: compiled, checked and linked, and nothing of it has run yet.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -111,6 +112,12 @@ impl Artifact {
             Code::Router(_) => None,
             Code::Policy(component) => Some(component),
         }
+    }
+}
+
+impl fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Artifact").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
     }
 }
 

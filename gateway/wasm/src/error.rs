@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
 use crate::limits::{Limits, MemoryDenied};
 
@@ -181,6 +182,9 @@ impl CallError {
     pub(crate) fn from_engine(error: wasmtime::Error, deadline: Duration, limits: Limits, stderr: &[u8]) -> Self {
         if let Some(denied) = error.downcast_ref::<MemoryDenied>() {
             return Self::Memory { wanted: denied.wanted, limit: limits.memory };
+        }
+        if error.downcast_ref::<I32Exit>().is_some() {
+            return Self::Contract("it called exit".to_owned());
         }
         match error.downcast_ref::<Trap>().copied() {
             Some(Trap::Interrupt) => Self::Deadline(deadline),

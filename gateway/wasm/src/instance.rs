@@ -10,9 +10,9 @@ use crate::engine::{Engine, ticks};
 use crate::error::CallError;
 use crate::limits::{Limits, Meter};
 use crate::log::{Level, LogBudget, LogGate, PluginLog};
-use crate::wasi::{WasiHost, WasiState};
+use crate::wasi::WasiState;
 
-/// Handles a guest may hold at once. The closed WASI gives out a handful.
+/// Handles a guest may hold at once. A language's runtime has a handful.
 const HANDLES: usize = 1_000;
 
 /// The part of the store's data both worlds have.
@@ -23,20 +23,14 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(limits: Limits, seed: (u64, u64), sink: Arc<dyn PluginLog>, budget: Arc<LogBudget>) -> Self {
-        Self { meter: Meter::new(limits), wasi: WasiState::new(seed), log: LogGate { sink, budget } }
+    pub(crate) fn new(limits: Limits, wasi: WasiState, sink: Arc<dyn PluginLog>, budget: Arc<LogBudget>) -> Self {
+        Self { meter: Meter::new(limits), wasi, log: LogGate { sink, budget } }
     }
 }
 
 /// Store data with the common part in it.
 pub(crate) trait StoreData: 'static {
     fn common(&mut self) -> &mut Common;
-}
-
-impl<D: StoreData> WasiHost for D {
-    fn wasi(&mut self) -> &mut WasiState {
-        &mut self.common().wasi
-    }
 }
 
 /// A store that calls go through.

@@ -1,7 +1,7 @@
 //! The sandbox: plugins in, verdicts and contributions out.
 //!
 //! An [`Engine`] compiles; an [`Artifact`] is one plugin version, checked and linked before anything of it runs; a
-//! [`RouterInstance`] or [`PolicyInstance`] is a live copy of it, for one thread at a time. Every call has a deadline
+//! [`RouterInstance`], or a [`PolicyInstance`] made of a [`PolicyPre`], is a live copy of it, for one thread at a time. Every call has a deadline
 //! and a memory cap. After any [`CallError`] the instance is spent and its owner makes a new one.
 //!
 //! What a guest may ask of the host is a trait here ([`ExchangeHost`], [`PolicyState`], [`PluginLog`]); the gateway
@@ -28,6 +28,6 @@ pub use error::{CallError, EngineError, LoadError, Place};
 pub use inspect::World;
 pub use limits::Limits;
 pub use log::{Level, PluginLog};
-pub use policy::{ExchangeHost, PolicyInstance, PolicyState};
+pub use policy::{ExchangeHost, PolicyInstance, PolicyPre, PolicyState};
 pub use router::RouterInstance;
 pub use types::{BucketSpec, Failure, Field, Outcome, Reply, Reservation, Subscription, Verdict};

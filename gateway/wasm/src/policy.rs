@@ -1,16 +1,16 @@
 //! A live policy plugin, and what it may ask of the host.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::fmt;
 use std::mem;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::artifact::Artifact;
+use crate::bindings::policy as guest;
 use crate::bindings::policy::sluice::gateway::{exchange, policy_types, state};
-use crate::bindings::policy::{Policy, PolicyPre};
 use crate::bindings::router::sluice::gateway::log;
 use crate::convert;
 use crate::error::{CallError, Misuse};
@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::log::PluginLog;
 use crate::router::setup_deadline;
 use crate::types::{BucketSpec, Field, Outcome, Reservation, Subscription, Verdict};
-use crate::wasi;
+use crate::wasi::{self, WasiState};
 
 /// What a policy may hand over at once: a generous error page.
 const TRANSFER_BYTES: usize = 4 * 1024 * 1024;
@@ -70,10 +70,41 @@ pub trait PolicyState: Send + Sync {
     fn refund(&self, bucket: u32, key: &str, cost: u32);
 }
 
+/// A policy plugin, linked for an exchange type: made once, and started for each worker. Clones are cheap.
+pub struct PolicyPre<E: ExchangeHost> {
+    artifact: Artifact,
+    linked: guest::PolicyPre<PolicyData<E>>,
+}
+
+impl<E: ExchangeHost> PolicyPre<E> {
+    /// Links a policy.
+    ///
+    /// # Errors
+    /// The artifact is a router.
+    pub fn new(artifact: &Artifact) -> Result<Self, CallError> {
+        let component = artifact.policy().ok_or_else(|| CallError::Contract("it is not a policy".to_owned()))?;
+        let mut linker = Linker::new(artifact.engine().inner());
+        let linked = link(&mut linker, component).map_err(|error| CallError::Contract(format!("{error:#}")))?;
+        Ok(Self { artifact: artifact.clone(), linked })
+    }
+}
+
+impl<E: ExchangeHost> Clone for PolicyPre<E> {
+    fn clone(&self) -> Self {
+        Self { artifact: self.artifact.clone(), linked: self.linked.clone() }
+    }
+}
+
+impl<E: ExchangeHost> fmt::Debug for PolicyPre<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PolicyPre").field(&self.artifact).finish()
+    }
+}
+
 /// A policy plugin, ready to be called. One value serves every configured use; `handle` tells which.
 pub struct PolicyInstance<E: ExchangeHost> {
     guarded: Guarded<PolicyData<E>>,
-    guest: Policy,
+    guest: guest::Policy,
 }
 
 /// What the store keeps.
@@ -105,16 +136,12 @@ impl<E: ExchangeHost> PolicyInstance<E> {
     /// Starts an instance of a policy.
     ///
     /// # Errors
-    /// The artifact is a router, or its start functions failed.
-    pub fn new(artifact: &Artifact, limits: Limits, log: Arc<dyn PluginLog>) -> Result<Self, CallError> {
-        let component = artifact.policy().ok_or_else(|| CallError::Contract("it is not a policy".to_owned()))?;
-        let mut linker = Linker::new(artifact.engine().inner());
-        let pre = link(&mut linker, component).map_err(|error| CallError::Contract(format!("{error:#}")))?;
-        let seed = (RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8));
-        let common = Common::new(limits, seed, log, artifact.log_budget());
+    /// Its start functions failed.
+    pub fn new(policy: &PolicyPre<E>, limits: Limits, log: Arc<dyn PluginLog>) -> Result<Self, CallError> {
+        let common = Common::new(limits, WasiState::new(), log, policy.artifact.log_budget());
         let data = PolicyData { common, uses: Vec::new(), now: Now::Idle };
-        let mut guarded = Guarded::new(artifact.engine(), data, limits, TRANSFER_BYTES);
-        let guest = guarded.run(setup_deadline(limits), |store| pre.instantiate(store))?;
+        let mut guarded = Guarded::new(policy.artifact.engine(), data, limits, TRANSFER_BYTES);
+        let guest = guarded.run(setup_deadline(limits), |store| policy.linked.instantiate(store))?;
         Ok(Self { guarded, guest })
     }
 
@@ -217,18 +244,24 @@ impl<E: ExchangeHost> PolicyInstance<E> {
 pub(crate) fn link<E: ExchangeHost>(
     linker: &mut Linker<PolicyData<E>>,
     component: &Component,
-) -> wasmtime::Result<PolicyPre<PolicyData<E>>> {
+) -> wasmtime::Result<guest::PolicyPre<PolicyData<E>>> {
     log::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.common)?;
     policy_types::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.common)?;
     exchange::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     state::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
-    wasi::add_to_linker(linker, component)?;
-    PolicyPre::new(linker.instantiate_pre(component)?)
+    wasi::add_to_linker(linker)?;
+    guest::PolicyPre::new(linker.instantiate_pre(component)?)
 }
 
 impl<E: 'static> StoreData for PolicyData<E> {
     fn common(&mut self) -> &mut Common {
         &mut self.common
+    }
+}
+
+impl<E: ExchangeHost> WasiView for PolicyData<E> {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.common.wasi.view()
     }
 }
 

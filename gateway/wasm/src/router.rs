@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sluice_model::{CatalogService, Contribution};
 use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::artifact::Artifact;
 use crate::bindings::router::sluice::gateway::{catalog, log, routing};
@@ -14,12 +15,10 @@ use crate::error::CallError;
 use crate::instance::{Common, Guarded, StoreData};
 use crate::limits::Limits;
 use crate::log::PluginLog;
-use crate::wasi;
+use crate::wasi::{self, WasiState};
 
 /// What a router may hand over at once. A service with a thousand instances and a dozen tags each fits.
 const TRANSFER_BYTES: usize = 64 * 1024 * 1024;
-/// Where its hash tables start: always the same, so that the same input gives the same output.
-const SEED: (u64, u64) = (0x736c_7569_6365, 0x726f_7574_6572);
 
 /// A router plugin, ready to be called. One value serves every provider; `handle` tells which.
 pub struct RouterInstance {
@@ -36,6 +35,12 @@ impl StoreData for RouterData {
     }
 }
 
+impl WasiView for RouterData {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.0.wasi.view()
+    }
+}
+
 impl RouterInstance {
     /// Starts an instance of a router.
     ///
@@ -43,7 +48,7 @@ impl RouterInstance {
     /// The artifact is a policy, or its start functions failed.
     pub fn new(artifact: &Artifact, limits: Limits, log: Arc<dyn PluginLog>) -> Result<Self, CallError> {
         let pre = artifact.router().ok_or_else(|| CallError::Contract("it is not a router".to_owned()))?;
-        let data = RouterData(Common::new(limits, SEED, log, artifact.log_budget()));
+        let data = RouterData(Common::new(limits, WasiState::pure(), log, artifact.log_budget()));
         let mut guarded = Guarded::new(artifact.engine(), data, limits, TRANSFER_BYTES);
         let guest = guarded.run(setup_deadline(limits), |store| pre.instantiate(store))?;
         Ok(Self { guarded, guest })
@@ -89,7 +94,7 @@ pub(crate) fn link(linker: &mut Linker<RouterData>, component: &Component) -> wa
     log::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.0)?;
     catalog::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.0)?;
     routing::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.0)?;
-    wasi::add_to_linker(linker, component)?;
+    wasi::add_to_linker(linker)?;
     RouterPre::new(linker.instantiate_pre(component)?)
 }
 

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use sluice_model::{CatalogService, Contribution};
-use sluice_wasm::{Artifact, CallError, Engine, LoadError, PolicyInstance, RouterInstance, World};
+use sluice_wasm::{Artifact, CallError, Engine, LoadError, PolicyPre, RouterInstance, World};
 use support::{Exchange, Journal, LIMITS, component, described, load, policy, router};
 
 const NEXT: &str = "(i32.const 2048)";
@@ -31,11 +31,11 @@ fn components_and_described_core_modules_load() {
 fn a_router_is_called_as_one() {
     let artifact = load(&described(&router(), "router")).unwrap();
     let journal = Arc::new(Journal::default());
-    let mut instance = RouterInstance::new(&artifact, LIMITS, journal.clone()).unwrap();
+    let mut instance = RouterInstance::new(&artifact, LIMITS, journal).unwrap();
     assert_eq!(instance.configure(0, "{}").unwrap(), Ok(()));
     let service = CatalogService { name: "web".to_owned(), instances: vec![] };
     assert_eq!(instance.contribute(0, &service).unwrap(), Contribution::default());
-    let wrong = PolicyInstance::<Exchange>::new(&artifact, LIMITS, journal);
+    let wrong = PolicyPre::<Exchange>::new(&artifact);
     assert!(matches!(wrong.err(), Some(CallError::Contract(_))));
 }
 

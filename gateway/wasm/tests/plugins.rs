@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_model::{CatalogInstance, CatalogService, Health};
-use sluice_wasm::{Artifact, Engine, Field, PolicyInstance, RouterInstance, Verdict, World};
+use sluice_wasm::{Artifact, Engine, Field, PolicyInstance, PolicyPre, RouterInstance, Verdict, World};
 use support::{Exchange, Journal, LIMITS};
 
 /// Compiles a plugin, or says that it is skipped.
@@ -24,12 +24,16 @@ fn plugin(name: &str) -> Option<Artifact> {
     Some(Artifact::load(&Engine::new(None).unwrap(), name, &bytes).unwrap())
 }
 
+fn start(artifact: &Artifact, journal: Arc<Journal>) -> PolicyInstance<Exchange> {
+    PolicyInstance::new(&PolicyPre::new(artifact).unwrap(), LIMITS, journal).unwrap()
+}
+
 #[test]
 fn rate_limit_reserves_what_is_pushed() {
     let Some(artifact) = plugin("rate-limit") else { return };
     assert_eq!(artifact.world(), World::Policy);
     let journal = Arc::new(Journal::default());
-    let mut instance = PolicyInstance::<Exchange>::new(&artifact, LIMITS, journal.clone()).unwrap();
+    let mut instance = start(&artifact, journal.clone());
     let wanted = instance.configure(0, r#"{"average": "10", "burst": 5}"#, journal.clone()).unwrap().unwrap();
     assert!(wanted.on_request && !wanted.on_response && !wanted.on_complete);
     assert_eq!(wanted.request_fields, [Field::ClientIp]);
@@ -43,7 +47,7 @@ fn rate_limit_reserves_what_is_pushed() {
 fn rate_limit_delays_and_refuses_in_the_guests_words() {
     let Some(artifact) = plugin("rate-limit") else { return };
     let journal = Arc::new(Journal::default());
-    let mut instance = PolicyInstance::<Exchange>::new(&artifact, LIMITS, journal.clone()).unwrap();
+    let mut instance = start(&artifact, journal.clone());
     instance.configure(0, r#"{"average": 10}"#, journal.clone()).unwrap().unwrap();
     journal.wait(Duration::from_millis(40));
     let (_, verdict) = instance.on_request(0, Exchange::default(), &[Some("10.0.0.1")]);
@@ -60,7 +64,7 @@ fn rate_limit_delays_and_refuses_in_the_guests_words() {
 fn rate_limit_says_what_is_wrong_with_settings() {
     let Some(artifact) = plugin("rate-limit") else { return };
     let journal = Arc::new(Journal::default());
-    let mut instance = PolicyInstance::<Exchange>::new(&artifact, LIMITS, journal.clone()).unwrap();
+    let mut instance = start(&artifact, journal.clone());
     let error = instance.configure(0, r#"{"averag": 1}"#, journal).unwrap().unwrap_err();
     assert!(error.starts_with("invalid settings: unknown field `averag`"), "{error}");
     assert!(!instance.is_spent());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_wasm::{Artifact, Limits, PolicyInstance, PolicyState, Subscription, World};
+use sluice_wasm::{Artifact, Limits, PolicyInstance, PolicyPre, PolicyState, Subscription, World};
 
 use super::super::{PluginState, PluginStatus, Tracker};
 use super::Router;
@@ -183,7 +183,8 @@ impl Probe {
         };
         let limits = limits_for(config, name, World::Policy);
         let metrics = telemetry.plugin(name);
-        let plugin = Plugin { name: Arc::clone(name), id, artifact, limits, failure, metrics };
+        let pre = PolicyPre::new(&artifact).map_err(|error| format!("cannot be linked: {error}"))?;
+        let plugin = Plugin { name: Arc::clone(name), id, artifact, pre, limits, failure, metrics };
         let mut probe = Self { plugin: Arc::new(plugin), sandbox: None, next_handle: 0 };
         probe.sandbox().map_err(|error| format!("cannot be instantiated: {error}"))?;
         Ok(probe)
@@ -195,7 +196,7 @@ impl Probe {
             Some(sandbox) => sandbox,
             None => {
                 let logger = PluginLogger::shared(&self.plugin.name);
-                PolicyInstance::new(&self.plugin.artifact, self.plugin.limits, logger)?
+                PolicyInstance::new(&self.plugin.pre, self.plugin.limits, logger)?
             }
         };
         Ok(self.sandbox.insert(sandbox))

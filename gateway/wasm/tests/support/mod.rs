@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluice_wasm::{
-    Artifact, BucketSpec, Engine, ExchangeHost, Field, Level, Limits, LoadError, PluginLog, PolicyInstance,
+    Artifact, BucketSpec, Engine, ExchangeHost, Field, Level, Limits, LoadError, PluginLog, PolicyInstance, PolicyPre,
     PolicyState, Reservation,
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -18,41 +18,8 @@ use wit_parser::Resolve;
 
 pub(crate) const LIMITS: Limits = Limits { deadline: Duration::from_millis(50), memory: 4 << 20 };
 
-/// What a language's runtime imports from WASI, as far as the tests call it, and a policy that may.
-const CHATTY: &str = r#"
-    package test:guests;
-    world chatty {
-        include sluice:gateway/policy@0.1.0;
-        import wasi:cli/stderr@0.2.6;
-        import wasi:cli/exit@0.2.6;
-        import wasi:cli/environment@0.2.6;
-        import wasi:io/poll@0.2.6;
-        import wasi:io/streams@0.2.6;
-        import wasi:clocks/monotonic-clock@0.2.6;
-    }
-    package wasi:io@0.2.6 {
-        interface error { resource error; }
-        interface poll { resource pollable { block: func(); } poll: func(in: list<borrow<pollable>>) -> list<u32>; }
-        interface streams {
-            use error.{error};
-            use poll.{pollable};
-            variant stream-error { last-operation-failed(error), closed }
-            resource output-stream {
-                check-write: func() -> result<u64, stream-error>;
-                subscribe: func() -> pollable;
-                blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
-            }
-        }
-    }
-    package wasi:cli@0.2.6 {
-        interface stderr { use wasi:io/streams@0.2.6.{output-stream}; get-stderr: func() -> output-stream; }
-        interface exit { exit: func(status: result); }
-        interface environment { get-environment: func() -> list<tuple<string, string>>; }
-    }
-    package wasi:clocks@0.2.6 {
-        interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
-    }
-"#;
+/// Worlds of guests that use WASI.
+const CHATTY: &str = include_str!("chatty.wit");
 
 /// A policy whose `on-request` has that body; locals `$handle`, `$fields`, `$count`. Its result is the address of a
 /// verdict: 2048 is `next(0)`, 4096 is free.
@@ -96,12 +63,18 @@ pub(crate) fn policy_with(imports: &str, on_request: &str) -> String {
 
 /// A router that contributes nothing.
 pub(crate) fn router() -> String {
+    router_with("", "(i32.const 1024)")
+}
+
+/// The same with more imports and that `configure`. Its result is the address of a result: 1024 is an empty `ok`.
+pub(crate) fn router_with(imports: &str, configure: &str) -> String {
     let plugin = "sluice:gateway/router-plugin@0.1.0";
     format!(
         r#"(module
+            {imports}
             (memory (export "memory") 2)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8192))
-            (func (export "{plugin}#configure") (param i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "{plugin}#configure") (param i32 i32 i32) (result i32) {configure})
             (func (export "{plugin}#contribute") (param i32 i32 i32 i32 i32) (result i32) (i32.const 1024))
         )"#
     )
@@ -113,7 +86,7 @@ pub(crate) fn described(wat: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let (package, _) = resolve.push_path(wit).unwrap();
-    let package = if world == "chatty" { resolve.push_str("chatty.wit", CHATTY).unwrap() } else { package };
+    let package = if world.starts_with("chatty") { resolve.push_str("chatty.wit", CHATTY).unwrap() } else { package };
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     module
@@ -135,7 +108,8 @@ pub(crate) fn start(on_request: &str) -> PolicyInstance<Exchange> {
 }
 
 pub(crate) fn start_artifact(artifact: &Artifact, journal: Arc<Journal>) -> PolicyInstance<Exchange> {
-    let mut instance = PolicyInstance::new(artifact, LIMITS, journal.clone()).unwrap();
+    let policy = PolicyPre::new(artifact).unwrap();
+    let mut instance = PolicyInstance::new(&policy, LIMITS, journal.clone()).unwrap();
     instance.configure(0, "{}", journal).unwrap().unwrap();
     instance
 }
