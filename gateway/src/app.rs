@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Problems};
 use crate::control::{self, Control, Event, Parts, Tracker};
 use crate::http::Trust;
 use crate::listener::{self, BindError, Entrypoint, Phase};
@@ -22,6 +22,9 @@ use crate::state::{Instances, Registry, SystemClock};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, Pool, PoolLimits};
 use crate::{admin, tls};
+
+/// Reads the configuration again, as at the start.
+pub type Reread = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,14 +66,15 @@ const RESPONSE_IDLE: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// [`AppError`] where it cannot start; nothing has been served then.
-pub fn run(config: Config) -> Result<ExitCode, AppError> {
+pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
     let config = Arc::new(config);
     tls::install_provider();
     let worker_count = config.runtime.worker_count();
     let background = background_runtime().map_err(system("start the background runtime"))?;
     let (phase, phases) = watch::channel(Phase::Serving);
     let telemetry = Arc::new(Telemetry::new(&config, worker_count.get()).map_err(system("open the access log"))?);
-    let listen = async { Signals::listen(Arc::clone(&telemetry)) };
+    let (events, received) = channel();
+    let listen = async { Signals::listen(Arc::clone(&telemetry), reread, events.clone()) };
     let mut signals = background.block_on(listen).map_err(system("listen for signals"))?;
     let live = Live::new(config.entrypoints.len());
     let tracker = Arc::new(Tracker::default());
@@ -79,7 +83,6 @@ pub fn run(config: Config) -> Result<ExitCode, AppError> {
     let sockets = bind_all(&config, worker_count)?;
     let entrypoints = entrypoints(&config)?;
 
-    let (events, received) = channel();
     let parts = Parts {
         config: Arc::clone(&config),
         live: live.clone(),
@@ -209,7 +212,10 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     reopen: Signal,
+    reread: Signal,
     telemetry: Arc<Telemetry>,
+    configurations: Reread,
+    events: Sender<Event>,
 }
 
 /// How a process is asked to end.
@@ -222,12 +228,15 @@ enum Ask {
 }
 
 impl Signals {
-    fn listen(telemetry: Arc<Telemetry>) -> std::io::Result<Self> {
+    fn listen(telemetry: Arc<Telemetry>, configurations: Reread, events: Sender<Event>) -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             reopen: signal(SignalKind::user_defined1())?,
+            reread: signal(SignalKind::hangup())?,
             telemetry,
+            configurations,
+            events,
         })
     }
 
@@ -238,7 +247,16 @@ impl Signals {
                 _ = self.terminate.recv() => return Ask::Politely,
                 _ = self.interrupt.recv() => return Ask::Now,
                 _ = self.reopen.recv() => self.telemetry.reopen(),
+                _ = self.reread.recv() => self.read_again(),
             }
+        }
+    }
+
+    fn read_again(&self) {
+        match (self.configurations)() {
+            // Fails only once the control thread has been stopped.
+            Ok(config) => drop(self.events.send(Event::Reload(Arc::new(config)))),
+            Err(problems) => tracing::error!(%problems, "configuration refused; the one in force stays"),
         }
     }
 }

@@ -110,7 +110,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: ConfigArgs) -> ExitCode {
-    let config = match Config::load(&arguments.sources()) {
+    let sources = arguments.sources();
+    let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(problems) => {
             report::complain(problems.as_slice());
@@ -120,7 +121,7 @@ fn run(arguments: ConfigArgs) -> ExitCode {
     if let Err(error) = log::start(&config.log) {
         return failed(&error);
     }
-    app::run(config).unwrap_or_else(|error| failed(&error))
+    app::run(config, Box::new(move || Config::load(&sources))).unwrap_or_else(|error| failed(&error))
 }
 
 /// Finds everything that can be found without serving.

@@ -57,3 +57,35 @@ pub struct Config {
     /// How metrics are named.
     pub metrics: Metrics,
 }
+
+impl Config {
+    /// The sections that differ from `before` and are read only at the start.
+    #[must_use]
+    pub fn needs_restart(&self, before: &Self) -> Vec<&'static str> {
+        let providers = |config: &Self| {
+            let mut providers = config.providers.clone();
+            // Which tags mean what can change while running; who is asked cannot.
+            let tags = before.providers.file.as_ref().map(|file| &file.tags);
+            let tags = tags.or(before.providers.consul_catalog.as_ref().map(|consul| &consul.tags));
+            if let Some(tags) = tags {
+                providers.file.iter_mut().for_each(|file| file.tags = tags.clone());
+                providers.consul_catalog.iter_mut().for_each(|consul| consul.tags = tags.clone());
+            }
+            providers
+        };
+        let sections = [
+            ("entrypoints", self.entrypoints != before.entrypoints),
+            ("admin", self.admin != before.admin),
+            ("providers", providers(self) != providers(before)),
+            ("plugins.directory", self.plugins.directory != before.plugins.directory),
+            ("state", self.state != before.state),
+            ("upstream", self.upstream != before.upstream),
+            ("shutdown", self.shutdown != before.shutdown),
+            ("runtime", self.runtime != before.runtime),
+            ("log", self.log != before.log),
+            ("access-log", self.access_log != before.access_log),
+            ("metrics", self.metrics != before.metrics),
+        ];
+        sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
+    }
+}

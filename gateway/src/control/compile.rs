@@ -59,6 +59,11 @@ impl Compiler {
         }
     }
 
+    /// Policies are attached as this configuration says from now on.
+    pub(super) fn reconfigure(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
     /// Whether nothing has been compiled yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.last_id == 0

@@ -60,6 +60,20 @@ impl Providers {
         count + usize::from(first && count == 0)
     }
 
+    /// Tags are read as this configuration says from now on.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        for (name, tags) in configured(config) {
+            let Some(provider) = self.by_name.get_mut(name) else { continue };
+            let (router, settings) = (tags.router.as_str(), router_settings(name, tags, &config.entrypoints));
+            if *provider.router != *router || provider.settings != settings {
+                provider.router = router.into();
+                provider.settings = settings;
+                provider.contributions.clear();
+                provider.stale = true;
+            }
+        }
+    }
+
     /// Catalogs from before the start, for providers that cannot be asked yet. A file can always be asked.
     pub(super) fn restore(&mut self, catalogs: Catalogs) {
         for (name, catalog) in catalogs {

@@ -66,6 +66,8 @@ pub enum Event {
     },
     /// A plugin has been compiled, or not.
     Compiled(Box<Compiled>),
+    /// The configuration has been read again.
+    Reload(Arc<Config>),
     /// Nothing more will come.
     Stop,
 }
@@ -179,8 +181,22 @@ impl Control {
             }
             Event::PluginGone { name } => self.plugins.gone(&name).then(|| format!("plugin {name} removed")),
             Event::Compiled(compiled) => self.plugins.compiled(*compiled),
+            Event::Reload(config) => Some(self.reload(config)),
             Event::Stop => None,
         }
+    }
+
+    /// Puts a configuration read again into force, as far as that goes without a restart.
+    fn reload(&mut self, config: Arc<Config>) -> String {
+        let before = std::mem::replace(&mut self.parts.config, Arc::clone(&config));
+        for section in config.needs_restart(&before) {
+            tracing::warn!(section, "changes of this section take effect after a restart");
+        }
+        self.configured = policies::from_config(&config);
+        self.compiler.reconfigure(Arc::clone(&config));
+        self.plugins.reconfigure(Arc::clone(&config));
+        self.providers.reconfigure(&config);
+        "configuration read again".to_owned()
     }
 
     /// Works out a generation and publishes it. Versions of plugins that fail on the way are refused first, so that

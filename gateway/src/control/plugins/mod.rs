@@ -56,6 +56,14 @@ impl Plugins {
         Ok(plugins)
     }
 
+    /// Has versions in force made anew where their settings have changed.
+    pub(super) fn reconfigure(&mut self, config: Arc<Config>) {
+        for (name, entry) in &mut self.entries {
+            entry.outdated |= self.config.plugins.settings_of(name) != config.plugins.settings_of(name);
+        }
+        self.config = config;
+    }
+
     fn compile(&mut self, name: &str, source: Source, bytes: Vec<u8>) {
         let name: Arc<str> = name.into();
         let added = self.compile.submit(Arc::clone(&name), source, bytes);

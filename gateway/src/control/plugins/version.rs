@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) in_force: Option<InForce>,
     /// Versions that are being compiled.
     pub(super) compiling: usize,
+    /// The version in force was made with other settings than are configured now.
+    pub(super) outdated: bool,
     /// A version that failed is not tried again until it changes.
     refused_digest: Option<String>,
     last_error: Option<String>,
@@ -100,10 +102,11 @@ impl Entry {
         self.in_force.as_ref().map(|in_force| in_force.artifact().digest())
     }
 
-    /// Whether another version than the one in force is wanted.
+    /// Whether another version than the one in force is wanted, or that one with other settings.
     pub(super) fn has_news(&self) -> bool {
         let wanted = self.wanted().map(|candidate| candidate.artifact.digest());
-        wanted.is_some() && wanted != self.digest_in_force() && wanted != self.refused_digest.as_deref()
+        let is_other = wanted != self.digest_in_force() && wanted != self.refused_digest.as_deref();
+        wanted.is_some() && (is_other || self.outdated)
     }
 
     /// The version to be tried next, if it is of this world.
@@ -117,6 +120,7 @@ impl Entry {
     pub(super) fn adopt(&mut self, name: &str, in_force: InForce) {
         tracing::info!(plugin = name, digest = in_force.artifact().digest(), "plugin in force");
         self.in_force = Some(in_force);
+        self.outdated = false;
         self.last_error = None;
         self.refused_digest = None;
     }
@@ -124,6 +128,7 @@ impl Entry {
     /// The version to be tried next failed; what is in force stays.
     pub(super) fn refuse_next(&mut self, name: &str, world: World, reason: String, tracker: &Tracker) {
         self.refused_digest = self.next(world).map(|candidate| candidate.artifact.digest().to_owned());
+        self.outdated = false;
         self.refuse(name, reason, tracker);
     }
 
