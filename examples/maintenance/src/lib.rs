@@ -36,7 +36,8 @@ mod tests {
     #[test]
     fn only_listed_addresses_get_through() {
         let host = Host::new();
-        let mut policy = host.configure::<Maintenance>(r#"{"message": "back soon", "let-through": ["10.0.0.7"]}"#).unwrap();
+        let mut policy =
+            host.configure::<Maintenance>(r#"{"message": "back soon", "let-through": ["10.0.0.7"]}"#).unwrap();
         host.set_request(Field::ClientIp, "10.0.0.8");
         assert_eq!(policy.request(), Verdict::Respond(Reply::text(503, "back soon")));
         host.set_request(Field::ClientIp, "10.0.0.7");

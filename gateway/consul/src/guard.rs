@@ -72,6 +72,11 @@ impl Service {
         self.truth.is_some()
     }
 
+    /// Whether the registry had instances of it when it last answered.
+    pub(crate) fn has_instances(&self) -> bool {
+        self.truth.as_ref().is_some_and(|truth| !truth.instances.is_empty())
+    }
+
     /// Nothing left to keep.
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()

@@ -40,6 +40,10 @@ struct Tracked {
     watched: bool,
     /// The poll has answered, or never will.
     settled: bool,
+    /// Its last instance went with the last answer: either the list is about to lose it, or it is being replaced.
+    emptied: bool,
+    /// It lost its last instance and is still listed: its poll is about to say what came in its place.
+    returning: bool,
     /// What to think of the next answer.
     doubt: Option<Reason>,
 }
@@ -78,6 +82,9 @@ impl Merge {
         self.follow_tags(&listing, doubt, now, &mut polls);
         self.listing = Some(listing);
         self.confirm_unwatched(doubt, now);
+        for tracked in self.services.values_mut() {
+            tracked.returning |= std::mem::take(&mut tracked.emptied);
+        }
         self.changed = true;
         polls
     }
@@ -101,8 +108,10 @@ impl Merge {
             return;
         };
         let doubt = doubt(meta).or(tracked.doubt.take()).or(unlisted);
+        tracked.emptied = instances.is_empty() && tracked.service.has_instances();
         tracked.service.learn(name, instances, doubt, now);
         tracked.settled = true;
+        tracked.returning = false;
         if doubt.is_none() {
             tracked.service.confirm(self.hold_max, now);
         }
@@ -161,9 +170,14 @@ impl Merge {
         Some(catalog)
     }
 
-    /// Whether a service is listed and nothing is known of it yet.
+    /// Whether a service is listed and none of its instances is known yet.
     pub(crate) fn waits_for_answers(&self) -> bool {
-        self.services.values().any(|tracked| tracked.watched && !tracked.settled)
+        self.services.values().any(|tracked| tracked.watched && (!tracked.settled || tracked.returning))
+    }
+
+    /// Whether a listing has just shown that a service is returning.
+    pub(crate) fn is_any_returning(&self) -> bool {
+        self.services.values().any(|tracked| tracked.watched && tracked.returning)
     }
 
     /// How many names the registry has.

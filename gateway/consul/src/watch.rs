@@ -153,6 +153,9 @@ impl<A: Agent> Engine<A> {
                 self.heard(&message.source, meta);
                 let polls = self.merge.listed(listing, meta, Instant::now());
                 self.follow(polls);
+                if self.merge.is_any_returning() {
+                    self.complete_by = Instant::now() + FIRST_ANSWERS;
+                }
             }
             News::State(State::Service(instances), meta) => {
                 self.heard(&message.source, meta);

@@ -40,7 +40,7 @@ fn set_target(head: &mut Parts, rewritten: bool, path: &str) {
 /// Cleans an upstream's response head and applies what policies asked for. `switching` keeps the headers of an accepted
 /// upgrade.
 pub fn finish_response(head: &mut response::Parts, exchange: &mut Exchange, switching: bool) {
-    let doomed = hop::hop_by_hop(&head.headers);
+    let doomed = hop::of_response(&head.headers);
     hop::strip(&mut head.headers, doomed);
     if switching && let Some(protocol) = &exchange.upgrade {
         head.headers.insert(UPGRADE, protocol.clone());

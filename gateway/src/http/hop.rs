@@ -22,9 +22,9 @@ pub(super) fn strip(headers: &mut HeaderMap, doomed: Vec<HeaderName>) {
     }
 }
 
-/// The hop-by-hop headers there are.
-pub(super) fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect()
+/// The hop-by-hop headers of a response. `Trailer` stays: it announces what is passed on after the body.
+pub(super) fn of_response(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers.keys().filter(|name| is_hop_by_hop(name) && **name != TRAILER).cloned().collect()
 }
 
 pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -87,7 +87,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let doomed = hop_by_hop(&headers);
+        let doomed = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
         strip(&mut headers, doomed);
         headers
     }

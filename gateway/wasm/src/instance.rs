@@ -38,8 +38,7 @@ pub(crate) struct Guarded<D: 'static> {
     store: Store<D>,
     limits: Limits,
     spent: bool,
-    /// Keeps the clock running.
-    _engine: Engine,
+    engine: Engine,
 }
 
 impl<D: StoreData> Guarded<D> {
@@ -49,7 +48,7 @@ impl<D: StoreData> Guarded<D> {
         store.limiter(|data| &mut data.common().meter);
         store.set_hostcall_fuel(transfer);
         store.set_max_component_handles(HANDLES);
-        Self { store, limits, spent: false, _engine: engine.clone() }
+        Self { store, limits, spent: false, engine: engine.clone() }
     }
 
     /// Runs guest code with a deadline of its own. An error spends the instance.
@@ -61,7 +60,9 @@ impl<D: StoreData> Guarded<D> {
         if self.spent {
             return Err(CallError::Spent);
         }
-        self.store.set_epoch_deadline(ticks(deadline));
+        let ticks = ticks(deadline);
+        self.engine.tick_for(ticks);
+        self.store.set_epoch_deadline(ticks);
         self.store.data_mut().common().wasi.forget_stderr();
         call(&mut self.store).map_err(|error| self.fail(error, deadline))
     }

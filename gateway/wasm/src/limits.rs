@@ -16,7 +16,7 @@ const TABLE_ELEMENTS: usize = 100_000;
 /// What an instance may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For one call of a hook, to the millisecond and one above.
+    /// For one call of a hook, rounded up by at most two ticks of 4 ms.
     pub deadline: Duration,
     /// Bytes of linear memory, all memories of the instance together.
     pub memory: usize,
