@@ -19,20 +19,20 @@ struct CoarseSleep {
 
 impl Timer for CoarseTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        let deadline = Deadline::default();
+        let mut deadline = Deadline::default();
         deadline.set(duration);
         Box::pin(CoarseSleep { deadline })
     }
 
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Sleep>> {
-        let deadline = Deadline::default();
-        wheel::set_at(&deadline, at);
+        let mut deadline = Deadline::default();
+        wheel::set_at(&mut deadline, at);
         Box::pin(CoarseSleep { deadline })
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, at: Instant) {
         match sleep.as_mut().downcast_mut_pin::<CoarseSleep>() {
-            Some(sleep) => wheel::set_at(&sleep.deadline, at),
+            Some(mut sleep) => wheel::set_at(&mut sleep.deadline, at),
             None => *sleep = self.sleep_until(at),
         }
     }

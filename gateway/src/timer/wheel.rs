@@ -1,7 +1,7 @@
 //! The wheel and what is on it.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -26,59 +26,79 @@ struct Wheel {
     /// Milliseconds since `begun`, as of the last turn.
     now: Cell<u64>,
     places: RefCell<Vec<Vec<Arc<Slot>>>>,
+    /// Slots of deadlines that are gone.
+    free: RefCell<Vec<Arc<Slot>>>,
 }
 
 /// A point in time that can be moved. It belongs to the thread it is first set on.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
-    slot: Arc<Slot>,
+    /// Taken when it is first set, and given back for others to use.
+    slot: Option<Arc<Slot>>,
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// On the wheel's clock.
+    /// When it is due, on the wheel's clock.
     due: AtomicU64,
-    on_wheel: AtomicBool,
+    /// When the wheel looks at it. Other entries of it on the wheel are stale.
+    placed: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { due: AtomicU64::new(NEVER), on_wheel: AtomicBool::new(false), waker: Mutex::new(None) }
+        Self { due: AtomicU64::new(NEVER), placed: AtomicU64::new(NEVER), waker: Mutex::new(None) }
     }
 }
 
 impl Deadline {
     /// Due this long from now, whatever it was before. [`Duration::MAX`] is never.
-    pub(crate) fn set(&self, after: Duration) {
+    pub(crate) fn set(&mut self, after: Duration) {
         let after = u64::try_from(after.as_millis()).unwrap_or(NEVER);
         // The wheel's clock is late by up to a turn.
         self.set_at(now_ms().saturating_add(TURN_MS).saturating_add(after));
     }
 
-    fn set_at(&self, due: u64) {
-        self.slot.due.store(due, Ordering::Relaxed);
-        if due != NEVER && !self.slot.on_wheel.swap(true, Ordering::Relaxed) {
-            WHEEL.with(|wheel| wheel.put(Arc::clone(&self.slot)));
+    fn set_at(&mut self, due: u64) {
+        let slot = self.slot.get_or_insert_with(|| WHEEL.with(Wheel::slot));
+        slot.due.store(due, Ordering::Relaxed);
+        // An entry that is looked at earlier will do: it is moved on then.
+        if due < slot.placed.load(Ordering::Relaxed) {
+            WHEEL.with(|wheel| wheel.put(Arc::clone(slot)));
         }
     }
 
     /// Never due any more.
     pub(crate) fn clear(&self) {
-        self.slot.due.store(NEVER, Ordering::Relaxed);
+        if let Some(slot) = &self.slot {
+            slot.due.store(NEVER, Ordering::Relaxed);
+        }
     }
 
     /// Ready once it is due; until then the task is woken when it is.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.slot.due.load(Ordering::Relaxed) <= now_ms() {
+        let Some(slot) = &self.slot else { return Poll::Pending };
+        if slot.due.load(Ordering::Relaxed) <= now_ms() {
             return Poll::Ready(());
         }
-        let mut waker = self.slot.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waker = slot.waker.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *waker {
             Some(known) => known.clone_from(cx.waker()),
             None => *waker = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            slot.due.store(NEVER, Ordering::Relaxed);
+            slot.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Threads that end take their wheel with them.
+            WHEEL.try_with(|wheel| wheel.free.borrow_mut().push(slot)).ok();
+        }
     }
 }
 
@@ -88,12 +108,19 @@ impl Wheel {
             begun: Instant::now(),
             now: Cell::new(0),
             places: RefCell::new((0..PLACES).map(|_| Vec::new()).collect()),
+            free: RefCell::default(),
         }
+    }
+
+    /// One that nobody uses. There are never more than were used at once, however often deadlines come and go.
+    fn slot(&self) -> Arc<Slot> {
+        self.free.borrow_mut().pop().unwrap_or_default()
     }
 
     fn put(&self, slot: Arc<Slot>) {
         let turns = slot.due.load(Ordering::Relaxed).saturating_sub(self.now.get()).div_ceil(TURN_MS);
         let ahead = usize::try_from(turns).unwrap_or(PLACES).clamp(1, PLACES - 1);
+        slot.placed.store(self.now.get() + ahead as u64 * TURN_MS, Ordering::Relaxed);
         let at = (self.position() + ahead) % PLACES;
         if let Some(place) = self.places.borrow_mut().get_mut(at) {
             place.push(slot);
@@ -117,19 +144,19 @@ impl Wheel {
     }
 
     fn visit(&self, slot: Arc<Slot>) {
-        let due = slot.due.load(Ordering::Relaxed);
-        if due != NEVER && due > self.now.get() {
-            // Unless nobody holds it any more, it was moved on, or was further away than the wheel is large.
-            if Arc::strong_count(&slot) > 1 {
-                self.put(slot);
-            }
+        if slot.placed.load(Ordering::Relaxed) != self.now.get() {
             return;
         }
-        slot.on_wheel.store(false, Ordering::Relaxed);
+        slot.placed.store(NEVER, Ordering::Relaxed);
+        let due = slot.due.load(Ordering::Relaxed);
+        if due == NEVER {
+            return;
+        }
+        if due > self.now.get() {
+            return self.put(slot);
+        }
         let waker = slot.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if due != NEVER
-            && let Some(waker) = waker
-        {
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -146,7 +173,7 @@ pub(super) fn now() -> std::time::Instant {
 }
 
 /// A deadline at an instant of [`now`]'s clock, from a library that counts in instants.
-pub(super) fn set_at(deadline: &Deadline, at: std::time::Instant) {
+pub(super) fn set_at(deadline: &mut Deadline, at: std::time::Instant) {
     let after = WHEEL.with(|wheel| at.saturating_duration_since(wheel.begun.into_std()));
     deadline.set_at(u64::try_from(after.as_millis()).unwrap_or(NEVER).saturating_add(TURN_MS));
 }
@@ -184,7 +211,7 @@ mod tests {
     async fn deadlines_are_never_early_and_little_late() {
         turning(async {
             for milliseconds in [0, 1, 49, 50, 51, 999, 30_000, 300_000] {
-                let deadline = Deadline::default();
+                let mut deadline = Deadline::default();
                 let limit = Duration::from_millis(milliseconds);
                 deadline.set(limit);
                 let waited = wait_for(&deadline).await;
@@ -197,11 +224,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn deadlines_can_be_moved_and_cleared() {
         turning(async {
-            let deadline = Deadline::default();
+            let mut deadline = Deadline::default();
             deadline.set(Duration::from_secs(1));
             deadline.set(Duration::from_secs(5));
             assert!(wait_for(&deadline).await >= Duration::from_secs(5));
-            deadline.set(Duration::from_secs(5));
+            deadline.set(Duration::from_secs(50));
+            deadline.set(Duration::from_secs(1));
+            assert!(wait_for(&deadline).await < Duration::from_secs(2), "moved nearer");
             deadline.set(Duration::from_secs(1));
             deadline.clear();
             assert!(tokio::time::timeout(Duration::from_secs(60), wait_for(&deadline)).await.is_err());
@@ -212,14 +241,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_holds_leaves_the_wheel() {
+    async fn deadlines_that_come_and_go_leave_nothing_behind() {
         turning(async {
-            for _ in 0..100 {
-                Deadline::default().set(Duration::from_secs(1));
+            for _ in 0..1000 {
+                Deadline::default().set(Duration::from_secs(75));
             }
             let held = || WHEEL.with(|wheel| wheel.places.borrow().iter().map(Vec::len).sum::<usize>());
-            assert_eq!(held(), 100);
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(held(), 1, "they use one slot after the other");
+            tokio::time::sleep(Duration::from_secs(80)).await;
             assert_eq!(held(), 0);
         })
         .await;

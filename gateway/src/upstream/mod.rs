@@ -67,7 +67,7 @@ impl Pool {
     }
 
     async fn exchange(&self, mut connection: Connection, request: Request<RequestBody>) -> Result<Answer, SendError> {
-        let deadline = std::mem::take(&mut connection.deadline);
+        let mut deadline = std::mem::take(&mut connection.deadline);
         deadline.set(self.response_timeout());
         let answered = {
             let mut answer = pin!(connection.send(request));
