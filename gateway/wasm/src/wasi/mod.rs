@@ -89,8 +89,8 @@ pub(crate) fn is_known(import: &str) -> bool {
 pub(crate) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     p2::add_to_linker_sync(linker)?;
     linker.allow_shadowing(true);
-    // io::add_to_linker(linker)?;
-    time::add_to_linker(linker)?;
+    io::add_to_linker(linker)?;
+    // time::add_to_linker(linker)?;
     sockets::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
