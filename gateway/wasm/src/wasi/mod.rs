@@ -90,7 +90,7 @@ pub(crate) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> wasmtime::Re
     p2::add_to_linker_sync(linker)?;
     linker.allow_shadowing(true);
     io::add_to_linker(linker)?;
-    // time::add_to_linker(linker)?;
+    time::add_to_linker(linker)?;
     sockets::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
