@@ -187,70 +187,88 @@ pub(crate) async fn turn_for_ever() {
     }
 }
 
+/// Lets time pass on this thread's wheel.
+#[cfg(test)]
+pub(super) fn pass(time: Duration) {
+    WHEEL.with(|wheel| wheel.turn_to(wheel.now.get() + u64::try_from(time.as_millis()).unwrap_or(NEVER)));
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use std::future::poll_fn;
 
-    /// Runs something beside a turning wheel, in paused time.
-    async fn turning<T>(body: impl Future<Output = T>) -> T {
-        tokio::select! {
-            done = body => done,
-            () = turn_for_ever() => unreachable!("it turns for ever"),
+    fn is_due(deadline: &Deadline) -> bool {
+        deadline.poll_due(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn on_wheel() -> usize {
+        WHEEL.with(|wheel| wheel.places.borrow().iter().map(Vec::len).sum())
+    }
+
+    #[test]
+    fn deadlines_are_never_early_and_little_late() {
+        for milliseconds in [0, 1, 49, 50, 51, 999, 30_000, 300_000] {
+            let mut deadline = Deadline::default();
+            let limit = Duration::from_millis(milliseconds);
+            deadline.set(limit);
+            pass(limit);
+            assert!(!is_due(&deadline), "{limit:?} is over on a clock that may be late");
+            pass(2 * TURN);
+            assert!(is_due(&deadline), "{limit:?}");
         }
     }
 
-    async fn wait_for(deadline: &Deadline) -> Duration {
-        let begun = Instant::now();
-        poll_fn(|cx| deadline.poll_due(cx)).await;
-        begun.elapsed()
+    #[test]
+    fn deadlines_can_be_moved_and_cleared() {
+        let second = Duration::from_secs(1);
+        let mut deadline = Deadline::default();
+        deadline.set(second);
+        deadline.set(5 * second);
+        pass(2 * second);
+        assert!(!is_due(&deadline), "moved away");
+        pass(4 * second);
+        assert!(is_due(&deadline));
+        deadline.set(50 * second);
+        deadline.set(second);
+        pass(2 * second);
+        assert!(is_due(&deadline), "moved nearer");
+        deadline.set(second);
+        deadline.clear();
+        pass(60 * second);
+        assert!(!is_due(&deadline), "cleared");
+        deadline.set(second);
+        pass(2 * second);
+        assert!(is_due(&deadline), "set again");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn deadlines_are_never_early_and_little_late() {
-        turning(async {
-            for milliseconds in [0, 1, 49, 50, 51, 999, 30_000, 300_000] {
-                let mut deadline = Deadline::default();
-                let limit = Duration::from_millis(milliseconds);
-                deadline.set(limit);
-                let waited = wait_for(&deadline).await;
-                assert!(waited >= limit && waited <= limit + 2 * TURN, "{limit:?} took {waited:?}");
+    #[test]
+    fn whoever_waits_is_woken_once() {
+        use std::sync::atomic::AtomicUsize;
+        struct Count(AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
             }
-        })
-        .await;
+        }
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut deadline = Deadline::default();
+        deadline.set(Duration::from_secs(200));
+        deadline.set(Duration::from_secs(2));
+        assert!(deadline.poll_due(&mut Context::from_waker(&waker)).is_pending());
+        pass(Duration::from_secs(1));
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        pass(Duration::from_secs(300));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn deadlines_can_be_moved_and_cleared() {
-        turning(async {
-            let mut deadline = Deadline::default();
-            deadline.set(Duration::from_secs(1));
-            deadline.set(Duration::from_secs(5));
-            assert!(wait_for(&deadline).await >= Duration::from_secs(5));
-            deadline.set(Duration::from_secs(50));
-            deadline.set(Duration::from_secs(1));
-            assert!(wait_for(&deadline).await < Duration::from_secs(2), "moved nearer");
-            deadline.set(Duration::from_secs(1));
-            deadline.clear();
-            assert!(tokio::time::timeout(Duration::from_secs(60), wait_for(&deadline)).await.is_err());
-            deadline.set(Duration::from_secs(2));
-            assert!(wait_for(&deadline).await >= Duration::from_secs(2), "a cleared one can be set again");
-        })
-        .await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn deadlines_that_come_and_go_leave_nothing_behind() {
-        turning(async {
-            for _ in 0..1000 {
-                Deadline::default().set(Duration::from_secs(75));
-            }
-            let held = || WHEEL.with(|wheel| wheel.places.borrow().iter().map(Vec::len).sum::<usize>());
-            assert_eq!(held(), 1, "they use one slot after the other");
-            tokio::time::sleep(Duration::from_secs(80)).await;
-            assert_eq!(held(), 0);
-        })
-        .await;
+    #[test]
+    fn deadlines_that_come_and_go_leave_nothing_behind() {
+        for _ in 0..1000 {
+            Deadline::default().set(Duration::from_secs(75));
+        }
+        assert_eq!(on_wheel(), 1, "they use one slot after the other");
+        pass(Duration::from_secs(80));
+        assert_eq!(on_wheel(), 0);
     }
 }
