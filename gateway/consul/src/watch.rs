@@ -25,7 +25,7 @@ const QUEUE: usize = 64;
 
 /// Services that are registered together should be routed together: a snapshot waits this long for the first answers
 /// of services that are new in the list. They take a few milliseconds; a service that cannot be read holds up no more.
-const FIRST_ANSWERS: Duration = Duration::from_millis(50);
+const FIRST_ANSWERS: Duration = Duration::from_millis(200);
 
 /// Follows one agent.
 pub struct Watcher {

@@ -1,5 +1,5 @@
-//! Compiling, on one thread of low priority: compiling in parallel on the workers' cores was measured to hold up single
-//! requests by milliseconds, this was not.
+//! Compiling, on one thread: compiling in parallel on the workers' cores was measured to hold up single requests by
+//! milliseconds. Once the gateway serves, the thread has a lower priority than the workers.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -34,11 +34,16 @@ impl CompileThread {
         let queue = Arc::new(Queue::default());
         let theirs = Arc::clone(&queue);
         std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
-            lower_priority();
+            // What there is at the start is waited for, so it is compiled as quickly as possible.
+            let mut started = false;
             while let Some((name, source, bytes)) = theirs.next() {
                 let begun = Instant::now();
                 let artifact = Artifact::load(&engine, &name, &bytes);
                 let compiled = Compiled { name, source, artifact, took: begun.elapsed() };
+                if !started && theirs.is_empty() {
+                    started = true;
+                    lower_priority();
+                }
                 if events.send(Event::Compiled(Box::new(compiled))).is_err() {
                     return;
                 }
@@ -63,6 +68,10 @@ impl CompileThread {
 }
 
 impl Queue {
+    fn is_empty(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).jobs.is_empty()
+    }
+
     fn next(&self) -> Option<(Arc<str>, Source, Vec<u8>)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -85,9 +94,13 @@ impl Drop for CompileThread {
     }
 }
 
+/// Low enough that workers come first, high enough that a plugin is not put off for ever on a machine that is busy: at 19
+/// a swap took up to 13 s there.
+const NICE: i32 = 5;
+
 /// On Linux a process id that is a thread's concerns that thread alone.
 fn lower_priority() {
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
         tracing::debug!(%error, "the compile thread keeps its normal priority");
     }
 }
