@@ -1,8 +1,8 @@
 //! The plugin directory: which files are complete, new or gone.
 //!
 //! The file system says that something happened; what happened is found out by looking. A file counts once it has
-//! stood still for a moment, so a half-written one is never read, and it is read once, so what is checked is what
-//! runs. Looking every two seconds as well covers file systems that say nothing.
+//! stood still for a moment, or at once if it was moved in whole, so a half-written one is never read; and it is read
+//! once, so what is checked is what runs. Looking every two seconds as well covers file systems that say nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -46,20 +46,21 @@ enum Seen {
 pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
     let mut files = Files { directory, events, seen: BTreeMap::new() };
     // Whoever does not listen any more is not told.
-    files.look(true).ok();
+    files.look(&Trust::All).ok();
     let (woken, changes) = mpsc::channel();
     std::thread::Builder::new().name("sluice-plugins".to_owned()).spawn(move || {
         // Kept alive here; where watching is impossible, looking every two seconds has to do.
         let _watcher = wake::on_change(&files.directory, &woken);
+        let mut moved_in = Vec::new();
         loop {
-            let still = files.look(false);
-            let Ok(still) = still else { return };
-            match changes.recv_timeout(if still { POLL } else { STILL }) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            let Ok(still) = files.look(&Trust::Moved(std::mem::take(&mut moved_in))) else { return };
+            let first = match changes.recv_timeout(if still { POLL } else { STILL }) {
+                Ok(change) => Some(change),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
+            };
             // One look covers everything that happened until now.
-            while changes.try_recv().is_ok() {}
+            moved_in.extend(first.into_iter().chain(changes.try_iter()).filter_map(|change| change.moved_in));
         }
     })?;
     Ok(())
@@ -69,7 +70,7 @@ pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
 pub(super) fn report_once(directory: &Path, events: &Sender<Event>) {
     let mut files = Files { directory: directory.to_owned(), events: events.clone(), seen: BTreeMap::new() };
     // Whoever does not listen any more is not told.
-    files.look(true).ok();
+    files.look(&Trust::All).ok();
 }
 
 struct Files {
@@ -78,13 +79,29 @@ struct Files {
     seen: BTreeMap<String, Seen>,
 }
 
+/// Which files are complete although nobody has seen them stand still.
+enum Trust {
+    /// All: what lies there at the start.
+    All,
+    /// Those that were moved in.
+    Moved(Vec<PathBuf>),
+}
+
+impl Trust {
+    fn covers(&self, path: &Path) -> bool {
+        match self {
+            Self::All => true,
+            Self::Moved(paths) => paths.iter().any(|moved| moved == path),
+        }
+    }
+}
+
 /// Nobody listens to events any more.
 struct Closed;
 
 impl Files {
-    /// Compares the directory with what is known; answers whether every file stands still. `trusting` takes what
-    /// lies there as complete, which is right at the start.
-    fn look(&mut self, trusting: bool) -> Result<bool, Closed> {
+    /// Compares the directory with what is known; answers whether every file stands still.
+    fn look(&mut self, trust: &Trust) -> Result<bool, Closed> {
         let now = self.list();
         let gone: Vec<String> = self.seen.keys().filter(|name| !now.contains_key(*name)).cloned().collect();
         for name in gone {
@@ -96,7 +113,7 @@ impl Files {
             let seen = match self.seen.get(&name) {
                 Some(Seen::Settled(known)) if *known == stamp => continue,
                 Some(Seen::Moving(known)) if *known == stamp => Seen::Settled(stamp),
-                _ if trusting => Seen::Settled(stamp),
+                _ if trust.covers(&path) => Seen::Settled(stamp),
                 _ => Seen::Moving(stamp),
             };
             self.seen.insert(name.clone(), seen);

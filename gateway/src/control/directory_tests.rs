@@ -14,7 +14,7 @@ fn files(name: &str) -> (Files, Receiver<Event>, PathBuf) {
 }
 
 fn look(files: &mut Files, received: &Receiver<Event>) -> Vec<String> {
-    assert!(files.look(false).is_ok());
+    assert!(files.look(&Trust::Moved(Vec::new())).is_ok());
     received
         .try_iter()
         .map(|event| match event {
@@ -40,6 +40,14 @@ fn a_file_is_reported_once_it_stands_still() {
     assert!(look(&mut files, &received).is_empty(), "nothing new");
     fs::remove_file(&path).unwrap();
     assert_eq!(look(&mut files, &received), ["limit gone"]);
+}
+
+#[test]
+fn a_file_that_is_moved_in_is_reported_at_once() {
+    let (mut files, received, directory) = files("moved");
+    fs::write(directory.join("limit.wasm"), "whole").unwrap();
+    assert!(files.look(&Trust::Moved(vec![directory.join("limit.wasm")])).is_ok());
+    assert!(matches!(received.try_recv(), Ok(Event::PluginFound { bytes: Ok(bytes), .. }) if bytes == b"whole"));
 }
 
 #[test]
