@@ -70,7 +70,9 @@ fn request(address: &str, path: &str) -> io::Result<String> {
 fn exchange(mut stream: TcpStream, host: &str, path: &str) -> io::Result<String> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+    // One write, one packet.
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(16 << 10).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -90,10 +92,14 @@ mod tests {
         let admin = format!("http://{}/", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 1024];
-            let read = stream.read(&mut request).unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
             write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nno").unwrap();
-            String::from_utf8_lossy(request.get(..read).unwrap()).into_owned()
+            String::from_utf8(request).unwrap()
         });
         let result = ask(&Arguments { admin, live });
         (result, server.join().unwrap())
