@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Reads of one poll under continuous change: 20 a second, so that even then a change is read within 50 ms.
-const REFILL: Duration = Duration::from_millis(50);
+/// The least time between reads of one poll under continuous change. Reads are no more than there are changes; longer
+/// times were seen to show one service as it was beside another as it is.
+const REFILL: Duration = Duration::from_millis(2);
 /// The first failures are retried quickly: a restarting agent is back within a second.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// Long enough to leave an overloaded agent alone.
