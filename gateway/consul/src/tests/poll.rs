@@ -163,9 +163,9 @@ async fn churn_is_read_in_a_burst_of_two_and_then_at_the_refill() {
     reader.asked(22).await;
     let log = reader.log();
     let at = |query: usize| log[query].at - log[0].at;
-    assert!(at(1) < Duration::from_millis(10), "{:?}", at(1));
+    assert!(at(1) < Duration::from_millis(2), "{:?}", at(1));
     let gap = at(21) / 20;
-    assert!(gap > Duration::from_millis(45) && gap < Duration::from_millis(55), "{gap:?}");
+    assert!(gap >= Duration::from_micros(1800) && gap <= Duration::from_millis(4), "{gap:?}");
 }
 
 #[tokio::test(start_paused = true)]
