@@ -1,5 +1,5 @@
 //! Rate limiting as Traefik does it, in both its generations: one token bucket for each source of requests, kept by the
-//! host. This file is the glue; [`settings`] says what an operator can set, [`limiter`] what becomes of a request.
+//! host. This file is the glue; `settings` says what an operator can set, `limiter` what becomes of a request.
 
 mod duration;
 mod limiter;
