@@ -46,18 +46,6 @@ impl RequestBody {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
         Self { incoming, idle: Idle::new(idle) }
     }
-
-    /// No body.
-    #[must_use]
-    pub fn empty() -> Self {
-        Self { incoming: None, idle: Idle::new(std::time::Duration::MAX) }
-    }
-
-    /// Whether there is nothing to send.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.incoming.is_none()
-    }
 }
 
 impl From<&'static str> for Body {

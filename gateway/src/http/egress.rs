@@ -28,13 +28,14 @@ pub fn finish_request(exchange: &mut Exchange, host: Option<&HeaderValue>, serve
 fn set_target(head: &mut Parts, rewritten: bool, path: &str) {
     let target = match head.uri.path_and_query() {
         Some(target) if !rewritten => Some(target.clone()),
-        Some(target) => match target.query() {
-            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
-            None => PathAndQuery::try_from(path).ok(),
-        },
-        None => PathAndQuery::try_from(path).ok(),
+        _ => PathAndQuery::try_from(with_query(path, head.uri.query())).ok(),
     };
     head.uri = target.map_or_else(Uri::default, Uri::from);
+}
+
+/// A path with the query it came with.
+pub fn with_query(path: &str, query: Option<&str>) -> String {
+    query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
 /// Cleans an upstream's response head and applies what policies asked for. `switching` keeps the headers of an accepted

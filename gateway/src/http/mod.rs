@@ -13,7 +13,7 @@ mod ingress;
 mod reply;
 
 pub use body::{Body, BodyError, RequestBody, Streaming};
-pub use egress::{finish_request, finish_response};
+pub use egress::{finish_request, finish_response, with_query};
 pub use exchange::{Client, Exchange};
 pub use forwarded::Trust;
 pub use ingress::{Refusal, accept};

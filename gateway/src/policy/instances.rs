@@ -83,18 +83,6 @@ impl Instances {
             released && slot.plugin.strong_count() > 0
         });
     }
-
-    /// How many instances there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_version.borrow().len()
-    }
-
-    /// Whether there is no instance.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// The instance of a policy's plugin, made and configured where that has not happened yet.

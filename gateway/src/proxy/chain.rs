@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 
 use super::trace::Trace;
 use super::{Worker, path};
-use crate::http::{Body, Exchange, Failure, finish_response, plain, reply_to};
+use crate::http::{Body, Exchange, Failure, finish_response, plain, reply_to, with_query};
 use crate::live::{PolicyUse, Route, Step};
 use crate::policy::{Decision, Passed};
 
@@ -144,10 +144,7 @@ fn redirect_slash(exchange: &Exchange) -> Response<Body> {
         Some("") | None => format!("{path}/"),
         Some(without) => without.to_owned(),
     };
-    let location = match exchange.head.uri.query() {
-        Some(query) => format!("{toggled}?{query}"),
-        None => toggled,
-    };
+    let location = with_query(&toggled, exchange.head.uri.query());
     let mut response = plain(StatusCode::MOVED_PERMANENTLY, "Moved Permanently");
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);

@@ -128,12 +128,6 @@ impl Pool {
             !kept.http1.is_empty() || kept.http2.is_some()
         });
     }
-
-    /// How many unused connections are kept.
-    #[must_use]
-    pub fn idle(&self) -> usize {
-        self.kept.borrow().values().map(|kept| kept.http1.len()).sum()
-    }
 }
 
 impl Connection {

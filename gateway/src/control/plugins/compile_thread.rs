@@ -20,7 +20,9 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    jobs: BTreeMap<Arc<str>, (Source, Vec<u8>)>,
+    /// By name, and whether it is the built-in version: that one is needed even where a file takes its place, because
+    /// it is what is fallen back to.
+    jobs: BTreeMap<(Arc<str>, bool), (Source, Vec<u8>)>,
     closed: bool,
 }
 
@@ -56,11 +58,7 @@ impl CompileThread {
     /// versions wait than before.
     pub(super) fn submit(&self, name: Arc<str>, source: Source, bytes: Vec<u8>) -> bool {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // A built-in version is needed even where a file takes its place: it is what is fallen back to.
-        let key = match source {
-            Source::BuiltIn => format!("{name} (built in)").into(),
-            Source::File(_) => name,
-        };
+        let key = (name, source == Source::BuiltIn);
         let skipped = waiting.jobs.insert(key, (source, bytes));
         self.queue.changed.notify_one();
         skipped.is_none()
@@ -78,8 +76,7 @@ impl Queue {
             if waiting.closed {
                 return None;
             }
-            if let Some((key, (source, bytes))) = waiting.jobs.pop_first() {
-                let name = key.strip_suffix(" (built in)").map_or(Arc::clone(&key), Arc::from);
+            if let Some(((name, _), (source, bytes))) = waiting.jobs.pop_first() {
                 return Some((name, source, bytes));
             }
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
