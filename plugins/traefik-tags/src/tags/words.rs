@@ -19,7 +19,7 @@ pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
-/// A duration that was checked but not computed: whoever receives the settings reads it again.
+/// A checked duration. Policies get it as it is written and read it again; native steps want nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Duration {
     /// A bare number.
@@ -53,6 +53,23 @@ impl Duration {
         }
     }
 
+    /// In nanoseconds, nothing for less than nothing. What does not fit becomes the most that does.
+    pub(crate) fn nanoseconds(&self) -> u64 {
+        match self {
+            Self::Seconds(seconds) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(1_000_000_000),
+            Self::Text(text) if text.starts_with('-') => 0,
+            Self::Text(text) => {
+                let mut rest = text.trim_start_matches('+');
+                let mut sum = 0_u64;
+                while let Some((term, after)) = duration_term(rest) {
+                    sum = sum.saturating_add(term);
+                    rest = after;
+                }
+                sum
+            }
+        }
+    }
+
     /// As JSON settings spell it.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match self {
@@ -72,20 +89,39 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         return None;
     }
     while !rest.is_empty() {
-        rest = duration_term(rest)?;
+        rest = duration_term(rest)?.1;
     }
     Some(Duration::Text(text.to_owned()))
 }
 
-/// Takes one `number unit` off the front.
-fn duration_term(text: &str) -> Option<&str> {
+/// The units of a duration in nanoseconds. Longer names first: `ms` would otherwise be read as minutes.
+const UNITS: &[(&str, u64)] = &[
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// Takes one `number unit` off the front: how many nanoseconds it is, and what follows.
+fn duration_term(text: &str) -> Option<(u64, &str)> {
     let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(number)?;
     if !digits.bytes().any(|byte| byte.is_ascii_digit()) || digits.matches('.').count() > 1 {
         return None;
     }
-    // Longer units first: `ms` would otherwise be read as minutes.
-    ["ns", "us", "µs", "μs", "ms", "s", "m", "h"].into_iter().find_map(|unit| rest.strip_prefix(unit))
+    let (rest, unit) = UNITS.iter().find_map(|(name, unit)| Some((rest.strip_prefix(name)?, *unit)))?;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = if whole.is_empty() { 0 } else { whole.parse().unwrap_or(u64::MAX) };
+    let mut part = unit;
+    let fraction = fraction.bytes().fold(0_u64, |sum, digit| {
+        part /= 10;
+        sum.saturating_add(part.saturating_mul(u64::from(digit - b'0')))
+    });
+    Some((whole.saturating_mul(unit).saturating_add(fraction), rest))
 }
 
 #[cfg(test)]
@@ -128,6 +164,24 @@ mod tests {
         }
         for text in ["", "s", "10 s", "1d", "1s2", "1..5s", "-", "ten"] {
             assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_counted_in_nanoseconds() {
+        for (text, wanted) in [
+            ("10", 10_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            (".5s", 500_000_000),
+            ("100µs", 100_000),
+            ("+2ms", 2_000_000),
+            ("1h15m30.918273645s", 4_530_918_273_645),
+            ("-2ms", 0),
+            ("-3", 0),
+            ("99999999999999999999h", u64::MAX),
+        ] {
+            assert_eq!(duration(text).map(|found| found.nanoseconds()), Some(wanted), "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 use sluice_plugin_sdk::router::{Action, Route, Step, Transport};
 
 use super::options::Scope;
-use super::{Group, rate_limit, steps, support};
+use super::{Group, steps, support};
 use crate::report::{Problem, Report};
 use crate::rule::expr::Expr;
 use crate::rule::{matchers_v3, v1};
@@ -49,15 +49,13 @@ impl<'a> Frontend<'a> {
         for note in &rule.parsed.notes {
             report.warning(&self.object, rule.tag, note.clone());
         }
-        let limit = rate_limit::action(self.scope, &self.object, report)?;
         let mut steps = steps::of_modifiers(&self.name, rule.parsed.modifiers);
+        steps.extend(steps::of_options(steps::OUTER, self, report)?);
         let mut names: Vec<_> = steps.iter().map(|step| step.name.clone()).collect();
         names.extend(self.policies()?);
-        if let Some(limit) = limit {
-            let step = steps::named(&self.name, "ratelimit", limit);
-            names.push(step.name.clone());
-            steps.push(step);
-        }
+        let inner = steps::of_options(steps::INNER, self, report)?;
+        names.extend(inner.iter().map(|step| step.name.clone()));
+        steps.extend(inner);
         let main = Route {
             name: self.name.clone(),
             priority: self.priority(&rule.text, report),

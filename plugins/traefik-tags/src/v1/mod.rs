@@ -4,7 +4,6 @@
 mod frontend;
 mod options;
 mod policies;
-mod rate_limit;
 mod server;
 mod steps;
 mod support;

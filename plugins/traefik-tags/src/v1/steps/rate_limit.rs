@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sluice_plugin_sdk::router::{Action, PolicyUse};
 
-use super::options::{Chosen, Scope};
+use super::super::frontend::Frontend;
+use super::super::options::{Chosen, Scope};
 use crate::report::{Problem, Report};
 use crate::tags::words::{self, Duration};
 
@@ -22,7 +23,8 @@ struct RateSet<'a> {
 ///
 /// # Errors
 /// An unknown source, or a rate set that is incomplete: the frontend must not be served unlimited.
-pub(super) fn action(scope: &Scope<'_>, object: &str, report: &mut Report) -> Result<Option<Action>, Problem> {
+pub(super) fn action(frontend: &Frontend<'_>, report: &mut Report) -> Result<Option<Action>, Problem> {
+    let (scope, object) = (frontend.scope, &frontend.object);
     let sets = sets(scope);
     let Some(extractor) = scope.get("rateLimit.extractorFunc") else {
         if let Some(set) = sets.values().next() {

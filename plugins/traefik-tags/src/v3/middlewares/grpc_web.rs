@@ -1,0 +1,15 @@
+//! `grpcweb`: gRPC-Web for services that speak gRPC.
+
+use sluice_plugin_sdk::router::Action;
+
+use super::unsupported;
+use crate::report::Problem;
+use crate::tags::schema::Bare::Refused;
+use crate::tags::schema::Schema::{self, Object, Text};
+use crate::tags::tree::Node;
+
+pub(super) const OPTIONS: Schema = Object(&[("alloworigins", Text)], Refused);
+
+pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
+    unsupported(kind)
+}
