@@ -31,7 +31,7 @@ pub(crate) enum Duration {
 impl Duration {
     /// Whether it is longer than nothing.
     pub(crate) fn is_positive(&self) -> bool {
-        !self.is_zero() && !self.has_sign()
+        self.nanoseconds() > 0
     }
 
     /// Whether it is shorter than nothing.
