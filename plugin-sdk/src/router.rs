@@ -4,8 +4,9 @@
 
 pub use crate::bindings::router::sluice::gateway::catalog::{Health, Instance, Service};
 pub use crate::bindings::router::sluice::gateway::routing::{
-    Action, Contribution, Diagnostic, HeaderMatch, NodeId, Occurrence, PathMatch, PathView, PolicyUse, QueryMatch,
-    Replacement, Route, Rule, RuleNode, Scheme, ServiceSpec, Severity, Step, Target, Transport,
+    Action, Contribution, Diagnostic, HeaderMatch, NodeId, Occurrence, PathMatch, PathView, PolicyUse, ProxyProtocol,
+    QueryMatch, Replacement, Route, Rule, RuleNode, Scheme, ServiceSpec, Severity, Step, Target, TcpAction, TcpRoute,
+    TcpService, TcpStep, TcpTarget, TcpTls, Transport,
 };
 
 /// A router plugin. One value serves every provider; `handle` tells which.
@@ -43,7 +44,15 @@ pub trait Router: Default + 'static {
 #[expect(clippy::derivable_impls, reason = "the type is generated, and only it is empty by default")]
 impl Default for Contribution {
     fn default() -> Self {
-        Self { routes: Vec::new(), services: Vec::new(), steps: Vec::new(), diagnostics: Vec::new() }
+        Self {
+            routes: Vec::new(),
+            services: Vec::new(),
+            steps: Vec::new(),
+            tcp_routes: Vec::new(),
+            tcp_services: Vec::new(),
+            tcp_steps: Vec::new(),
+            diagnostics: Vec::new(),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! These mirror the records of `wit/types.wit`, which documents their meaning for plugin authors. Names are local to a
 //! provider here; [`link`](crate::link) qualifies them.
 
+use crate::tcp::{TcpRouteSpec, TcpServiceSpec, TcpStepSpec};
+
 /// The whole answer of a router plugin for one catalog service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contribution {
@@ -12,6 +14,12 @@ pub struct Contribution {
     pub services: Vec<ServiceSpec>,
     /// Steps that routes refer to.
     pub steps: Vec<StepSpec>,
+    /// TCP routes, each unique by name.
+    pub tcp_routes: Vec<TcpRouteSpec>,
+    /// Services that TCP routes refer to.
+    pub tcp_services: Vec<TcpServiceSpec>,
+    /// Steps that TCP routes refer to.
+    pub tcp_steps: Vec<TcpStepSpec>,
     /// What was refused or repaired.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -29,6 +37,8 @@ pub struct RouteSpec {
     pub entrypoints: Vec<String>,
     /// Plain connections, TLS ones, or both.
     pub transport: Transport,
+    /// TLS options of its hosts; empty means the entrypoint's own.
+    pub tls_options: String,
     /// Step names, in the order a request meets them.
     pub steps: Vec<String>,
     /// The service that answers.
@@ -79,6 +89,8 @@ pub enum RuleNode {
     QueryRegexp(String, String, Occurrence),
     /// Address or CIDR range of the client.
     ClientIp(String),
+    /// A protocol offered in the TLS handshake; only in rules of TCP routes.
+    Alpn(String),
 }
 
 /// Which form of the normalised path a matcher looks at.

@@ -1,6 +1,6 @@
 //! The nouns of Sluice and the pure functions over them: what providers say ([`catalog`]), what a router plugin makes
 //! of it ([`contribution`]), and how contributions become something a request can be matched against ([`link`],
-//! [`rule`], [`table`], [`balance`], [`path`]).
+//! [`rule`], [`table`], [`balance`], [`path`], and [`tcp`] for whole connections).
 //!
 //! No I/O, no clock, no async, no serde: everything here can be tested, fuzzed and measured alone.
 
@@ -12,6 +12,7 @@ pub mod link;
 pub mod path;
 pub mod rule;
 pub mod table;
+pub mod tcp;
 
 pub use catalog::{Catalog, CatalogInstance, CatalogService, Health};
 pub use contribution::{

@@ -4,10 +4,15 @@
 //! dropped together: the one with the most targets behind it stays, ties go to the service whose name comes first. A
 //! reference to something that does not exist disables the route that makes it and nothing else.
 
+mod tcp;
+
+pub use tcp::{LinkedTcp, LinkedTcpRoute};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::contribution::{Action, Contribution, Diagnostic, RouteSpec, ServiceSpec, Severity, StepSpec};
+use crate::tcp::{TcpRouteSpec, TcpServiceSpec, TcpStepSpec};
 
 /// The provider under which policies from the configuration file are known; references find them without a suffix.
 pub const CONFIG_PROVIDER: &str = "config";
@@ -25,6 +30,12 @@ pub struct Declared {
     pub services: Vec<Item<ServiceSpec>>,
     /// Steps, by qualified name.
     pub steps: Vec<Item<StepSpec>>,
+    /// TCP routes, by qualified name.
+    pub tcp_routes: Vec<Item<TcpRouteSpec>>,
+    /// TCP services, by qualified name.
+    pub tcp_services: Vec<Item<TcpServiceSpec>>,
+    /// TCP steps, by qualified name.
+    pub tcp_steps: Vec<Item<TcpStepSpec>>,
     /// What the router plugin refused or repaired.
     pub diagnostics: Vec<Diagnostic>,
     targets: usize,
@@ -48,6 +59,8 @@ pub struct Linked {
     pub services: HashMap<Arc<str>, Item<ServiceSpec>>,
     /// Steps by qualified name.
     pub steps: HashMap<Arc<str>, Item<StepSpec>>,
+    /// Whole connections.
+    pub tcp: LinkedTcp,
     /// Conflicts.
     pub problems: Vec<LinkProblem>,
 }
@@ -90,13 +103,17 @@ impl Declared {
     /// Qualifies the names of a contribution.
     #[must_use]
     pub fn new(provider: &Arc<str>, origin: &str, contribution: Contribution) -> Self {
-        let targets = contribution.services.iter().map(|service| service.targets.len()).sum();
+        let targets = contribution.services.iter().map(|service| service.targets.len()).sum::<usize>()
+            + contribution.tcp_services.iter().map(|service| service.targets.len()).sum::<usize>();
         Self {
             provider: Arc::clone(provider),
             origin: origin.into(),
             routes: qualify(provider, contribution.routes, |route| &route.name),
             services: qualify(provider, contribution.services, |service| &service.name),
             steps: qualify(provider, contribution.steps, |step| &step.name),
+            tcp_routes: qualify(provider, contribution.tcp_routes, |route| &route.name),
+            tcp_services: qualify(provider, contribution.tcp_services, |service| &service.name),
+            tcp_steps: qualify(provider, contribution.tcp_steps, |step| &step.name),
             diagnostics: contribution.diagnostics,
             targets,
         }
@@ -129,10 +146,12 @@ pub fn link(contributions: &[Arc<Declared>]) -> Linked {
     let steps = settle(&ordered, "step", |declared| &declared.steps, &mut problems, |_, _| None);
     let services = settle(&ordered, "service", |declared| &declared.services, &mut problems, join);
     let routes = settle(&ordered, "route", |declared| &declared.routes, &mut problems, |_, _| None);
+    let tcp = tcp::link(&ordered, &mut problems);
     let mut linked = Linked {
         routes: Vec::with_capacity(routes.len()),
         services: strip_owner(services),
         steps: strip_owner(steps),
+        tcp,
         problems,
     };
     let mut routes: Vec<_> = routes.into_values().collect();

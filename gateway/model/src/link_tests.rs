@@ -11,6 +11,7 @@ fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
         priority: 1,
         entrypoints: vec![],
         transport: Transport::Any,
+        tls_options: String::new(),
         steps: steps.iter().map(ToString::to_string).collect(),
         service: service.into(),
     }
@@ -36,7 +37,7 @@ fn declared(provider: &str, origin: &str, contribution: Contribution) -> Arc<Dec
 }
 
 fn one(origin: &str, routes: Vec<RouteSpec>, services: Vec<ServiceSpec>, steps: Vec<StepSpec>) -> Arc<Declared> {
-    declared("file", origin, Contribution { routes, services, steps, diagnostics: vec![] })
+    declared("file", origin, Contribution { routes, services, steps, ..Contribution::default() })
 }
 
 #[test]
@@ -107,4 +108,52 @@ fn chains_are_unrolled_and_may_not_contain_themselves() {
     let steps: Vec<&str> = route("ok@file").steps.iter().map(AsRef::as_ref).collect();
     assert_eq!(steps, ["x@file", "y@file", "x@file"]);
     assert_eq!(route("loop@file").errors, ["chain `round@file` contains itself"]);
+}
+
+#[test]
+fn tcp_routes_are_linked_beside_http_ones_by_the_same_rules() {
+    let target = |port: u16| crate::tcp::TcpTarget {
+        instance: port.to_string(),
+        address: "10.0.0.1".into(),
+        port,
+        tls: false,
+        weight: 1,
+    };
+    let service = |ports: &[u16]| TcpServiceSpec {
+        name: "db".into(),
+        targets: ports.iter().map(|port| target(*port)).collect(),
+        proxy_protocol: crate::tcp::ProxyProtocol::None,
+    };
+    let route = |name: &str, service: &str, steps: &[&str]| TcpRouteSpec {
+        name: name.into(),
+        rule: RuleSpec::default(),
+        priority: 1,
+        entrypoints: vec![],
+        tls: crate::tcp::TcpTls::Passthrough,
+        tls_options: String::new(),
+        steps: steps.iter().map(ToString::to_string).collect(),
+        service: service.into(),
+    };
+    let contribution = |tcp_routes, ports: &[u16]| Contribution {
+        tcp_routes,
+        tcp_services: vec![service(ports)],
+        ..Contribution::default()
+    };
+    let linked = link(&[
+        declared(
+            "file",
+            "a",
+            contribution(vec![route("db", "db@file", &[]), route("lost", "none", &["gone"])], &[1, 2]),
+        ),
+        declared("file", "b", contribution(vec![route("db", "other", &[])], &[2, 3])),
+    ]);
+    assert_eq!(linked.tcp.services["db@file"].spec.targets.len(), 3);
+    let routes: Vec<_> = linked.tcp.routes.iter().map(|route| (&*route.name, route.service.as_deref())).collect();
+    assert_eq!(routes, [("db@file", Some("db@file")), ("lost@file", None)]);
+    assert_eq!(linked.tcp.routes[1].errors, ["tcp service `none` does not exist", "tcp step `gone` does not exist"]);
+    assert_eq!(
+        linked.problems.iter().map(|problem| problem.diagnostic.object.as_str()).collect::<Vec<_>>(),
+        ["tcp route db@file"]
+    );
+    assert!(linked.routes.is_empty() && linked.services.is_empty());
 }

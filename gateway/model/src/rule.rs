@@ -58,6 +58,14 @@ pub enum RuleError {
     /// An empty or non-ASCII host.
     #[error("host `{0}` is empty or not ASCII; write international names in their xn-- form")]
     Host(String),
+    /// A TCP route asks for something that only requests have.
+    #[error(
+        "a connection has no such thing: rules of tcp routes look at the server name, the client's address and alpn"
+    )]
+    NotOfConnections,
+    /// A route asks for something that only connections have.
+    #[error("`alpn` can only be asked for in the rules of tcp routes")]
+    NotOfRequests,
     /// The arena refers outside itself or to a parent.
     #[error("rule node {0} is missing or not before its parent")]
     Arena(u32),
@@ -127,12 +135,8 @@ fn last_line(text: &str) -> String {
 }
 
 fn compile_node(spec: &RuleSpec, id: u32, parent: u32) -> Result<Matcher, RuleError> {
-    if id >= parent {
-        return Err(RuleError::Arena(id));
-    }
-    let node = usize::try_from(id).ok().and_then(|at| spec.nodes.get(at)).ok_or(RuleError::Arena(id))?;
     let children = |ids: &[u32]| ids.iter().map(|child| compile_node(spec, *child, id)).collect::<Result<Vec<_>, _>>();
-    Ok(match node {
+    Ok(match node_at(spec, id, parent)? {
         RuleNode::All(ids) => Matcher::All(children(ids)?),
         RuleNode::Any(ids) => Matcher::Any(children(ids)?),
         RuleNode::Not(child) => Matcher::Not(Box::new(compile_node(spec, *child, id)?)),
@@ -152,7 +156,14 @@ fn compile_node(spec: &RuleSpec, id: u32, parent: u32) -> Result<Matcher, RuleEr
             Matcher::QueryRegexp(name.clone(), compile_regex(pattern)?, *which)
         }
         RuleNode::ClientIp(range) => Matcher::ClientIp(parse_range(range)?),
+        RuleNode::Alpn(_) => return Err(RuleError::NotOfRequests),
     })
+}
+
+/// The node of that id, which has to come before its parent.
+pub(crate) fn node_at(spec: &RuleSpec, id: u32, parent: u32) -> Result<&RuleNode, RuleError> {
+    let node = usize::try_from(id).ok().and_then(|at| spec.nodes.get(at));
+    node.filter(|_| id < parent).ok_or(RuleError::Arena(id))
 }
 
 fn absolute(path: &str) -> Result<String, RuleError> {
@@ -166,7 +177,7 @@ fn ascii_lower(host: &str) -> Result<String, RuleError> {
     Ok(host.to_ascii_lowercase())
 }
 
-fn host_pattern(host: &str) -> Result<HostPattern, RuleError> {
+pub(crate) fn host_pattern(host: &str) -> Result<HostPattern, RuleError> {
     let lower = ascii_lower(host)?;
     let name = lower.strip_suffix('.').unwrap_or(&lower);
     Ok(match name.strip_prefix('*') {
@@ -176,7 +187,7 @@ fn host_pattern(host: &str) -> Result<HostPattern, RuleError> {
     })
 }
 
-fn parse_range(text: &str) -> Result<IpNet, RuleError> {
+pub(crate) fn parse_range(text: &str) -> Result<IpNet, RuleError> {
     let text = text.trim();
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
@@ -209,7 +220,7 @@ impl Matcher {
 }
 
 impl HostPattern {
-    fn matches(&self, host: &str) -> bool {
+    pub(crate) fn matches(&self, host: &str) -> bool {
         let without_dot = host.strip_suffix('.').unwrap_or(host);
         match self {
             Self::Name(name) => without_dot == name,

@@ -149,6 +149,9 @@ impl Compiler {
         if entrypoints.is_empty() {
             errors.push(format!("no entrypoint answers it; it asks for {}", asked_for(&linked.spec)));
         }
+        if !linked.spec.tls_options.is_empty() {
+            errors.push(format!("tls options `{}` do not exist", linked.spec.tls_options));
+        }
         let service = linked.service.as_ref().and_then(|name| self.services.get(name));
         let chain = self.chain(linked, policies, &mut errors);
         let rule = self.rule(linked).map_err(|error| errors.push(error)).ok();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use rustls::pki_types::CertificateDer;
 use sluice_model::path::NormalPath;
 use sluice_model::rule::{HeaderValues, RequestView};
 
@@ -20,12 +21,23 @@ pub struct Client {
     pub entrypoint: Arc<str>,
     /// The entrypoint's position in the configuration.
     pub entrypoint_index: usize,
-    /// Whether the connection is TLS.
-    pub tls: bool,
+    /// Set where the connection is TLS.
+    pub tls: Option<TlsSession>,
     /// Whether this peer may set forwarding headers itself.
     pub trusted: bool,
     /// A request's body may stall this long.
     pub body_idle: Duration,
+}
+
+/// What was agreed on in a TLS handshake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSession {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The name the client asked for, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The certificates the client showed and proved to own, its own first; empty where none were asked for or shown.
+    pub peer_certificates: Box<[CertificateDer<'static>]>,
 }
 
 /// A request being handled.
@@ -60,7 +72,7 @@ impl Client {
         address: SocketAddr,
         entrypoint: Arc<str>,
         entrypoint_index: usize,
-        tls: bool,
+        tls: Option<TlsSession>,
         trusted: bool,
         body_idle: Duration,
     ) -> Self {
@@ -69,10 +81,16 @@ impl Client {
         Self { address, ip_value, entrypoint, entrypoint_index, tls, trusted, body_idle }
     }
 
+    /// Whether the connection is TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
-        if self.tls { "https" } else { "http" }
+        if self.is_tls() { "https" } else { "http" }
     }
 
     /// The peer's IP address.

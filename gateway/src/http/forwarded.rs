@@ -81,14 +81,14 @@ pub(super) fn add(exchange: &mut Exchange, server: &HeaderValue) {
     let websocket =
         exchange.upgrade.as_ref().is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     set_if_absent(headers, PROTO, || {
-        HeaderValue::from_static(match (client.tls, websocket) {
+        HeaderValue::from_static(match (client.is_tls(), websocket) {
             (false, false) => "http",
             (true, false) => "https",
             (false, true) => "ws",
             (true, true) => "wss",
         })
     });
-    set_if_absent(headers, PORT, || port_of(&exchange.authority, client.tls));
+    set_if_absent(headers, PORT, || port_of(&exchange.authority, client.is_tls()));
     set_if_absent(headers, HOST, || exchange.authority.clone());
     headers.insert(SERVER, server.clone());
 }

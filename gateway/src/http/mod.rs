@@ -14,7 +14,7 @@ mod reply;
 
 pub use body::{Body, BodyError, RequestBody, Streaming};
 pub use egress::{finish_request, finish_response, with_query};
-pub use exchange::{Client, Exchange};
+pub use exchange::{Client, Exchange, TlsSession};
 pub use forwarded::Trust;
 pub use ingress::{Refusal, accept};
 pub use reply::{Failure, plain, refusal, reply_to};

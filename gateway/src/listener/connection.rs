@@ -19,10 +19,11 @@ use tokio::time::timeout;
 use super::Entrypoint;
 use super::drain::Open;
 use super::sniff::{self, Protocol};
-use crate::http::Client;
+use crate::http::{Client, TlsSession};
 use crate::local::LocalExecutor;
 use crate::proxy::{self, Worker};
 use crate::timer::CoarseTimer;
+use crate::tls;
 
 /// Serves a connection to its end. How it ends is the client's business; what matters is counted where it happens.
 pub(super) async fn serve(
@@ -36,21 +37,23 @@ pub(super) async fn serve(
     stream.set_nodelay(true).ok();
     let _counted = worker.telemetry.connection(entrypoint.index);
     let trusted = entrypoint.trust.includes(peer.ip());
-    let (name, tls) = (Arc::clone(&entrypoint.name), entrypoint.tls.is_some());
     let body_idle = entrypoint.timeouts.body_idle.unwrap_or(std::time::Duration::MAX);
-    let client = Client::new(peer, name, entrypoint.index, tls, trusted, body_idle);
-    let client = Arc::new(client);
+    let client = |tls: Option<TlsSession>| {
+        let name = Arc::clone(&entrypoint.name);
+        Arc::new(Client::new(peer, name, entrypoint.index, tls, trusted, body_idle))
+    };
     match &entrypoint.tls {
         None => {
             let Ok(Ok(protocol)) = timeout(entrypoint.timeouts.header, sniff::protocol(&stream)).await else { return };
-            speak(protocol, stream, worker, client, entrypoint, open).await;
+            speak(protocol, stream, worker, client(None), entrypoint, open).await;
         }
         Some(acceptor) => {
             let Ok(Ok(stream)) = timeout(entrypoint.timeouts.tls_handshake, acceptor.accept(stream)).await else {
                 return;
             };
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+            let session = stream.get_ref().1;
+            let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
+            let client = client(Some(tls::session(session)));
             speak(protocol, stream, worker, client, entrypoint, open).await;
         }
     }

@@ -175,7 +175,7 @@ impl Trace {
             service: self.route.as_ref().map(|route| &*route.service.name),
             server_url: url.as_deref(),
             retries: self.retries,
-            tls_version: None,
+            tls_version: self.client.tls.as_ref().map(|tls| tls.version),
             flag: self.flag(),
         });
     }

@@ -7,10 +7,11 @@ mod certificates;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::EntrypointTls;
+use crate::http::TlsSession;
 use certificates::Certificates;
 
 /// Why TLS cannot be set up.
@@ -54,6 +55,19 @@ pub fn acceptor(entrypoint: &str, tls: &EntrypointTls) -> Result<TlsAcceptor, Tl
     let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config).into())
+}
+
+/// What a client and this gateway have agreed on.
+#[must_use]
+pub fn session(connection: &ServerConnection) -> TlsSession {
+    TlsSession {
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            _ => "1.3",
+        },
+        server_name: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
+        peer_certificates: connection.peer_certificates().unwrap_or_default().into(),
+    }
 }
 
 /// The side towards instances: the system's authorities, HTTP/2 where the instance speaks it.

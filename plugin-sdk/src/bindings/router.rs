@@ -323,6 +323,8 @@ pub mod sluice {
                 QueryRegexp(QueryMatch),
                 /// An address or CIDR range the client's socket address lies in.
                 ClientIp(_rt::String),
+                /// A protocol the client offers in its TLS handshake. Only in the rules of TCP routes.
+                Alpn(_rt::String),
             }
             impl ::core::fmt::Debug for RuleNode {
                 fn fmt(
@@ -374,6 +376,9 @@ pub mod sluice {
                         }
                         RuleNode::ClientIp(e) => {
                             f.debug_tuple("RuleNode::ClientIp").field(e).finish()
+                        }
+                        RuleNode::Alpn(e) => {
+                            f.debug_tuple("RuleNode::Alpn").field(e).finish()
                         }
                     }
                 }
@@ -443,6 +448,9 @@ pub mod sluice {
                 /// Names of entrypoints; empty means all default ones.
                 pub entrypoints: _rt::Vec<_rt::String>,
                 pub transport: Transport,
+                /// The TLS options connections for its hosts are made with, empty for the entrypoint's own. Routes of one host have
+                /// to agree; where they do not, the entrypoint's own are used.
+                pub tls_options: _rt::String,
                 /// Names of steps, in the order a request meets them. `name@provider` reaches into another provider.
                 pub steps: _rt::Vec<_rt::String>,
                 /// The name of a service, `name@provider` for another provider's.
@@ -459,6 +467,7 @@ pub mod sluice {
                         .field("priority", &self.priority)
                         .field("entrypoints", &self.entrypoints)
                         .field("transport", &self.transport)
+                        .field("tls-options", &self.tls_options)
                         .field("steps", &self.steps)
                         .field("service", &self.service)
                         .finish()
@@ -541,6 +550,202 @@ pub mod sluice {
                         .field("name", &self.name)
                         .field("targets", &self.targets)
                         .field("pass-host-header", &self.pass_host_header)
+                        .finish()
+                }
+            }
+            /// Whose end of TLS a TCP route is.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum TcpTls {
+                /// It answers plain connections.
+                None,
+                /// It answers TLS connections, and the gateway is their end.
+                Terminate,
+                /// It answers TLS connections, and the target is their end.
+                Passthrough,
+            }
+            impl ::core::fmt::Debug for TcpTls {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        TcpTls::None => f.debug_tuple("TcpTls::None").finish(),
+                        TcpTls::Terminate => f.debug_tuple("TcpTls::Terminate").finish(),
+                        TcpTls::Passthrough => {
+                            f.debug_tuple("TcpTls::Passthrough").finish()
+                        }
+                    }
+                }
+            }
+            impl TcpTls {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> TcpTls {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => TcpTls::None,
+                        1 => TcpTls::Terminate,
+                        2 => TcpTls::Passthrough,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// Where whole connections go. Of the rule's nodes, `host` and `host-regexp` look at the name in the TLS handshake;
+            /// besides them there are `all`, `any`, `not`, `client-ip` and `alpn`, and no others.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct TcpRoute {
+                /// Unique among the provider's TCP routes.
+                pub name: _rt::String,
+                pub rule: Rule,
+                /// Higher is tried first.
+                pub priority: i64,
+                /// Names of entrypoints; empty means all default ones.
+                pub entrypoints: _rt::Vec<_rt::String>,
+                pub tls: TcpTls,
+                /// As of routes; of no use but with `terminate`.
+                pub tls_options: _rt::String,
+                /// Names of TCP steps, in the order a connection meets them.
+                pub steps: _rt::Vec<_rt::String>,
+                /// The name of a TCP service.
+                pub service: _rt::String,
+            }
+            impl ::core::fmt::Debug for TcpRoute {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("TcpRoute")
+                        .field("name", &self.name)
+                        .field("rule", &self.rule)
+                        .field("priority", &self.priority)
+                        .field("entrypoints", &self.entrypoints)
+                        .field("tls", &self.tls)
+                        .field("tls-options", &self.tls_options)
+                        .field("steps", &self.steps)
+                        .field("service", &self.service)
+                        .finish()
+                }
+            }
+            /// An instance as a TCP service uses it.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct TcpTarget {
+                /// The id of the instance in the catalog.
+                pub instance: _rt::String,
+                pub address: _rt::String,
+                pub port: u16,
+                /// Speak TLS to it.
+                pub tls: bool,
+                /// Its share relative to the other targets; 0 is never chosen.
+                pub weight: u32,
+            }
+            impl ::core::fmt::Debug for TcpTarget {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("TcpTarget")
+                        .field("instance", &self.instance)
+                        .field("address", &self.address)
+                        .field("port", &self.port)
+                        .field("tls", &self.tls)
+                        .field("weight", &self.weight)
+                        .finish()
+                }
+            }
+            /// What tells a TCP target who the client is.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum ProxyProtocol {
+                None,
+                V1,
+                V2,
+            }
+            impl ::core::fmt::Debug for ProxyProtocol {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        ProxyProtocol::None => {
+                            f.debug_tuple("ProxyProtocol::None").finish()
+                        }
+                        ProxyProtocol::V1 => f.debug_tuple("ProxyProtocol::V1").finish(),
+                        ProxyProtocol::V2 => f.debug_tuple("ProxyProtocol::V2").finish(),
+                    }
+                }
+            }
+            impl ProxyProtocol {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> ProxyProtocol {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => ProxyProtocol::None,
+                        1 => ProxyProtocol::V1,
+                        2 => ProxyProtocol::V2,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// What TCP routes send connections to.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct TcpService {
+                /// Unique among the provider's TCP services. Equal definitions are joined, target by target.
+                pub name: _rt::String,
+                pub targets: _rt::Vec<TcpTarget>,
+                pub proxy_protocol: ProxyProtocol,
+            }
+            impl ::core::fmt::Debug for TcpService {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("TcpService")
+                        .field("name", &self.name)
+                        .field("targets", &self.targets)
+                        .field("proxy-protocol", &self.proxy_protocol)
+                        .finish()
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub enum TcpAction {
+                /// At most so many connections at once of one client address.
+                InFlight(u64),
+                /// Only clients in these ranges.
+                AllowList(_rt::Vec<_rt::String>),
+            }
+            impl ::core::fmt::Debug for TcpAction {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        TcpAction::InFlight(e) => {
+                            f.debug_tuple("TcpAction::InFlight").field(e).finish()
+                        }
+                        TcpAction::AllowList(e) => {
+                            f.debug_tuple("TcpAction::AllowList").field(e).finish()
+                        }
+                    }
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct TcpStep {
+                /// Unique among the provider's TCP steps.
+                pub name: _rt::String,
+                pub action: TcpAction,
+            }
+            impl ::core::fmt::Debug for TcpStep {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("TcpStep")
+                        .field("name", &self.name)
+                        .field("action", &self.action)
                         .finish()
                 }
             }
@@ -706,6 +911,9 @@ pub mod sluice {
                 pub routes: _rt::Vec<Route>,
                 pub services: _rt::Vec<ServiceSpec>,
                 pub steps: _rt::Vec<Step>,
+                pub tcp_routes: _rt::Vec<TcpRoute>,
+                pub tcp_services: _rt::Vec<TcpService>,
+                pub tcp_steps: _rt::Vec<TcpStep>,
                 pub diagnostics: _rt::Vec<Diagnostic>,
             }
             impl ::core::fmt::Debug for Contribution {
@@ -717,6 +925,9 @@ pub mod sluice {
                         .field("routes", &self.routes)
                         .field("services", &self.services)
                         .field("steps", &self.steps)
+                        .field("tcp-routes", &self.tcp_routes)
+                        .field("tcp-services", &self.tcp_services)
+                        .field("tcp-steps", &self.tcp_steps)
                         .field("diagnostics", &self.diagnostics)
                         .finish()
                 }
@@ -929,25 +1140,28 @@ pub mod exports {
                             routes: routes21,
                             services: services21,
                             steps: steps21,
+                            tcp_routes: tcp_routes21,
+                            tcp_services: tcp_services21,
+                            tcp_steps: tcp_steps21,
                             diagnostics: diagnostics21,
                         } = result19;
-                        let vec58 = routes21;
-                        let len58 = vec58.len();
-                        let layout58 = _rt::alloc::Layout::from_size_align(
-                                vec58.len()
-                                    * (24 + 12 * ::core::mem::size_of::<*const u8>()),
+                        let vec60 = routes21;
+                        let len60 = vec60.len();
+                        let layout60 = _rt::alloc::Layout::from_size_align(
+                                vec60.len()
+                                    * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result58, _cleanup58) = wit_bindgen::rt::Cleanup::new(
-                            layout58,
+                        let (result60, _cleanup60) = wit_bindgen::rt::Cleanup::new(
+                            layout60,
                         );
-                        if let Some(cleanup) = _cleanup58 {
+                        if let Some(cleanup) = _cleanup60 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec58.into_iter().enumerate() {
-                            let base = result58
-                                .add(i * (24 + 12 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec60.into_iter().enumerate() {
+                            let base = result60
+                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Route {
                                     name: name22,
@@ -955,6 +1169,7 @@ pub mod exports {
                                     priority: priority22,
                                     entrypoints: entrypoints22,
                                     transport: transport22,
+                                    tls_options: tls_options22,
                                     steps: steps22,
                                     service: service22,
                                 } = e;
@@ -981,26 +1196,26 @@ pub mod exports {
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = ptr25.cast_mut();
-                                let vec52 = nodes24;
-                                let len52 = vec52.len();
-                                let layout52 = _rt::alloc::Layout::from_size_align(
-                                        vec52.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                let vec53 = nodes24;
+                                let len53 = vec53.len();
+                                let layout53 = _rt::alloc::Layout::from_size_align(
+                                        vec53.len() * (6 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result52, _cleanup52) = wit_bindgen::rt::Cleanup::new(
-                                    layout52,
+                                let (result53, _cleanup53) = wit_bindgen::rt::Cleanup::new(
+                                    layout53,
                                 );
-                                if let Some(cleanup) = _cleanup52 {
+                                if let Some(cleanup) = _cleanup53 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec52.into_iter().enumerate() {
-                                    let base = result52
+                                for (i, e) in vec53.into_iter().enumerate() {
+                                    let base = result53
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V51;
+                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V52;
                                         match e {
-                                            V51::All(e) => {
+                                            V52::All(e) => {
                                                 *base.add(0).cast::<u8>() = (0i32) as u8;
                                                 let vec26 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
@@ -1014,7 +1229,7 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr26.cast_mut();
                                             }
-                                            V51::Any(e) => {
+                                            V52::Any(e) => {
                                                 *base.add(0).cast::<u8>() = (1i32) as u8;
                                                 let vec27 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
@@ -1028,13 +1243,13 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr27.cast_mut();
                                             }
-                                            V51::Not(e) => {
+                                            V52::Not(e) => {
                                                 *base.add(0).cast::<u8>() = (2i32) as u8;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>() = _rt::as_i32(e);
                                             }
-                                            V51::Host(e) => {
+                                            V52::Host(e) => {
                                                 *base.add(0).cast::<u8>() = (3i32) as u8;
                                                 let vec28 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr28 = vec28.as_ptr().cast::<u8>();
@@ -1047,7 +1262,7 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr28.cast_mut();
                                             }
-                                            V51::HostExact(e) => {
+                                            V52::HostExact(e) => {
                                                 *base.add(0).cast::<u8>() = (4i32) as u8;
                                                 let vec29 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr29 = vec29.as_ptr().cast::<u8>();
@@ -1060,7 +1275,7 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr29.cast_mut();
                                             }
-                                            V51::HostRegexp(e) => {
+                                            V52::HostRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (5i32) as u8;
                                                 let vec30 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr30 = vec30.as_ptr().cast::<u8>();
@@ -1073,7 +1288,7 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr30.cast_mut();
                                             }
-                                            V51::Path(e) => {
+                                            V52::Path(e) => {
                                                 *base.add(0).cast::<u8>() = (6i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
                                                     pattern: pattern31,
@@ -1093,7 +1308,7 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (view31.clone() as i32) as u8;
                                             }
-                                            V51::PathPrefix(e) => {
+                                            V52::PathPrefix(e) => {
                                                 *base.add(0).cast::<u8>() = (7i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
                                                     pattern: pattern33,
@@ -1113,7 +1328,7 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (view33.clone() as i32) as u8;
                                             }
-                                            V51::PathRegexp(e) => {
+                                            V52::PathRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (8i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
                                                     pattern: pattern35,
@@ -1133,7 +1348,7 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (view35.clone() as i32) as u8;
                                             }
-                                            V51::Method(e) => {
+                                            V52::Method(e) => {
                                                 *base.add(0).cast::<u8>() = (9i32) as u8;
                                                 let vec37 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr37 = vec37.as_ptr().cast::<u8>();
@@ -1146,7 +1361,7 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr37.cast_mut();
                                             }
-                                            V51::Header(e) => {
+                                            V52::Header(e) => {
                                                 *base.add(0).cast::<u8>() = (10i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::HeaderMatch {
                                                     name: name38,
@@ -1173,7 +1388,7 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr40.cast_mut();
                                             }
-                                            V51::HeaderRegexp(e) => {
+                                            V52::HeaderRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (11i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::HeaderMatch {
                                                     name: name41,
@@ -1200,7 +1415,7 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr43.cast_mut();
                                             }
-                                            V51::Query(e) => {
+                                            V52::Query(e) => {
                                                 *base.add(0).cast::<u8>() = (12i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::QueryMatch {
                                                     name: name44,
@@ -1231,7 +1446,7 @@ pub mod exports {
                                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (occurrence44.clone() as i32) as u8;
                                             }
-                                            V51::QueryRegexp(e) => {
+                                            V52::QueryRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (13i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::QueryMatch {
                                                     name: name47,
@@ -1262,7 +1477,7 @@ pub mod exports {
                                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (occurrence47.clone() as i32) as u8;
                                             }
-                                            V51::ClientIp(e) => {
+                                            V52::ClientIp(e) => {
                                                 *base.add(0).cast::<u8>() = (14i32) as u8;
                                                 let vec50 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr50 = vec50.as_ptr().cast::<u8>();
@@ -1275,198 +1490,221 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr50.cast_mut();
                                             }
+                                            V52::Alpn(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let vec51 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr51 = vec51.as_ptr().cast::<u8>();
+                                                let len51 = vec51.len();
+                                                ::core::mem::forget(vec51);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len51;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr51.cast_mut();
+                                            }
                                         }
                                     }
                                 }
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len52;
+                                    .cast::<usize>() = len53;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result52;
+                                    .cast::<*mut u8>() = result53;
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<i32>() = _rt::as_i32(root24);
                                 *base
                                     .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<i64>() = _rt::as_i64(priority22);
-                                let vec54 = entrypoints22;
-                                let len54 = vec54.len();
-                                let layout54 = _rt::alloc::Layout::from_size_align(
-                                        vec54.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                let vec55 = entrypoints22;
+                                let len55 = vec55.len();
+                                let layout55 = _rt::alloc::Layout::from_size_align(
+                                        vec55.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result54, _cleanup54) = wit_bindgen::rt::Cleanup::new(
-                                    layout54,
+                                let (result55, _cleanup55) = wit_bindgen::rt::Cleanup::new(
+                                    layout55,
                                 );
-                                if let Some(cleanup) = _cleanup54 {
+                                if let Some(cleanup) = _cleanup55 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec54.into_iter().enumerate() {
-                                    let base = result54
+                                for (i, e) in vec55.into_iter().enumerate() {
+                                    let base = result55
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec53 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr53 = vec53.as_ptr().cast::<u8>();
-                                        let len53 = vec53.len();
-                                        ::core::mem::forget(vec53);
+                                        let vec54 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr54 = vec54.as_ptr().cast::<u8>();
+                                        let len54 = vec54.len();
+                                        ::core::mem::forget(vec54);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len53;
-                                        *base.add(0).cast::<*mut u8>() = ptr53.cast_mut();
+                                            .cast::<usize>() = len54;
+                                        *base.add(0).cast::<*mut u8>() = ptr54.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len54;
+                                    .cast::<usize>() = len55;
                                 *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result54;
+                                    .cast::<*mut u8>() = result55;
                                 *base
                                     .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                     .cast::<u8>() = (transport22.clone() as i32) as u8;
-                                let vec56 = steps22;
+                                let vec56 = (tls_options22.into_bytes()).into_boxed_slice();
+                                let ptr56 = vec56.as_ptr().cast::<u8>();
                                 let len56 = vec56.len();
-                                let layout56 = _rt::alloc::Layout::from_size_align(
-                                        vec56.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                        ::core::mem::size_of::<*const u8>(),
-                                    )
-                                    .unwrap();
-                                let (result56, _cleanup56) = wit_bindgen::rt::Cleanup::new(
-                                    layout56,
-                                );
-                                if let Some(cleanup) = _cleanup56 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec56.into_iter().enumerate() {
-                                    let base = result56
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let vec55 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr55 = vec55.as_ptr().cast::<u8>();
-                                        let len55 = vec55.len();
-                                        ::core::mem::forget(vec55);
-                                        *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len55;
-                                        *base.add(0).cast::<*mut u8>() = ptr55.cast_mut();
-                                    }
-                                }
+                                ::core::mem::forget(vec56);
                                 *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len56;
                                 *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result56;
-                                let vec57 = (service22.into_bytes()).into_boxed_slice();
-                                let ptr57 = vec57.as_ptr().cast::<u8>();
-                                let len57 = vec57.len();
-                                ::core::mem::forget(vec57);
+                                    .cast::<*mut u8>() = ptr56.cast_mut();
+                                let vec58 = steps22;
+                                let len58 = vec58.len();
+                                let layout58 = _rt::alloc::Layout::from_size_align(
+                                        vec58.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result58, _cleanup58) = wit_bindgen::rt::Cleanup::new(
+                                    layout58,
+                                );
+                                if let Some(cleanup) = _cleanup58 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec58.into_iter().enumerate() {
+                                    let base = result58
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec57 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr57 = vec57.as_ptr().cast::<u8>();
+                                        let len57 = vec57.len();
+                                        ::core::mem::forget(vec57);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len57;
+                                        *base.add(0).cast::<*mut u8>() = ptr57.cast_mut();
+                                    }
+                                }
                                 *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len57;
+                                    .cast::<usize>() = len58;
                                 *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr57.cast_mut();
+                                    .cast::<*mut u8>() = result58;
+                                let vec59 = (service22.into_bytes()).into_boxed_slice();
+                                let ptr59 = vec59.as_ptr().cast::<u8>();
+                                let len59 = vec59.len();
+                                ::core::mem::forget(vec59);
+                                *base
+                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len59;
+                                *base
+                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr59.cast_mut();
                             }
                         }
                         *ptr20
                             .add(::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len58;
-                        *ptr20.add(0).cast::<*mut u8>() = result58;
-                        let vec65 = services21;
-                        let len65 = vec65.len();
-                        let layout65 = _rt::alloc::Layout::from_size_align(
-                                vec65.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<usize>() = len60;
+                        *ptr20.add(0).cast::<*mut u8>() = result60;
+                        let vec67 = services21;
+                        let len67 = vec67.len();
+                        let layout67 = _rt::alloc::Layout::from_size_align(
+                                vec67.len() * (5 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result65, _cleanup65) = wit_bindgen::rt::Cleanup::new(
-                            layout65,
+                        let (result67, _cleanup67) = wit_bindgen::rt::Cleanup::new(
+                            layout67,
                         );
-                        if let Some(cleanup) = _cleanup65 {
+                        if let Some(cleanup) = _cleanup67 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec65.into_iter().enumerate() {
-                            let base = result65
+                        for (i, e) in vec67.into_iter().enumerate() {
+                            let base = result67
                                 .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::ServiceSpec {
-                                    name: name59,
-                                    targets: targets59,
-                                    pass_host_header: pass_host_header59,
+                                    name: name61,
+                                    targets: targets61,
+                                    pass_host_header: pass_host_header61,
                                 } = e;
-                                let vec60 = (name59.into_bytes()).into_boxed_slice();
-                                let ptr60 = vec60.as_ptr().cast::<u8>();
-                                let len60 = vec60.len();
-                                ::core::mem::forget(vec60);
+                                let vec62 = (name61.into_bytes()).into_boxed_slice();
+                                let ptr62 = vec62.as_ptr().cast::<u8>();
+                                let len62 = vec62.len();
+                                ::core::mem::forget(vec62);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len60;
-                                *base.add(0).cast::<*mut u8>() = ptr60.cast_mut();
-                                let vec64 = targets59;
-                                let len64 = vec64.len();
-                                let layout64 = _rt::alloc::Layout::from_size_align(
-                                        vec64.len() * (8 + 5 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<usize>() = len62;
+                                *base.add(0).cast::<*mut u8>() = ptr62.cast_mut();
+                                let vec66 = targets61;
+                                let len66 = vec66.len();
+                                let layout66 = _rt::alloc::Layout::from_size_align(
+                                        vec66.len() * (8 + 5 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result64, _cleanup64) = wit_bindgen::rt::Cleanup::new(
-                                    layout64,
+                                let (result66, _cleanup66) = wit_bindgen::rt::Cleanup::new(
+                                    layout66,
                                 );
-                                if let Some(cleanup) = _cleanup64 {
+                                if let Some(cleanup) = _cleanup66 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec64.into_iter().enumerate() {
-                                    let base = result64
+                                for (i, e) in vec66.into_iter().enumerate() {
+                                    let base = result66
                                         .add(i * (8 + 5 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::sluice::gateway::routing::Target {
-                                            instance: instance61,
-                                            scheme: scheme61,
-                                            address: address61,
-                                            port: port61,
-                                            weight: weight61,
+                                            instance: instance63,
+                                            scheme: scheme63,
+                                            address: address63,
+                                            port: port63,
+                                            weight: weight63,
                                         } = e;
-                                        let vec62 = (instance61.into_bytes()).into_boxed_slice();
-                                        let ptr62 = vec62.as_ptr().cast::<u8>();
-                                        let len62 = vec62.len();
-                                        ::core::mem::forget(vec62);
+                                        let vec64 = (instance63.into_bytes()).into_boxed_slice();
+                                        let ptr64 = vec64.as_ptr().cast::<u8>();
+                                        let len64 = vec64.len();
+                                        ::core::mem::forget(vec64);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len62;
-                                        *base.add(0).cast::<*mut u8>() = ptr62.cast_mut();
+                                            .cast::<usize>() = len64;
+                                        *base.add(0).cast::<*mut u8>() = ptr64.cast_mut();
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (scheme61.clone() as i32) as u8;
-                                        let vec63 = (address61.into_bytes()).into_boxed_slice();
-                                        let ptr63 = vec63.as_ptr().cast::<u8>();
-                                        let len63 = vec63.len();
-                                        ::core::mem::forget(vec63);
+                                            .cast::<u8>() = (scheme63.clone() as i32) as u8;
+                                        let vec65 = (address63.into_bytes()).into_boxed_slice();
+                                        let ptr65 = vec65.as_ptr().cast::<u8>();
+                                        let len65 = vec65.len();
+                                        ::core::mem::forget(vec65);
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len63;
+                                            .cast::<usize>() = len65;
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr63.cast_mut();
+                                            .cast::<*mut u8>() = ptr65.cast_mut();
                                         *base
                                             .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u16>() = (_rt::as_i32(port61)) as u16;
+                                            .cast::<u16>() = (_rt::as_i32(port63)) as u16;
                                         *base
                                             .add(4 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(weight61);
+                                            .cast::<i32>() = _rt::as_i32(weight63);
                                     }
                                 }
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len64;
+                                    .cast::<usize>() = len66;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result64;
+                                    .cast::<*mut u8>() = result66;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (match pass_host_header59 {
+                                    .cast::<u8>() = (match pass_host_header61 {
                                     true => 1,
                                     false => 0,
                                 }) as u8;
@@ -1474,83 +1712,45 @@ pub mod exports {
                         }
                         *ptr20
                             .add(3 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len65;
+                            .cast::<usize>() = len67;
                         *ptr20
                             .add(2 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result65;
-                        let vec83 = steps21;
-                        let len83 = vec83.len();
-                        let layout83 = _rt::alloc::Layout::from_size_align(
-                                vec83.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result67;
+                        let vec85 = steps21;
+                        let len85 = vec85.len();
+                        let layout85 = _rt::alloc::Layout::from_size_align(
+                                vec85.len() * (7 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result83, _cleanup83) = wit_bindgen::rt::Cleanup::new(
-                            layout83,
+                        let (result85, _cleanup85) = wit_bindgen::rt::Cleanup::new(
+                            layout85,
                         );
-                        if let Some(cleanup) = _cleanup83 {
+                        if let Some(cleanup) = _cleanup85 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec83.into_iter().enumerate() {
-                            let base = result83
+                        for (i, e) in vec85.into_iter().enumerate() {
+                            let base = result85
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Step {
-                                    name: name66,
-                                    action: action66,
+                                    name: name68,
+                                    action: action68,
                                 } = e;
-                                let vec67 = (name66.into_bytes()).into_boxed_slice();
-                                let ptr67 = vec67.as_ptr().cast::<u8>();
-                                let len67 = vec67.len();
-                                ::core::mem::forget(vec67);
+                                let vec69 = (name68.into_bytes()).into_boxed_slice();
+                                let ptr69 = vec69.as_ptr().cast::<u8>();
+                                let len69 = vec69.len();
+                                ::core::mem::forget(vec69);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len67;
-                                *base.add(0).cast::<*mut u8>() = ptr67.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::Action as V82;
-                                match action66 {
-                                    V82::StripPrefix(e) => {
+                                    .cast::<usize>() = len69;
+                                *base.add(0).cast::<*mut u8>() = ptr69.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::Action as V84;
+                                match action68 {
+                                    V84::StripPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
-                                        let vec69 = e;
-                                        let len69 = vec69.len();
-                                        let layout69 = _rt::alloc::Layout::from_size_align(
-                                                vec69.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result69, _cleanup69) = wit_bindgen::rt::Cleanup::new(
-                                            layout69,
-                                        );
-                                        if let Some(cleanup) = _cleanup69 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec69.into_iter().enumerate() {
-                                            let base = result69
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let vec68 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr68 = vec68.as_ptr().cast::<u8>();
-                                                let len68 = vec68.len();
-                                                ::core::mem::forget(vec68);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len68;
-                                                *base.add(0).cast::<*mut u8>() = ptr68.cast_mut();
-                                            }
-                                        }
-                                        *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len69;
-                                        *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result69;
-                                    }
-                                    V82::StripPrefixRegexp(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (1i32) as u8;
                                         let vec71 = e;
                                         let len71 = vec71.len();
                                         let layout71 = _rt::alloc::Layout::from_size_align(
@@ -1585,45 +1785,64 @@ pub mod exports {
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result71;
                                     }
-                                    V82::AddPrefix(e) => {
+                                    V84::StripPrefixRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (2i32) as u8;
-                                        let vec72 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr72 = vec72.as_ptr().cast::<u8>();
-                                        let len72 = vec72.len();
-                                        ::core::mem::forget(vec72);
-                                        *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len72;
-                                        *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr72.cast_mut();
-                                    }
-                                    V82::ReplacePath(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (3i32) as u8;
-                                        let vec73 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr73 = vec73.as_ptr().cast::<u8>();
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec73 = e;
                                         let len73 = vec73.len();
-                                        ::core::mem::forget(vec73);
+                                        let layout73 = _rt::alloc::Layout::from_size_align(
+                                                vec73.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result73, _cleanup73) = wit_bindgen::rt::Cleanup::new(
+                                            layout73,
+                                        );
+                                        if let Some(cleanup) = _cleanup73 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec73.into_iter().enumerate() {
+                                            let base = result73
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec72 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr72 = vec72.as_ptr().cast::<u8>();
+                                                let len72 = vec72.len();
+                                                ::core::mem::forget(vec72);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len72;
+                                                *base.add(0).cast::<*mut u8>() = ptr72.cast_mut();
+                                            }
+                                        }
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len73;
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr73.cast_mut();
+                                            .cast::<*mut u8>() = result73;
                                     }
-                                    V82::ReplacePathRegexp(e) => {
+                                    V84::AddPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (4i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::Replacement {
-                                            pattern: pattern74,
-                                            replacement: replacement74,
-                                        } = e;
-                                        let vec75 = (pattern74.into_bytes()).into_boxed_slice();
+                                            .cast::<u8>() = (2i32) as u8;
+                                        let vec74 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr74 = vec74.as_ptr().cast::<u8>();
+                                        let len74 = vec74.len();
+                                        ::core::mem::forget(vec74);
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len74;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr74.cast_mut();
+                                    }
+                                    V84::ReplacePath(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (3i32) as u8;
+                                        let vec75 = (e.into_bytes()).into_boxed_slice();
                                         let ptr75 = vec75.as_ptr().cast::<u8>();
                                         let len75 = vec75.len();
                                         ::core::mem::forget(vec75);
@@ -1633,161 +1852,842 @@ pub mod exports {
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr75.cast_mut();
-                                        let vec76 = (replacement74.into_bytes()).into_boxed_slice();
-                                        let ptr76 = vec76.as_ptr().cast::<u8>();
-                                        let len76 = vec76.len();
-                                        ::core::mem::forget(vec76);
+                                    }
+                                    V84::ReplacePathRegexp(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (4i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Replacement {
+                                            pattern: pattern76,
+                                            replacement: replacement76,
+                                        } = e;
+                                        let vec77 = (pattern76.into_bytes()).into_boxed_slice();
+                                        let ptr77 = vec77.as_ptr().cast::<u8>();
+                                        let len77 = vec77.len();
+                                        ::core::mem::forget(vec77);
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len77;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr77.cast_mut();
+                                        let vec78 = (replacement76.into_bytes()).into_boxed_slice();
+                                        let ptr78 = vec78.as_ptr().cast::<u8>();
+                                        let len78 = vec78.len();
+                                        ::core::mem::forget(vec78);
                                         *base
                                             .add(6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len76;
+                                            .cast::<usize>() = len78;
                                         *base
                                             .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr76.cast_mut();
+                                            .cast::<*mut u8>() = ptr78.cast_mut();
                                     }
-                                    V82::RedirectSlash => {
+                                    V84::RedirectSlash => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (5i32) as u8;
                                     }
-                                    V82::Chain(e) => {
+                                    V84::Chain(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (6i32) as u8;
-                                        let vec78 = e;
-                                        let len78 = vec78.len();
-                                        let layout78 = _rt::alloc::Layout::from_size_align(
-                                                vec78.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec80 = e;
+                                        let len80 = vec80.len();
+                                        let layout80 = _rt::alloc::Layout::from_size_align(
+                                                vec80.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result78, _cleanup78) = wit_bindgen::rt::Cleanup::new(
-                                            layout78,
+                                        let (result80, _cleanup80) = wit_bindgen::rt::Cleanup::new(
+                                            layout80,
                                         );
-                                        if let Some(cleanup) = _cleanup78 {
+                                        if let Some(cleanup) = _cleanup80 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec78.into_iter().enumerate() {
-                                            let base = result78
+                                        for (i, e) in vec80.into_iter().enumerate() {
+                                            let base = result80
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec77 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr77 = vec77.as_ptr().cast::<u8>();
-                                                let len77 = vec77.len();
-                                                ::core::mem::forget(vec77);
+                                                let vec79 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr79 = vec79.as_ptr().cast::<u8>();
+                                                let len79 = vec79.len();
+                                                ::core::mem::forget(vec79);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len77;
-                                                *base.add(0).cast::<*mut u8>() = ptr77.cast_mut();
+                                                    .cast::<usize>() = len79;
+                                                *base.add(0).cast::<*mut u8>() = ptr79.cast_mut();
                                             }
                                         }
-                                        *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len78;
-                                        *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result78;
-                                    }
-                                    V82::Policy(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (7i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
-                                            plugin: plugin79,
-                                            settings: settings79,
-                                        } = e;
-                                        let vec80 = (plugin79.into_bytes()).into_boxed_slice();
-                                        let ptr80 = vec80.as_ptr().cast::<u8>();
-                                        let len80 = vec80.len();
-                                        ::core::mem::forget(vec80);
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len80;
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr80.cast_mut();
-                                        let vec81 = (settings79.into_bytes()).into_boxed_slice();
-                                        let ptr81 = vec81.as_ptr().cast::<u8>();
-                                        let len81 = vec81.len();
-                                        ::core::mem::forget(vec81);
+                                            .cast::<*mut u8>() = result80;
+                                    }
+                                    V84::Policy(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (7i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
+                                            plugin: plugin81,
+                                            settings: settings81,
+                                        } = e;
+                                        let vec82 = (plugin81.into_bytes()).into_boxed_slice();
+                                        let ptr82 = vec82.as_ptr().cast::<u8>();
+                                        let len82 = vec82.len();
+                                        ::core::mem::forget(vec82);
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len82;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr82.cast_mut();
+                                        let vec83 = (settings81.into_bytes()).into_boxed_slice();
+                                        let ptr83 = vec83.as_ptr().cast::<u8>();
+                                        let len83 = vec83.len();
+                                        ::core::mem::forget(vec83);
                                         *base
                                             .add(6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len81;
+                                            .cast::<usize>() = len83;
                                         *base
                                             .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr81.cast_mut();
+                                            .cast::<*mut u8>() = ptr83.cast_mut();
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(5 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len83;
+                            .cast::<usize>() = len85;
                         *ptr20
                             .add(4 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result83;
-                        let vec88 = diagnostics21;
-                        let len88 = vec88.len();
-                        let layout88 = _rt::alloc::Layout::from_size_align(
-                                vec88.len() * (7 * ::core::mem::size_of::<*const u8>()),
-                                ::core::mem::size_of::<*const u8>(),
+                            .cast::<*mut u8>() = result85;
+                        let vec124 = tcp_routes21;
+                        let len124 = vec124.len();
+                        let layout124 = _rt::alloc::Layout::from_size_align(
+                                vec124.len()
+                                    * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                                8,
                             )
                             .unwrap();
-                        let (result88, _cleanup88) = wit_bindgen::rt::Cleanup::new(
-                            layout88,
+                        let (result124, _cleanup124) = wit_bindgen::rt::Cleanup::new(
+                            layout124,
                         );
-                        if let Some(cleanup) = _cleanup88 {
+                        if let Some(cleanup) = _cleanup124 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec88.into_iter().enumerate() {
-                            let base = result88
-                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec124.into_iter().enumerate() {
+                            let base = result124
+                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let super::super::super::super::sluice::gateway::routing::Diagnostic {
-                                    severity: severity84,
-                                    object: object84,
-                                    tag: tag84,
-                                    message: message84,
+                                let super::super::super::super::sluice::gateway::routing::TcpRoute {
+                                    name: name86,
+                                    rule: rule86,
+                                    priority: priority86,
+                                    entrypoints: entrypoints86,
+                                    tls: tls86,
+                                    tls_options: tls_options86,
+                                    steps: steps86,
+                                    service: service86,
                                 } = e;
-                                *base.add(0).cast::<u8>() = (severity84.clone() as i32)
-                                    as u8;
-                                let vec85 = (object84.into_bytes()).into_boxed_slice();
-                                let ptr85 = vec85.as_ptr().cast::<u8>();
-                                let len85 = vec85.len();
-                                ::core::mem::forget(vec85);
-                                *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len85;
-                                *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr85.cast_mut();
-                                let vec86 = (tag84.into_bytes()).into_boxed_slice();
-                                let ptr86 = vec86.as_ptr().cast::<u8>();
-                                let len86 = vec86.len();
-                                ::core::mem::forget(vec86);
-                                *base
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len86;
-                                *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr86.cast_mut();
-                                let vec87 = (message84.into_bytes()).into_boxed_slice();
+                                let vec87 = (name86.into_bytes()).into_boxed_slice();
                                 let ptr87 = vec87.as_ptr().cast::<u8>();
                                 let len87 = vec87.len();
                                 ::core::mem::forget(vec87);
                                 *base
-                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len87;
+                                *base.add(0).cast::<*mut u8>() = ptr87.cast_mut();
+                                let super::super::super::super::sluice::gateway::routing::Rule {
+                                    text: text88,
+                                    nodes: nodes88,
+                                    root: root88,
+                                } = rule86;
+                                let vec89 = (text88.into_bytes()).into_boxed_slice();
+                                let ptr89 = vec89.as_ptr().cast::<u8>();
+                                let len89 = vec89.len();
+                                ::core::mem::forget(vec89);
+                                *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len89;
+                                *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr89.cast_mut();
+                                let vec117 = nodes88;
+                                let len117 = vec117.len();
+                                let layout117 = _rt::alloc::Layout::from_size_align(
+                                        vec117.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result117, _cleanup117) = wit_bindgen::rt::Cleanup::new(
+                                    layout117,
+                                );
+                                if let Some(cleanup) = _cleanup117 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec117.into_iter().enumerate() {
+                                    let base = result117
+                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V116;
+                                        match e {
+                                            V116::All(e) => {
+                                                *base.add(0).cast::<u8>() = (0i32) as u8;
+                                                let vec90 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
+                                                let ptr90 = vec90.as_ptr().cast::<u8>();
+                                                let len90 = vec90.len();
+                                                ::core::mem::forget(vec90);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len90;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr90.cast_mut();
+                                            }
+                                            V116::Any(e) => {
+                                                *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                let vec91 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
+                                                let ptr91 = vec91.as_ptr().cast::<u8>();
+                                                let len91 = vec91.len();
+                                                ::core::mem::forget(vec91);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len91;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr91.cast_mut();
+                                            }
+                                            V116::Not(e) => {
+                                                *base.add(0).cast::<u8>() = (2i32) as u8;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(e);
+                                            }
+                                            V116::Host(e) => {
+                                                *base.add(0).cast::<u8>() = (3i32) as u8;
+                                                let vec92 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr92 = vec92.as_ptr().cast::<u8>();
+                                                let len92 = vec92.len();
+                                                ::core::mem::forget(vec92);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len92;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr92.cast_mut();
+                                            }
+                                            V116::HostExact(e) => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                                let vec93 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr93 = vec93.as_ptr().cast::<u8>();
+                                                let len93 = vec93.len();
+                                                ::core::mem::forget(vec93);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len93;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr93.cast_mut();
+                                            }
+                                            V116::HostRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                                let vec94 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr94 = vec94.as_ptr().cast::<u8>();
+                                                let len94 = vec94.len();
+                                                ::core::mem::forget(vec94);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len94;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr94.cast_mut();
+                                            }
+                                            V116::Path(e) => {
+                                                *base.add(0).cast::<u8>() = (6i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern95,
+                                                    view: view95,
+                                                } = e;
+                                                let vec96 = (pattern95.into_bytes()).into_boxed_slice();
+                                                let ptr96 = vec96.as_ptr().cast::<u8>();
+                                                let len96 = vec96.len();
+                                                ::core::mem::forget(vec96);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len96;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr96.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view95.clone() as i32) as u8;
+                                            }
+                                            V116::PathPrefix(e) => {
+                                                *base.add(0).cast::<u8>() = (7i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern97,
+                                                    view: view97,
+                                                } = e;
+                                                let vec98 = (pattern97.into_bytes()).into_boxed_slice();
+                                                let ptr98 = vec98.as_ptr().cast::<u8>();
+                                                let len98 = vec98.len();
+                                                ::core::mem::forget(vec98);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len98;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr98.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view97.clone() as i32) as u8;
+                                            }
+                                            V116::PathRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (8i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern99,
+                                                    view: view99,
+                                                } = e;
+                                                let vec100 = (pattern99.into_bytes()).into_boxed_slice();
+                                                let ptr100 = vec100.as_ptr().cast::<u8>();
+                                                let len100 = vec100.len();
+                                                ::core::mem::forget(vec100);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len100;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr100.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view99.clone() as i32) as u8;
+                                            }
+                                            V116::Method(e) => {
+                                                *base.add(0).cast::<u8>() = (9i32) as u8;
+                                                let vec101 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr101 = vec101.as_ptr().cast::<u8>();
+                                                let len101 = vec101.len();
+                                                ::core::mem::forget(vec101);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len101;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr101.cast_mut();
+                                            }
+                                            V116::Header(e) => {
+                                                *base.add(0).cast::<u8>() = (10i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name102,
+                                                    value: value102,
+                                                } = e;
+                                                let vec103 = (name102.into_bytes()).into_boxed_slice();
+                                                let ptr103 = vec103.as_ptr().cast::<u8>();
+                                                let len103 = vec103.len();
+                                                ::core::mem::forget(vec103);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len103;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr103.cast_mut();
+                                                let vec104 = (value102.into_bytes()).into_boxed_slice();
+                                                let ptr104 = vec104.as_ptr().cast::<u8>();
+                                                let len104 = vec104.len();
+                                                ::core::mem::forget(vec104);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len104;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr104.cast_mut();
+                                            }
+                                            V116::HeaderRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (11i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name105,
+                                                    value: value105,
+                                                } = e;
+                                                let vec106 = (name105.into_bytes()).into_boxed_slice();
+                                                let ptr106 = vec106.as_ptr().cast::<u8>();
+                                                let len106 = vec106.len();
+                                                ::core::mem::forget(vec106);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len106;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr106.cast_mut();
+                                                let vec107 = (value105.into_bytes()).into_boxed_slice();
+                                                let ptr107 = vec107.as_ptr().cast::<u8>();
+                                                let len107 = vec107.len();
+                                                ::core::mem::forget(vec107);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len107;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr107.cast_mut();
+                                            }
+                                            V116::Query(e) => {
+                                                *base.add(0).cast::<u8>() = (12i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
+                                                    name: name108,
+                                                    value: value108,
+                                                    occurrence: occurrence108,
+                                                } = e;
+                                                let vec109 = (name108.into_bytes()).into_boxed_slice();
+                                                let ptr109 = vec109.as_ptr().cast::<u8>();
+                                                let len109 = vec109.len();
+                                                ::core::mem::forget(vec109);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len109;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr109.cast_mut();
+                                                let vec110 = (value108.into_bytes()).into_boxed_slice();
+                                                let ptr110 = vec110.as_ptr().cast::<u8>();
+                                                let len110 = vec110.len();
+                                                ::core::mem::forget(vec110);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len110;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr110.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence108.clone() as i32) as u8;
+                                            }
+                                            V116::QueryRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (13i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
+                                                    name: name111,
+                                                    value: value111,
+                                                    occurrence: occurrence111,
+                                                } = e;
+                                                let vec112 = (name111.into_bytes()).into_boxed_slice();
+                                                let ptr112 = vec112.as_ptr().cast::<u8>();
+                                                let len112 = vec112.len();
+                                                ::core::mem::forget(vec112);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len112;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr112.cast_mut();
+                                                let vec113 = (value111.into_bytes()).into_boxed_slice();
+                                                let ptr113 = vec113.as_ptr().cast::<u8>();
+                                                let len113 = vec113.len();
+                                                ::core::mem::forget(vec113);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len113;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr113.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence111.clone() as i32) as u8;
+                                            }
+                                            V116::ClientIp(e) => {
+                                                *base.add(0).cast::<u8>() = (14i32) as u8;
+                                                let vec114 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr114 = vec114.as_ptr().cast::<u8>();
+                                                let len114 = vec114.len();
+                                                ::core::mem::forget(vec114);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len114;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr114.cast_mut();
+                                            }
+                                            V116::Alpn(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let vec115 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr115 = vec115.as_ptr().cast::<u8>();
+                                                let len115 = vec115.len();
+                                                ::core::mem::forget(vec115);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len115;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr115.cast_mut();
+                                            }
+                                        }
+                                    }
+                                }
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr87.cast_mut();
+                                    .cast::<usize>() = len117;
+                                *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result117;
+                                *base
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>() = _rt::as_i32(root88);
+                                *base
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(priority86);
+                                let vec119 = entrypoints86;
+                                let len119 = vec119.len();
+                                let layout119 = _rt::alloc::Layout::from_size_align(
+                                        vec119.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result119, _cleanup119) = wit_bindgen::rt::Cleanup::new(
+                                    layout119,
+                                );
+                                if let Some(cleanup) = _cleanup119 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec119.into_iter().enumerate() {
+                                    let base = result119
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec118 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr118 = vec118.as_ptr().cast::<u8>();
+                                        let len118 = vec118.len();
+                                        ::core::mem::forget(vec118);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len118;
+                                        *base.add(0).cast::<*mut u8>() = ptr118.cast_mut();
+                                    }
+                                }
+                                *base
+                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len119;
+                                *base
+                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result119;
+                                *base
+                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>() = (tls86.clone() as i32) as u8;
+                                let vec120 = (tls_options86.into_bytes())
+                                    .into_boxed_slice();
+                                let ptr120 = vec120.as_ptr().cast::<u8>();
+                                let len120 = vec120.len();
+                                ::core::mem::forget(vec120);
+                                *base
+                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len120;
+                                *base
+                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr120.cast_mut();
+                                let vec122 = steps86;
+                                let len122 = vec122.len();
+                                let layout122 = _rt::alloc::Layout::from_size_align(
+                                        vec122.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result122, _cleanup122) = wit_bindgen::rt::Cleanup::new(
+                                    layout122,
+                                );
+                                if let Some(cleanup) = _cleanup122 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec122.into_iter().enumerate() {
+                                    let base = result122
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec121 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr121 = vec121.as_ptr().cast::<u8>();
+                                        let len121 = vec121.len();
+                                        ::core::mem::forget(vec121);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len121;
+                                        *base.add(0).cast::<*mut u8>() = ptr121.cast_mut();
+                                    }
+                                }
+                                *base
+                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len122;
+                                *base
+                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result122;
+                                let vec123 = (service86.into_bytes()).into_boxed_slice();
+                                let ptr123 = vec123.as_ptr().cast::<u8>();
+                                let len123 = vec123.len();
+                                ::core::mem::forget(vec123);
+                                *base
+                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len123;
+                                *base
+                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr123.cast_mut();
                             }
                         }
                         *ptr20
                             .add(7 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len88;
+                            .cast::<usize>() = len124;
                         *ptr20
                             .add(6 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result88;
+                            .cast::<*mut u8>() = result124;
+                        let vec131 = tcp_services21;
+                        let len131 = vec131.len();
+                        let layout131 = _rt::alloc::Layout::from_size_align(
+                                vec131.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            )
+                            .unwrap();
+                        let (result131, _cleanup131) = wit_bindgen::rt::Cleanup::new(
+                            layout131,
+                        );
+                        if let Some(cleanup) = _cleanup131 {
+                            cleanup.forget();
+                        }
+                        for (i, e) in vec131.into_iter().enumerate() {
+                            let base = result131
+                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let super::super::super::super::sluice::gateway::routing::TcpService {
+                                    name: name125,
+                                    targets: targets125,
+                                    proxy_protocol: proxy_protocol125,
+                                } = e;
+                                let vec126 = (name125.into_bytes()).into_boxed_slice();
+                                let ptr126 = vec126.as_ptr().cast::<u8>();
+                                let len126 = vec126.len();
+                                ::core::mem::forget(vec126);
+                                *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len126;
+                                *base.add(0).cast::<*mut u8>() = ptr126.cast_mut();
+                                let vec130 = targets125;
+                                let len130 = vec130.len();
+                                let layout130 = _rt::alloc::Layout::from_size_align(
+                                        vec130.len()
+                                            * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result130, _cleanup130) = wit_bindgen::rt::Cleanup::new(
+                                    layout130,
+                                );
+                                if let Some(cleanup) = _cleanup130 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec130.into_iter().enumerate() {
+                                    let base = result130
+                                        .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::sluice::gateway::routing::TcpTarget {
+                                            instance: instance127,
+                                            address: address127,
+                                            port: port127,
+                                            tls: tls127,
+                                            weight: weight127,
+                                        } = e;
+                                        let vec128 = (instance127.into_bytes()).into_boxed_slice();
+                                        let ptr128 = vec128.as_ptr().cast::<u8>();
+                                        let len128 = vec128.len();
+                                        ::core::mem::forget(vec128);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len128;
+                                        *base.add(0).cast::<*mut u8>() = ptr128.cast_mut();
+                                        let vec129 = (address127.into_bytes()).into_boxed_slice();
+                                        let ptr129 = vec129.as_ptr().cast::<u8>();
+                                        let len129 = vec129.len();
+                                        ::core::mem::forget(vec129);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len129;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr129.cast_mut();
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u16>() = (_rt::as_i32(port127)) as u16;
+                                        *base
+                                            .add(2 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match tls127 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        *base
+                                            .add(4 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(weight127);
+                                    }
+                                }
+                                *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len130;
+                                *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result130;
+                                *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>() = (proxy_protocol125.clone() as i32) as u8;
+                            }
+                        }
+                        *ptr20
+                            .add(9 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>() = len131;
+                        *ptr20
+                            .add(8 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>() = result131;
+                        let vec137 = tcp_steps21;
+                        let len137 = vec137.len();
+                        let layout137 = _rt::alloc::Layout::from_size_align(
+                                vec137.len()
+                                    * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                8,
+                            )
+                            .unwrap();
+                        let (result137, _cleanup137) = wit_bindgen::rt::Cleanup::new(
+                            layout137,
+                        );
+                        if let Some(cleanup) = _cleanup137 {
+                            cleanup.forget();
+                        }
+                        for (i, e) in vec137.into_iter().enumerate() {
+                            let base = result137
+                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let super::super::super::super::sluice::gateway::routing::TcpStep {
+                                    name: name132,
+                                    action: action132,
+                                } = e;
+                                let vec133 = (name132.into_bytes()).into_boxed_slice();
+                                let ptr133 = vec133.as_ptr().cast::<u8>();
+                                let len133 = vec133.len();
+                                ::core::mem::forget(vec133);
+                                *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len133;
+                                *base.add(0).cast::<*mut u8>() = ptr133.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::TcpAction as V136;
+                                match action132 {
+                                    V136::InFlight(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(e);
+                                    }
+                                    V136::AllowList(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec135 = e;
+                                        let len135 = vec135.len();
+                                        let layout135 = _rt::alloc::Layout::from_size_align(
+                                                vec135.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result135, _cleanup135) = wit_bindgen::rt::Cleanup::new(
+                                            layout135,
+                                        );
+                                        if let Some(cleanup) = _cleanup135 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec135.into_iter().enumerate() {
+                                            let base = result135
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec134 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr134 = vec134.as_ptr().cast::<u8>();
+                                                let len134 = vec134.len();
+                                                ::core::mem::forget(vec134);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len134;
+                                                *base.add(0).cast::<*mut u8>() = ptr134.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len135;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result135;
+                                    }
+                                }
+                            }
+                        }
+                        *ptr20
+                            .add(11 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>() = len137;
+                        *ptr20
+                            .add(10 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>() = result137;
+                        let vec142 = diagnostics21;
+                        let len142 = vec142.len();
+                        let layout142 = _rt::alloc::Layout::from_size_align(
+                                vec142.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            )
+                            .unwrap();
+                        let (result142, _cleanup142) = wit_bindgen::rt::Cleanup::new(
+                            layout142,
+                        );
+                        if let Some(cleanup) = _cleanup142 {
+                            cleanup.forget();
+                        }
+                        for (i, e) in vec142.into_iter().enumerate() {
+                            let base = result142
+                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let super::super::super::super::sluice::gateway::routing::Diagnostic {
+                                    severity: severity138,
+                                    object: object138,
+                                    tag: tag138,
+                                    message: message138,
+                                } = e;
+                                *base.add(0).cast::<u8>() = (severity138.clone() as i32)
+                                    as u8;
+                                let vec139 = (object138.into_bytes()).into_boxed_slice();
+                                let ptr139 = vec139.as_ptr().cast::<u8>();
+                                let len139 = vec139.len();
+                                ::core::mem::forget(vec139);
+                                *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len139;
+                                *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr139.cast_mut();
+                                let vec140 = (tag138.into_bytes()).into_boxed_slice();
+                                let ptr140 = vec140.as_ptr().cast::<u8>();
+                                let len140 = vec140.len();
+                                ::core::mem::forget(vec140);
+                                *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len140;
+                                *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr140.cast_mut();
+                                let vec141 = (message138.into_bytes()).into_boxed_slice();
+                                let ptr141 = vec141.as_ptr().cast::<u8>();
+                                let len141 = vec141.len();
+                                ::core::mem::forget(vec141);
+                                *base
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len141;
+                                *base
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr141.cast_mut();
+                            }
+                        }
+                        *ptr20
+                            .add(13 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>() = len142;
+                        *ptr20
+                            .add(12 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>() = result142;
                         ptr20
                     }
                 }
@@ -1799,11 +2699,11 @@ pub mod exports {
                         let l1 = *arg0
                             .add(::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base60 = l0;
-                        let len60 = l1;
-                        for i in 0..len60 {
-                            let base = base60
-                                .add(i * (24 + 12 * ::core::mem::size_of::<*const u8>()));
+                        let base64 = l0;
+                        let len64 = l1;
+                        for i in 0..len64 {
+                            let base = base64
+                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let l2 = *base.add(0).cast::<*mut u8>();
                                 let l3 = *base
@@ -1823,10 +2723,10 @@ pub mod exports {
                                 let l7 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base47 = l6;
-                                let len47 = l7;
-                                for i in 0..len47 {
-                                    let base = base47
+                                let base49 = l6;
+                                let len49 = l7;
+                                for i in 0..len49 {
+                                    let base = base49
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let l8 = i32::from(*base.add(0).cast::<u8>());
@@ -1981,7 +2881,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l43, l44, 1);
                                             }
-                                            _ => {
+                                            14 => {
                                                 let l45 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -1990,225 +2890,223 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l45, l46, 1);
                                             }
+                                            _ => {
+                                                let l47 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l48 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l47, l48, 1);
+                                            }
                                         }
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base47,
-                                    len47 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    base49,
+                                    len49 * (6 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l48 = *base
+                                let l50 = *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l49 = *base
+                                let l51 = *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base52 = l48;
-                                let len52 = l49;
-                                for i in 0..len52 {
-                                    let base = base52
+                                let base54 = l50;
+                                let len54 = l51;
+                                for i in 0..len54 {
+                                    let base = base54
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l50 = *base.add(0).cast::<*mut u8>();
-                                        let l51 = *base
+                                        let l52 = *base.add(0).cast::<*mut u8>();
+                                        let l53 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l50, l51, 1);
+                                        _rt::cabi_dealloc(l52, l53, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base52,
-                                    len52 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base54,
+                                    len54 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l53 = *base
+                                let l55 = *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l54 = *base
+                                let l56 = *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base57 = l53;
-                                let len57 = l54;
-                                for i in 0..len57 {
-                                    let base = base57
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let l55 = *base.add(0).cast::<*mut u8>();
-                                        let l56 = *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l55, l56, 1);
-                                    }
-                                }
-                                _rt::cabi_dealloc(
-                                    base57,
-                                    len57 * (2 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
-                                );
-                                let l58 = *base
+                                _rt::cabi_dealloc(l55, l56, 1);
+                                let l57 = *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l59 = *base
+                                let l58 = *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l58, l59, 1);
-                            }
-                        }
-                        _rt::cabi_dealloc(
-                            base60,
-                            len60 * (24 + 12 * ::core::mem::size_of::<*const u8>()),
-                            8,
-                        );
-                        let l61 = *arg0
-                            .add(2 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>();
-                        let l62 = *arg0
-                            .add(3 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>();
-                        let base72 = l61;
-                        let len72 = l62;
-                        for i in 0..len72 {
-                            let base = base72
-                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
-                            {
-                                let l63 = *base.add(0).cast::<*mut u8>();
-                                let l64 = *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l63, l64, 1);
-                                let l65 = *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l66 = *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let base71 = l65;
-                                let len71 = l66;
-                                for i in 0..len71 {
-                                    let base = base71
-                                        .add(i * (8 + 5 * ::core::mem::size_of::<*const u8>()));
+                                let base61 = l57;
+                                let len61 = l58;
+                                for i in 0..len61 {
+                                    let base = base61
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l67 = *base.add(0).cast::<*mut u8>();
-                                        let l68 = *base
+                                        let l59 = *base.add(0).cast::<*mut u8>();
+                                        let l60 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l67, l68, 1);
-                                        let l69 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l70 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l69, l70, 1);
+                                        _rt::cabi_dealloc(l59, l60, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base71,
-                                    len71 * (8 + 5 * ::core::mem::size_of::<*const u8>()),
+                                    base61,
+                                    len61 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l62 = *base
+                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l63 = *base
+                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l62, l63, 1);
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base64,
+                            len64 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            8,
+                        );
+                        let l65 = *arg0
+                            .add(2 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l66 = *arg0
+                            .add(3 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base76 = l65;
+                        let len76 = l66;
+                        for i in 0..len76 {
+                            let base = base76
+                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l67 = *base.add(0).cast::<*mut u8>();
+                                let l68 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l67, l68, 1);
+                                let l69 = *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l70 = *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base75 = l69;
+                                let len75 = l70;
+                                for i in 0..len75 {
+                                    let base = base75
+                                        .add(i * (8 + 5 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l71 = *base.add(0).cast::<*mut u8>();
+                                        let l72 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l71, l72, 1);
+                                        let l73 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l74 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l73, l74, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base75,
+                                    len75 * (8 + 5 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                             }
                         }
                         _rt::cabi_dealloc(
-                            base72,
-                            len72 * (5 * ::core::mem::size_of::<*const u8>()),
+                            base76,
+                            len76 * (5 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
-                        let l73 = *arg0
+                        let l77 = *arg0
                             .add(4 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l74 = *arg0
+                        let l78 = *arg0
                             .add(5 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base105 = l73;
-                        let len105 = l74;
-                        for i in 0..len105 {
-                            let base = base105
+                        let base109 = l77;
+                        let len109 = l78;
+                        for i in 0..len109 {
+                            let base = base109
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l75 = *base.add(0).cast::<*mut u8>();
-                                let l76 = *base
+                                let l79 = *base.add(0).cast::<*mut u8>();
+                                let l80 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l75, l76, 1);
-                                let l77 = i32::from(
+                                _rt::cabi_dealloc(l79, l80, 1);
+                                let l81 = i32::from(
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l77 {
+                                match l81 {
                                     0 => {
-                                        let l78 = *base
+                                        let l82 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l79 = *base
+                                        let l83 = *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base82 = l78;
-                                        let len82 = l79;
-                                        for i in 0..len82 {
-                                            let base = base82
+                                        let base86 = l82;
+                                        let len86 = l83;
+                                        for i in 0..len86 {
+                                            let base = base86
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l80 = *base.add(0).cast::<*mut u8>();
-                                                let l81 = *base
+                                                let l84 = *base.add(0).cast::<*mut u8>();
+                                                let l85 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l80, l81, 1);
+                                                _rt::cabi_dealloc(l84, l85, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base82,
-                                            len82 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base86,
+                                            len86 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     1 => {
-                                        let l83 = *base
+                                        let l87 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l84 = *base
+                                        let l88 = *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base87 = l83;
-                                        let len87 = l84;
-                                        for i in 0..len87 {
-                                            let base = base87
+                                        let base91 = l87;
+                                        let len91 = l88;
+                                        for i in 0..len91 {
+                                            let base = base91
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l85 = *base.add(0).cast::<*mut u8>();
-                                                let l86 = *base
+                                                let l89 = *base.add(0).cast::<*mut u8>();
+                                                let l90 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l85, l86, 1);
+                                                _rt::cabi_dealloc(l89, l90, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base87,
-                                            len87 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base91,
+                                            len91 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     2 => {
-                                        let l88 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l89 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l88, l89, 1);
-                                    }
-                                    3 => {
-                                        let l90 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l91 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l90, l91, 1);
-                                    }
-                                    4 => {
                                         let l92 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
@@ -2216,103 +3114,517 @@ pub mod exports {
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l92, l93, 1);
+                                    }
+                                    3 => {
                                         let l94 = *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l95 = *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l94, l95, 1);
                                     }
-                                    5 => {}
-                                    6 => {
+                                    4 => {
                                         let l96 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l97 = *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base100 = l96;
-                                        let len100 = l97;
-                                        for i in 0..len100 {
-                                            let base = base100
+                                        _rt::cabi_dealloc(l96, l97, 1);
+                                        let l98 = *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l99 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l98, l99, 1);
+                                    }
+                                    5 => {}
+                                    6 => {
+                                        let l100 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l101 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base104 = l100;
+                                        let len104 = l101;
+                                        for i in 0..len104 {
+                                            let base = base104
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l98 = *base.add(0).cast::<*mut u8>();
-                                                let l99 = *base
+                                                let l102 = *base.add(0).cast::<*mut u8>();
+                                                let l103 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l98, l99, 1);
+                                                _rt::cabi_dealloc(l102, l103, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base100,
-                                            len100 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base104,
+                                            len104 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     _ => {
-                                        let l101 = *base
+                                        let l105 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l102 = *base
+                                        let l106 = *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l101, l102, 1);
-                                        let l103 = *base
+                                        _rt::cabi_dealloc(l105, l106, 1);
+                                        let l107 = *base
                                             .add(5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l104 = *base
+                                        let l108 = *base
                                             .add(6 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l103, l104, 1);
+                                        _rt::cabi_dealloc(l107, l108, 1);
                                     }
                                 }
                             }
                         }
                         _rt::cabi_dealloc(
-                            base105,
-                            len105 * (7 * ::core::mem::size_of::<*const u8>()),
+                            base109,
+                            len109 * (7 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
-                        let l106 = *arg0
+                        let l110 = *arg0
                             .add(6 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l107 = *arg0
+                        let l111 = *arg0
                             .add(7 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base114 = l106;
-                        let len114 = l107;
-                        for i in 0..len114 {
-                            let base = base114
-                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                        let base174 = l110;
+                        let len174 = l111;
+                        for i in 0..len174 {
+                            let base = base174
+                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l108 = *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l109 = *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l108, l109, 1);
-                                let l110 = *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l111 = *base
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l110, l111, 1);
-                                let l112 = *base
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
+                                let l112 = *base.add(0).cast::<*mut u8>();
                                 let l113 = *base
-                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
                                 _rt::cabi_dealloc(l112, l113, 1);
+                                let l114 = *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l115 = *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l114, l115, 1);
+                                let l116 = *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l117 = *base
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base159 = l116;
+                                let len159 = l117;
+                                for i in 0..len159 {
+                                    let base = base159
+                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l118 = i32::from(*base.add(0).cast::<u8>());
+                                        match l118 {
+                                            0 => {
+                                                let l119 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l120 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base121 = l119;
+                                                let len121 = l120;
+                                                _rt::cabi_dealloc(base121, len121 * 4, 4);
+                                            }
+                                            1 => {
+                                                let l122 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l123 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base124 = l122;
+                                                let len124 = l123;
+                                                _rt::cabi_dealloc(base124, len124 * 4, 4);
+                                            }
+                                            2 => {}
+                                            3 => {
+                                                let l125 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l126 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l125, l126, 1);
+                                            }
+                                            4 => {
+                                                let l127 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l128 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l127, l128, 1);
+                                            }
+                                            5 => {
+                                                let l129 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l130 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l129, l130, 1);
+                                            }
+                                            6 => {
+                                                let l131 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l132 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l131, l132, 1);
+                                            }
+                                            7 => {
+                                                let l133 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l134 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l133, l134, 1);
+                                            }
+                                            8 => {
+                                                let l135 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l136 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l135, l136, 1);
+                                            }
+                                            9 => {
+                                                let l137 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l138 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l137, l138, 1);
+                                            }
+                                            10 => {
+                                                let l139 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l140 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l139, l140, 1);
+                                                let l141 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l142 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l141, l142, 1);
+                                            }
+                                            11 => {
+                                                let l143 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l144 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l143, l144, 1);
+                                                let l145 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l146 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l145, l146, 1);
+                                            }
+                                            12 => {
+                                                let l147 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l148 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l147, l148, 1);
+                                                let l149 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l150 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l149, l150, 1);
+                                            }
+                                            13 => {
+                                                let l151 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l152 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l151, l152, 1);
+                                                let l153 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l154 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l153, l154, 1);
+                                            }
+                                            14 => {
+                                                let l155 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l156 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l155, l156, 1);
+                                            }
+                                            _ => {
+                                                let l157 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l158 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l157, l158, 1);
+                                            }
+                                        }
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base159,
+                                    len159 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l160 = *base
+                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l161 = *base
+                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base164 = l160;
+                                let len164 = l161;
+                                for i in 0..len164 {
+                                    let base = base164
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l162 = *base.add(0).cast::<*mut u8>();
+                                        let l163 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l162, l163, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base164,
+                                    len164 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l165 = *base
+                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l166 = *base
+                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l165, l166, 1);
+                                let l167 = *base
+                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l168 = *base
+                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base171 = l167;
+                                let len171 = l168;
+                                for i in 0..len171 {
+                                    let base = base171
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l169 = *base.add(0).cast::<*mut u8>();
+                                        let l170 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l169, l170, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base171,
+                                    len171 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l172 = *base
+                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l173 = *base
+                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l172, l173, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base114,
-                            len114 * (7 * ::core::mem::size_of::<*const u8>()),
+                            base174,
+                            len174 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            8,
+                        );
+                        let l175 = *arg0
+                            .add(8 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l176 = *arg0
+                            .add(9 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base186 = l175;
+                        let len186 = l176;
+                        for i in 0..len186 {
+                            let base = base186
+                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l177 = *base.add(0).cast::<*mut u8>();
+                                let l178 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l177, l178, 1);
+                                let l179 = *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l180 = *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base185 = l179;
+                                let len185 = l180;
+                                for i in 0..len185 {
+                                    let base = base185
+                                        .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l181 = *base.add(0).cast::<*mut u8>();
+                                        let l182 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l181, l182, 1);
+                                        let l183 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l184 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l183, l184, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base185,
+                                    len185 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base186,
+                            len186 * (5 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        );
+                        let l187 = *arg0
+                            .add(10 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l188 = *arg0
+                            .add(11 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base197 = l187;
+                        let len197 = l188;
+                        for i in 0..len197 {
+                            let base = base197
+                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l189 = *base.add(0).cast::<*mut u8>();
+                                let l190 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l189, l190, 1);
+                                let l191 = i32::from(
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l191 {
+                                    0 => {}
+                                    _ => {
+                                        let l192 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l193 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base196 = l192;
+                                        let len196 = l193;
+                                        for i in 0..len196 {
+                                            let base = base196
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l194 = *base.add(0).cast::<*mut u8>();
+                                                let l195 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l194, l195, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base196,
+                                            len196 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                    }
+                                }
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base197,
+                            len197 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                            8,
+                        );
+                        let l198 = *arg0
+                            .add(12 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l199 = *arg0
+                            .add(13 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base206 = l198;
+                        let len206 = l199;
+                        for i in 0..len206 {
+                            let base = base206
+                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l200 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l201 = *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l200, l201, 1);
+                                let l202 = *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l203 = *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l202, l203, 1);
+                                let l204 = *base
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l205 = *base
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l204, l205, 1);
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base206,
+                            len206 * (7 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
                     }
@@ -2361,10 +3673,10 @@ pub mod exports {
                 struct _RetArea(
                     [::core::mem::MaybeUninit<
                         u8,
-                    >; 8 * ::core::mem::size_of::<*const u8>()],
+                    >; 14 * ::core::mem::size_of::<*const u8>()],
                 );
                 static mut _RET_AREA: _RetArea = _RetArea(
-                    [::core::mem::MaybeUninit::uninit(); 8
+                    [::core::mem::MaybeUninit::uninit(); 14
                         * ::core::mem::size_of::<*const u8>()],
                 );
             }
@@ -2513,46 +3825,55 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1746] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2165] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd5\x0c\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf8\x0f\x01A\x02\x01\
 A\x0a\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
 aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
 port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
 names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01B0\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
+g@0.1.0\x05\x01\x01BB\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
 r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04names\x05\
 values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0aoccurre\
 nce\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquery-match\
-\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x0f\x03all\x01\x0c\0\x03\
+\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\0\x03\
 any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost-regex\
 p\x01s\0\x04path\x01\x03\0\x0bpath-prefix\x01\x03\0\x0bpath-regexp\x01\x03\0\x06\
 method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\0\x0c\
-query-regexp\x01\x09\0\x09client-ip\x01s\0\x04\0\x09rule-node\x03\0\x0d\x01p\x0e\
-\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\0\x10\x01m\x03\x03\
-any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x07\x04names\x04rule\
-\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x05steps\x14\x07services\x04\
-\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03h2c\x04\0\x06scheme\x03\0\x17\
-\x01r\x05\x08instances\x06scheme\x18\x07addresss\x04port{\x06weighty\x04\0\x06ta\
-rget\x03\0\x19\x01p\x1a\x01r\x03\x04names\x07targets\x1b\x10pass-host-header\x7f\
-\x04\0\x0cservice-spec\x03\0\x1c\x01r\x02\x07patterns\x0breplacements\x04\0\x0br\
-eplacement\x03\0\x1e\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0\x20\
-\x01q\x08\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-pref\
-ix\x01s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\x1f\0\x0eredirect-sl\
-ash\0\0\x05chain\x01\x14\0\x06policy\x01!\0\x04\0\x06action\x03\0\"\x01r\x02\x04\
-names\x06action#\x04\0\x04step\x03\0$\x01m\x02\x07warning\x05error\x04\0\x08seve\
-rity\x03\0&\x01r\x04\x08severity'\x06objects\x03tags\x07messages\x04\0\x0adiagno\
-stic\x03\0(\x01p\x16\x01p\x1d\x01p%\x01p)\x01r\x04\x06routes*\x08services+\x05st\
-eps,\x0bdiagnostics-\x04\0\x0ccontribution\x03\0.\x03\0\x1csluice:gateway/routin\
-g@0.1.0\x05\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\
-\x03\x02\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribut\
-ion\x03\0\x02\x01j\0\x01s\x01@\x02\x06handley\x08settingss\0\x04\x04\0\x09config\
-ure\x01\x05\x01@\x02\x06handley\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\
-\x04\0\"sluice:gateway/router-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/route\
-r@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09producers\x01\x0cprocessed-b\
-y\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+query-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-node\x03\
+\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\0\x10\
+\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\x04\
+names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-option\
+ss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03\
+h2c\x04\0\x06scheme\x03\0\x17\x01r\x05\x08instances\x06scheme\x18\x07addresss\x04\
+port{\x06weighty\x04\0\x06target\x03\0\x19\x01p\x1a\x01r\x03\x04names\x07targets\
+\x1b\x10pass-host-header\x7f\x04\0\x0cservice-spec\x03\0\x1c\x01m\x03\x04none\x09\
+terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\x1e\x01r\x08\x04names\x04rule\x11\
+\x08priorityx\x0bentrypoints\x14\x03tls\x1f\x0btls-optionss\x05steps\x14\x07serv\
+ices\x04\0\x09tcp-route\x03\0\x20\x01r\x05\x08instances\x07addresss\x04port{\x03\
+tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0\"\x01m\x03\x04none\x02v1\x02v2\x04\0\
+\x0eproxy-protocol\x03\0$\x01p#\x01r\x03\x04names\x07targets&\x0eproxy-protocol%\
+\x04\0\x0btcp-service\x03\0'\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\
+\x04\0\x0atcp-action\x03\0)\x01r\x02\x04names\x06action*\x04\0\x08tcp-step\x03\0\
++\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0-\x01r\x02\x06p\
+lugins\x08settingss\x04\0\x0apolicy-use\x03\0/\x01q\x08\x0cstrip-prefix\x01\x14\0\
+\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13\
+replace-path-regexp\x01.\0\x0eredirect-slash\0\0\x05chain\x01\x14\0\x06policy\x01\
+0\0\x04\0\x06action\x03\01\x01r\x02\x04names\x06action2\x04\0\x04step\x03\03\x01\
+m\x02\x07warning\x05error\x04\0\x08severity\x03\05\x01r\x04\x08severity6\x06obje\
+cts\x03tags\x07messages\x04\0\x0adiagnostic\x03\07\x01p\x16\x01p\x1d\x01p4\x01p!\
+\x01p(\x01p,\x01p8\x01r\x07\x06routes9\x08services:\x05steps;\x0atcp-routes<\x0c\
+tcp-services=\x09tcp-steps>\x0bdiagnostics?\x04\0\x0ccontribution\x03\0@\x03\0\x1c\
+sluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\x0cc\
+ontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\x01\
+\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\x02\x06handley\x08settings\
+s\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handley\x07service\x01\0\x03\x04\0\
+\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-plugin@0.1.0\x05\x05\x04\0\x1b\
+sluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09producer\
+s\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.6\
+3.0";
         };
     };
 }
@@ -2565,42 +3886,50 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1619] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb6\x0b\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2038] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd9\x0e\x01A\x02\x01\
 A\x06\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
 aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
 port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
 names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01B0\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
+g@0.1.0\x05\x01\x01BB\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
 r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04names\x05\
 values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0aoccurre\
 nce\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquery-match\
-\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x0f\x03all\x01\x0c\0\x03\
+\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\0\x03\
 any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost-regex\
 p\x01s\0\x04path\x01\x03\0\x0bpath-prefix\x01\x03\0\x0bpath-regexp\x01\x03\0\x06\
 method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\0\x0c\
-query-regexp\x01\x09\0\x09client-ip\x01s\0\x04\0\x09rule-node\x03\0\x0d\x01p\x0e\
-\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\0\x10\x01m\x03\x03\
-any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x07\x04names\x04rule\
-\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x05steps\x14\x07services\x04\
-\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03h2c\x04\0\x06scheme\x03\0\x17\
-\x01r\x05\x08instances\x06scheme\x18\x07addresss\x04port{\x06weighty\x04\0\x06ta\
-rget\x03\0\x19\x01p\x1a\x01r\x03\x04names\x07targets\x1b\x10pass-host-header\x7f\
-\x04\0\x0cservice-spec\x03\0\x1c\x01r\x02\x07patterns\x0breplacements\x04\0\x0br\
-eplacement\x03\0\x1e\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0\x20\
-\x01q\x08\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-pref\
-ix\x01s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\x1f\0\x0eredirect-sl\
-ash\0\0\x05chain\x01\x14\0\x06policy\x01!\0\x04\0\x06action\x03\0\"\x01r\x02\x04\
-names\x06action#\x04\0\x04step\x03\0$\x01m\x02\x07warning\x05error\x04\0\x08seve\
-rity\x03\0&\x01r\x04\x08severity'\x06objects\x03tags\x07messages\x04\0\x0adiagno\
-stic\x03\0(\x01p\x16\x01p\x1d\x01p%\x01p)\x01r\x04\x06routes*\x08services+\x05st\
-eps,\x0bdiagnostics-\x04\0\x0ccontribution\x03\0.\x03\0\x1csluice:gateway/routin\
-g@0.1.0\x05\x02\x04\0;sluice:gateway/router-with-all-of-its-exports-removed@0.1.\
-0\x04\0\x0b,\x01\0&router-with-all-of-its-exports-removed\x03\0\0\0G\x09producer\
-s\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.6\
-3.0";
+query-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-node\x03\
+\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\0\x10\
+\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\x04\
+names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-option\
+ss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03\
+h2c\x04\0\x06scheme\x03\0\x17\x01r\x05\x08instances\x06scheme\x18\x07addresss\x04\
+port{\x06weighty\x04\0\x06target\x03\0\x19\x01p\x1a\x01r\x03\x04names\x07targets\
+\x1b\x10pass-host-header\x7f\x04\0\x0cservice-spec\x03\0\x1c\x01m\x03\x04none\x09\
+terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\x1e\x01r\x08\x04names\x04rule\x11\
+\x08priorityx\x0bentrypoints\x14\x03tls\x1f\x0btls-optionss\x05steps\x14\x07serv\
+ices\x04\0\x09tcp-route\x03\0\x20\x01r\x05\x08instances\x07addresss\x04port{\x03\
+tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0\"\x01m\x03\x04none\x02v1\x02v2\x04\0\
+\x0eproxy-protocol\x03\0$\x01p#\x01r\x03\x04names\x07targets&\x0eproxy-protocol%\
+\x04\0\x0btcp-service\x03\0'\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\
+\x04\0\x0atcp-action\x03\0)\x01r\x02\x04names\x06action*\x04\0\x08tcp-step\x03\0\
++\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0-\x01r\x02\x06p\
+lugins\x08settingss\x04\0\x0apolicy-use\x03\0/\x01q\x08\x0cstrip-prefix\x01\x14\0\
+\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13\
+replace-path-regexp\x01.\0\x0eredirect-slash\0\0\x05chain\x01\x14\0\x06policy\x01\
+0\0\x04\0\x06action\x03\01\x01r\x02\x04names\x06action2\x04\0\x04step\x03\03\x01\
+m\x02\x07warning\x05error\x04\0\x08severity\x03\05\x01r\x04\x08severity6\x06obje\
+cts\x03tags\x07messages\x04\0\x0adiagnostic\x03\07\x01p\x16\x01p\x1d\x01p4\x01p!\
+\x01p(\x01p,\x01p8\x01r\x07\x06routes9\x08services:\x05steps;\x0atcp-routes<\x0c\
+tcp-services=\x09tcp-steps>\x0bdiagnostics?\x04\0\x0ccontribution\x03\0@\x03\0\x1c\
+sluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:gateway/router-with-all-of-its\
+-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with-all-of-its-exports-removed\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-\
+bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

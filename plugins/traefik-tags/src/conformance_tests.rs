@@ -327,5 +327,6 @@ fn node(node: RuleNode) -> N {
         RuleNode::Query(query) => N::Query(query.name, query.value, which(query.occurrence)),
         RuleNode::QueryRegexp(query) => N::QueryRegexp(query.name, query.value, which(query.occurrence)),
         RuleNode::ClientIp(range) => N::ClientIp(range),
+        RuleNode::Alpn(protocol) => N::Alpn(protocol),
     }
 }

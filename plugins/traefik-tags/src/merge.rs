@@ -3,9 +3,13 @@
 //! Of two definitions of one name, the one behind more accepted instances stays, ties go to the smallest instance id,
 //! and a warning says so: during a rolling deploy a route must not disappear because old and new tags differ.
 
+mod tcp;
+
 use std::collections::BTreeMap;
 
-use sluice_plugin_sdk::router::{Action, Contribution, Route, ServiceSpec, Step, Target};
+use sluice_plugin_sdk::router::{
+    Action, Contribution, Route, ServiceSpec, Step, Target, TcpAction, TcpRoute, TcpService,
+};
 
 use crate::report::{Problem, Report};
 use crate::settings::Settings;
@@ -18,6 +22,10 @@ pub(crate) struct Draft {
     pub(crate) steps: Vec<Candidate<Action>>,
     /// One for each time it was said; targets are joined.
     pub(crate) services: Vec<ServiceSpec>,
+    pub(crate) tcp_routes: Vec<Candidate<TcpRoute>>,
+    pub(crate) tcp_steps: Vec<Candidate<TcpAction>>,
+    /// As services.
+    pub(crate) tcp_services: Vec<TcpService>,
 }
 
 /// A definition of something, or why it cannot be used.
@@ -36,14 +44,16 @@ impl<T> Candidate<T> {
 }
 
 /// The contribution a draft comes to.
-pub(crate) fn merge(draft: Draft, settings: &Settings, mut report: Report) -> Contribution {
+pub(crate) fn merge(mut draft: Draft, settings: &Settings, mut report: Report) -> Contribution {
+    let (tcp_routes, tcp_services, tcp_steps) = tcp::merge(&mut draft, settings, &mut report);
     let services = join_services(draft.services, &mut report);
     let steps = settle("step", draft.steps, &mut report);
     let routes = settle("route", draft.routes, &mut report);
     let steps = without_broken_steps(steps, settings, &mut report);
     let routes = working_routes(routes, &steps, settings, &mut report);
     let steps = steps.into_iter().filter_map(|(name, action)| Some(Step { name, action: action? })).collect();
-    Contribution { routes, services, steps, diagnostics: report.finish() }
+    let diagnostics = report.finish();
+    Contribution { routes, services, steps, tcp_routes, tcp_services, tcp_steps, diagnostics }
 }
 
 /// One definition for each name.
@@ -185,6 +195,7 @@ mod tests {
             priority: 0,
             entrypoints: vec![],
             transport: Transport::Any,
+            tls_options: String::new(),
             steps: ids(steps),
             service: "s".into(),
         }
@@ -266,7 +277,7 @@ mod tests {
             said(&["1"], route("c", "", &["bad@other"])),
             said(&["1"], route("d", "", &["bad"])),
         ];
-        let result = merged(Draft { routes, steps, services: vec![] });
+        let result = merged(Draft { routes, steps, ..Draft::default() });
         assert_eq!(result.routes.iter().map(|route| route.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(result.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), ["good"]);
         let mut objects: Vec<_> = result.diagnostics.iter().map(|found| found.object.as_str()).collect();

@@ -41,6 +41,10 @@ const KEYS: &[&str] = &[
     "http.middlewares.n.basicauth.users",
     "http.middlewares.m.plugin.p[0].x",
     "tcp.routers.t.rule",
+    "tcp.routers.t.tls.options",
+    "tcp.routers.t.middlewares",
+    "tcp.services.s.loadbalancer.server.port",
+    "tcp.middlewares.m.inflightconn.amount",
     "consulcatalog.canary",
 ];
 
@@ -64,6 +68,7 @@ const VALUES: &[&str] = &[
     "Host(`a`)",
     "Host(`a`) && !Path(`/x`)",
     "Host(",
+    "HostSNI(`*`)",
     "http://b:81",
     "client.ip",
     "/é",

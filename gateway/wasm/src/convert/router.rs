@@ -1,5 +1,7 @@
 //! The router world's types. The catalog goes in borrowed; the contribution comes out by value.
 
+mod tcp;
+
 use sluice_model as model;
 use sluice_model::CatalogService;
 
@@ -30,6 +32,9 @@ pub(crate) fn contribution(contribution: wit::Contribution) -> model::Contributi
         routes: convert(contribution.routes, route),
         services: convert(contribution.services, service),
         steps: convert(contribution.steps, |step| model::StepSpec { name: step.name, action: action(step.action) }),
+        tcp_routes: convert(contribution.tcp_routes, tcp::route),
+        tcp_services: convert(contribution.tcp_services, tcp::service),
+        tcp_steps: convert(contribution.tcp_steps, tcp::step),
         diagnostics: convert(contribution.diagnostics, diagnostic),
     }
 }
@@ -47,11 +52,14 @@ fn health(health: model::Health) -> catalog::Health {
     }
 }
 
+fn rule(rule: wit::Rule) -> model::RuleSpec {
+    model::RuleSpec { text: rule.text, nodes: convert(rule.nodes, node), root: rule.root }
+}
+
 fn route(route: wit::Route) -> model::RouteSpec {
-    let rule = model::RuleSpec { text: route.rule.text, nodes: convert(route.rule.nodes, node), root: route.rule.root };
     model::RouteSpec {
         name: route.name,
-        rule,
+        rule: rule(route.rule),
         priority: route.priority,
         entrypoints: route.entrypoints,
         transport: match route.transport {
@@ -59,6 +67,7 @@ fn route(route: wit::Route) -> model::RouteSpec {
             wit::Transport::Plain => model::Transport::Plain,
             wit::Transport::Tls => model::Transport::Tls,
         },
+        tls_options: route.tls_options,
         steps: route.steps,
         service: route.service,
     }
@@ -84,6 +93,7 @@ fn node(node: wit::RuleNode) -> model::RuleNode {
             RuleNode::QueryRegexp(query.name, query.value, occurrence(query.occurrence))
         }
         wit::RuleNode::ClientIp(range) => RuleNode::ClientIp(range),
+        wit::RuleNode::Alpn(protocol) => RuleNode::Alpn(protocol),
     }
 }
 

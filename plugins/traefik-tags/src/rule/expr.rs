@@ -26,6 +26,7 @@ pub(crate) enum Leaf {
     Query(String, String, Occurrence),
     QueryRegexp(String, String, Occurrence),
     ClientIp(String),
+    Alpn(String),
 }
 
 impl<L> Default for Expr<L> {
@@ -132,6 +133,7 @@ impl Leaf {
             Self::Query(name, value, occurrence) => RuleNode::Query(QueryMatch { name, value, occurrence }),
             Self::QueryRegexp(name, value, occurrence) => RuleNode::QueryRegexp(QueryMatch { name, value, occurrence }),
             Self::ClientIp(range) => RuleNode::ClientIp(range),
+            Self::Alpn(protocol) => RuleNode::Alpn(protocol),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! unchecked: the host compiles them, and leaves out a route whose expression it cannot.
 
 pub(crate) mod expr;
+pub(crate) mod matchers_tcp;
 pub(crate) mod matchers_v2;
 pub(crate) mod matchers_v3;
 pub(crate) mod pattern;

@@ -62,6 +62,7 @@ impl<'a> Frontend<'a> {
             rule: rule.parsed.expr.into_rule(&rule.text),
             entrypoints: self.entrypoints(report)?,
             transport: Transport::Any,
+            tls_options: String::new(),
             steps: names,
             service: service.to_owned(),
         };

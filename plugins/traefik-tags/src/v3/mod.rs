@@ -1,4 +1,4 @@
-//! The v3 dialect: `http.routers`, `http.services` and `http.middlewares`, one instance at a time.
+//! The v3 dialect: routers, services and middlewares of `http` and `tcp`, one instance at a time.
 //!
 //! [`decode`] checks all tags of an instance against the schema; what comes after reads options that are known to fit.
 
@@ -6,6 +6,7 @@ mod middlewares;
 mod routers;
 mod schema;
 mod services;
+mod tcp;
 
 use sluice_plugin_sdk::router::Service;
 
@@ -56,8 +57,11 @@ pub(crate) fn contribute(
         Ok(services) => services,
         Err(problem) => return report.error(&object(accepted.instance), &problem.tag, problem.message),
     };
-    for name in own.other_protocols() {
-        report.error(&object(accepted.instance), "", format!("{name} routers and services are not supported yet"));
+    if let Err(problem) = tcp::read(&own, draft, report) {
+        return report.error(&object(accepted.instance), &problem.tag, problem.message);
+    }
+    if own.speaks("udp") {
+        report.error(&object(accepted.instance), "", "UDP routers and services are not supported");
     }
     for node in own.http("middlewares") {
         draft.steps.push(Candidate::new(node.name.clone(), &own.id, middlewares::action(node)));
@@ -82,6 +86,11 @@ impl Instance<'_> {
         self.accepted.root.at(&["http", kind]).map_or(&[], |node| node.children.as_slice())
     }
 
+    /// The elements below `tcp.<kind>`.
+    fn tcp(&self, kind: &str) -> &[Node] {
+        self.accepted.root.at(&["tcp", kind]).map_or(&[], |node| node.children.as_slice())
+    }
+
     /// The name of the service and router that are not named by tags.
     fn automatic_name(&self) -> String {
         let canary = self.accepted.root.child("consulcatalog").and_then(|node| node.flag("canary")) == Some(true);
@@ -96,16 +105,13 @@ impl Instance<'_> {
     /// Whether it is to be reached by HTTP: where nothing is said of HTTP, only if nothing else is said either.
     fn speaks_http(&self) -> bool {
         let said = ["routers", "services", "middlewares"].iter().any(|kind| !self.http(kind).is_empty());
-        said || self.other_protocols().is_empty()
+        said || !(self.speaks("tcp") || self.speaks("udp"))
     }
 
-    /// The protocols besides HTTP it has routers or services of.
-    fn other_protocols(&self) -> Vec<&'static str> {
-        let used = |name: &str| {
-            let node = self.accepted.root.child(name);
-            node.is_some_and(|node| !node.below("routers").is_empty() || !node.below("services").is_empty())
-        };
-        [("tcp", "TCP"), ("udp", "UDP")].into_iter().filter(|(name, _)| used(name)).map(|(_, shown)| shown).collect()
+    /// Whether it has routers or services of a protocol besides HTTP.
+    fn speaks(&self, protocol: &str) -> bool {
+        let node = self.accepted.root.child(protocol);
+        node.is_some_and(|node| !node.below("routers").is_empty() || !node.below("services").is_empty())
     }
 }
 
@@ -137,5 +143,7 @@ fn warn_about_ignored(accepted: &V3Instance<'_>, report: &mut Report) {
     }
 }
 
+#[cfg(test)]
+mod tcp_tests;
 #[cfg(test)]
 mod tests;

@@ -33,14 +33,20 @@ fn route(own: &Instance<'_>, node: &Node, services: &[ServiceSpec], report: &mut
     for note in &parsed.notes {
         report.warning(&object, tag, note.clone());
     }
+    let (transport, tls_options) = match node.child("tls") {
+        Some(tls) => (Transport::Tls, tls_options(tls, &object, report)),
+        None => (Transport::Plain, String::new()),
+    };
+    let services: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     Ok(Route {
         name: node.name.clone(),
-        priority: priority(node, &text)?,
+        priority: priority(node, i64::try_from(text.len()).unwrap_or(MAX_PRIORITY))?,
         rule: parsed.expr.into_rule(&text),
         entrypoints: entrypoints(own, node, &object, report)?,
-        transport: transport(node, &object, report)?,
+        transport,
+        tls_options,
         steps: node.list("middlewares"),
-        service: service(node, services)?,
+        service: service(node, &services)?,
     })
 }
 
@@ -68,10 +74,10 @@ fn parse(node: &Node, text: &str) -> Result<Parsed, String> {
     parse(text).map_err(|error| format!("rule `{text}`: {error}"))
 }
 
-/// As set, else the length of the rule in bytes.
-fn priority(node: &Node, rule: &str) -> Result<i64, Problem> {
+/// As set, else the default: the length of the rule in bytes.
+pub(super) fn priority(node: &Node, by_default: i64) -> Result<i64, Problem> {
     match node.integer("priority").unwrap_or(0) {
-        0 => Ok(i64::try_from(rule.len()).unwrap_or(MAX_PRIORITY)),
+        0 => Ok(by_default),
         priority if priority > MAX_PRIORITY => {
             Err(Problem::new(node.tag_of("priority"), format!("priorities above {MAX_PRIORITY} are reserved")))
         }
@@ -79,7 +85,12 @@ fn priority(node: &Node, rule: &str) -> Result<i64, Problem> {
     }
 }
 
-fn entrypoints(own: &Instance<'_>, node: &Node, object: &str, report: &mut Report) -> Result<Vec<String>, Problem> {
+pub(super) fn entrypoints(
+    own: &Instance<'_>,
+    node: &Node,
+    object: &str,
+    report: &mut Report,
+) -> Result<Vec<String>, Problem> {
     let (known, unknown) = own.settings.known_entrypoints(node.list("entrypoints"));
     if known.is_empty() && !unknown.is_empty() {
         let message = format!("none of its entrypoints exists: {}", unknown.join(", "));
@@ -91,24 +102,20 @@ fn entrypoints(own: &Instance<'_>, node: &Node, object: &str, report: &mut Repor
     Ok(known)
 }
 
-fn transport(node: &Node, object: &str, report: &mut Report) -> Result<Transport, Problem> {
-    let Some(tls) = node.child("tls") else { return Ok(Transport::Plain) };
-    // TLS options may ask for client certificates: serving without them would open a door.
-    if tls.text("options").is_some_and(|options| !matches!(options, "" | "default")) {
-        return Err(Problem::new(tls.tag_of("options"), "TLS options are not supported yet"));
-    }
+/// The options a router's `tls` names; empty for the entrypoint's own.
+pub(super) fn tls_options(tls: &Node, object: &str, report: &mut Report) -> String {
     for option in tls.children.iter().filter(|option| option.is("certresolver") || option.is("domains")) {
         let message = format!("`{}` has no effect: certificates are configured at the entrypoint", option.name);
         report.warning(object, &option.tag, message);
     }
-    Ok(Transport::Tls)
+    tls.text("options").filter(|options| *options != "default").unwrap_or_default().to_owned()
 }
 
 /// As set, else the only service of the instance.
-fn service(node: &Node, services: &[ServiceSpec]) -> Result<String, Problem> {
+pub(super) fn service(node: &Node, services: &[&str]) -> Result<String, Problem> {
     match (node.text("service").filter(|name| !name.is_empty()), services) {
         (Some(name), _) => Ok(name.to_owned()),
-        (None, [only]) => Ok(only.name.clone()),
+        (None, [only]) => Ok((*only).to_owned()),
         (None, _) => {
             let message =
                 format!("the instance has {} services, so the router has to name one by `service`", services.len());

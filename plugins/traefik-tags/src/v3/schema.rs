@@ -11,7 +11,7 @@ pub(super) const ROOT: Schema = Object(
         ("enable", Boolean),
         ("consulcatalog", Object(&[("connect", Boolean), ("canary", Boolean)], Refused)),
         ("http", HTTP),
-        ("tcp", Free),
+        ("tcp", TCP),
         ("udp", Free),
         ("tls", Free),
     ],
@@ -46,6 +46,73 @@ const ROUTER: Schema = Object(
                 Refused,
             ),
         ),
+    ],
+    Allowed,
+);
+
+const TCP: Schema = Object(
+    &[
+        ("routers", Map(&TCP_ROUTER)),
+        ("services", Map(&TCP_SERVICE)),
+        ("middlewares", Map(&TCP_MIDDLEWARE)),
+        ("serverstransports", Ignored),
+        ("models", Ignored),
+    ],
+    Refused,
+);
+
+const TCP_ROUTER: Schema = Object(
+    &[
+        ("rule", Text),
+        ("rulesyntax", Text),
+        ("priority", Integer),
+        ("entrypoints", Text),
+        ("middlewares", Text),
+        ("service", Text),
+        (
+            "tls",
+            Object(
+                &[("passthrough", Boolean), ("options", Text), ("certresolver", Text), ("domains", Items(&DOMAIN))],
+                Allowed,
+            ),
+        ),
+    ],
+    Allowed,
+);
+
+const TCP_SERVICE: Schema =
+    Object(&[("loadbalancer", TCP_LOADBALANCER), ("weighted", Ignored), ("highestrandomweight", Ignored)], Allowed);
+
+/// `server.weight` is ours: Traefik weighs TCP services, not their servers.
+const TCP_LOADBALANCER: Schema = Object(
+    &[
+        ("server", Object(&[("port", Text), ("tls", Boolean), ("weight", Integer)], Refused)),
+        ("serverstransport", Text),
+        ("proxyprotocol", Object(&[("version", Integer)], Allowed)),
+        ("terminationdelay", Integer),
+        (
+            "healthcheck",
+            Object(
+                &[
+                    ("port", Integer),
+                    ("send", Text),
+                    ("expect", Text),
+                    ("interval", Duration),
+                    ("unhealthyinterval", Duration),
+                    ("timeout", Duration),
+                ],
+                Refused,
+            ),
+        ),
+    ],
+    Refused,
+);
+
+const TCP_MIDDLEWARE: Schema = Object(
+    &[
+        ("inflightconn", Object(&[("amount", Integer)], Refused)),
+        ("ipallowlist", Object(&[("sourcerange", Text)], Refused)),
+        ("ipwhitelist", Object(&[("sourcerange", Text)], Refused)),
     ],
     Allowed,
 );

@@ -95,7 +95,7 @@ pub(crate) fn scheme(text: &str) -> Result<Scheme, String> {
     }
 }
 
-fn port_number(text: &str) -> Result<u16, String> {
+pub(super) fn port_number(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("port `{text}` is not a number from 0 to 65535"))
 }
 

@@ -83,7 +83,6 @@ fn a_bad_router_costs_only_itself() {
         "traefik.http.routers.bad.rule=pathPrefix(`/x`)",
         "traefik.http.routers.bad.rulesyntax=v1",
         "traefik.http.routers.bad.priority=9223372036854775807",
-        "traefik.http.routers.bad.tls.options=mtls@file",
     ] {
         let result = v3(&[RULE, tag]);
         assert_eq!(names(&result.routes), ["r"], "{tag}");
@@ -108,6 +107,9 @@ fn router_options() {
     assert_eq!((route.priority, route.transport, route.service.as_str()), (-1, Transport::Tls, "api@internal"));
     assert_eq!((route.entrypoints.join(" "), route.steps.join(" ")), ("web other".into(), "a b@file".into()));
     assert_eq!(severities(&result), [Severity::Warning, Severity::Warning], "certificates are not a router's business");
+    assert_eq!(route.tls_options, "");
+    let mtls = v3(&[RULE, "traefik.http.routers.r.tls.options=mtls@file"]);
+    assert_eq!((mtls.routes[0].tls_options.as_str(), mtls.routes[0].transport), ("mtls@file", Transport::Tls));
     let off = v3(&[RULE, "traefik.http.routers.r.tls=false", "traefik.http.routers.r.tls.certresolver=le"]);
     assert_eq!(off.routes[0].transport, Transport::Plain);
     let v2 = v3(&["traefik.http.routers.r.rule=Host(`a`,`b`)", "traefik.http.routers.r.ruleSyntax=v2"]);
@@ -316,12 +318,12 @@ fn a_middleware_that_cannot_be_used_costs_its_routers() {
 }
 
 #[test]
-fn other_protocols_are_reported_and_have_no_automatic_router() {
-    let tcp = "traefik.tcp.routers.t.rule=HostSNI(`*`)";
-    let alone = v3(&[tcp]);
+fn udp_is_reported_and_has_no_automatic_router() {
+    let udp = "traefik.udp.routers.u.service=s";
+    let alone = v3(&[udp]);
     assert!(alone.routes.is_empty() && alone.services.is_empty());
     assert_eq!(severities(&alone), [Severity::Error]);
-    let beside = v3(&[tcp, RULE]);
+    let beside = v3(&[udp, RULE]);
     assert_eq!((names(&beside.routes), severities(&beside)), (vec!["r"], vec![Severity::Error]));
 }
 
