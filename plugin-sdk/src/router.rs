@@ -4,9 +4,11 @@
 
 pub use crate::bindings::router::sluice::gateway::catalog::{Health, Instance, Service};
 pub use crate::bindings::router::sluice::gateway::routing::{
-    Action, Contribution, Diagnostic, HeaderMatch, NodeId, Occurrence, PathMatch, PathView, PolicyUse, ProxyProtocol,
-    QueryMatch, Replacement, Route, Rule, RuleNode, Scheme, ServiceSpec, Severity, Step, Target, TcpAction, TcpRoute,
-    TcpService, TcpStep, TcpTarget, TcpTls, Transport,
+    Action, Balancer, CheckProtocol, Contribution, CookieValue, Diagnostic, Failover, HeaderLine, HeaderMatch,
+    HealthCheck, Mirror, Mirroring, NodeId, Occurrence, OutlierEjection, PassiveCheck, PathMatch, PathView, PolicyUse,
+    ProxyProtocol, QueryMatch, Replacement, RequestLimit, Route, Rule, RuleNode, SameSite, Scheme, ServiceKind,
+    ServiceSpec, Severity, Share, Split, StatusRange, Step, StickyCookie, Strategy, Target, TcpAction, TcpRoute,
+    TcpService, TcpStep, TcpTarget, TcpTls, Transport, WeightedServices,
 };
 
 /// A router plugin. One value serves every provider; `handle` tells which.
@@ -53,6 +55,49 @@ impl Default for Contribution {
             tcp_steps: Vec::new(),
             diagnostics: Vec::new(),
         }
+    }
+}
+
+/// Smooth weighted round robin over no targets yet, the client's Host header, no checks.
+impl Default for Balancer {
+    fn default() -> Self {
+        Self {
+            targets: Vec::new(),
+            pass_host_header: true,
+            strategy: Strategy::RoundRobin,
+            sticky: None,
+            health_check: None,
+            passive_check: None,
+            outlier_ejection: None,
+            panic_percent: 50,
+            slow_start_ns: 0,
+            limit: None,
+            transport: None,
+            unavailable: "no available server\n".to_owned(),
+        }
+    }
+}
+
+impl ServiceSpec {
+    /// A service with targets of its own.
+    #[must_use]
+    pub fn balanced(name: impl Into<String>, balancer: Balancer) -> Self {
+        Self { name: name.into(), kind: ServiceKind::Balancer(balancer), steps: Vec::new() }
+    }
+
+    /// What it says of its own targets; none where it is put together from other services.
+    #[must_use]
+    pub fn balancer(&self) -> Option<&Balancer> {
+        match &self.kind {
+            ServiceKind::Balancer(balancer) => Some(balancer),
+            _ => None,
+        }
+    }
+
+    /// Its own targets.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        self.balancer().map_or(&[], |balancer| &balancer.targets)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a router plugin makes of one service: routes, services, steps, and what it could not use.
 //!
 //! These mirror the records of `wit/types.wit`, which documents their meaning for plugin authors. Names are local to a
-//! provider here; [`link`](crate::link) qualifies them.
+//! provider here; [`link`](crate::link) qualifies them. Services are in [`service`](crate::service).
+
+use crate::service::ServiceSpec;
 
 use crate::tcp::{TcpRouteSpec, TcpServiceSpec, TcpStepSpec};
 
@@ -125,32 +127,6 @@ pub enum Transport {
     Tls,
 }
 
-/// A service as declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceSpec {
-    /// Unique within the provider.
-    pub name: String,
-    /// Where requests go.
-    pub targets: Vec<Target>,
-    /// Send the client's Host header upstream.
-    pub pass_host_header: bool,
-}
-
-/// An instance as a service uses it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// The id of the instance in the catalog.
-    pub instance: String,
-    /// How to speak to it.
-    pub scheme: Scheme,
-    /// IP address or host name.
-    pub address: String,
-    /// Its port.
-    pub port: u16,
-    /// Its share relative to the others; 0 is never chosen.
-    pub weight: u32,
-}
-
 /// How to speak to an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
@@ -247,27 +223,5 @@ impl Scheme {
         } else {
             format!("{scheme}://{address}:{port}")
         }
-    }
-}
-
-impl Target {
-    /// `scheme://address:port`, IPv6 addresses in brackets, as the admin API shows it.
-    #[must_use]
-    pub fn url(&self) -> String {
-        self.scheme.url(&self.address, self.port)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ipv6_targets_are_bracketed() {
-        let mut target =
-            Target { instance: "a".into(), scheme: Scheme::Http, address: "fd00::5".into(), port: 80, weight: 1 };
-        assert_eq!(target.url(), "http://[fd00::5]:80");
-        target.address = "10.0.0.1".into();
-        assert_eq!(target.url(), "http://10.0.0.1:80");
     }
 }

@@ -11,11 +11,13 @@ mod keys;
 pub mod link;
 pub mod path;
 pub mod rule;
+pub mod service;
 pub mod table;
 pub mod tcp;
 
 pub use catalog::{Catalog, CatalogInstance, CatalogService, Health};
 pub use contribution::{
-    Action, Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, ServiceSpec,
-    Severity, StepSpec, Target, Transport,
+    Action, Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, Severity, StepSpec,
+    Transport,
 };
+pub use service::{Balancer, ServiceKind, ServiceSpec, Target};

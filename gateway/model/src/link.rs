@@ -4,14 +4,17 @@
 //! dropped together: the one with the most targets behind it stays, ties go to the service whose name comes first. A
 //! reference to something that does not exist disables the route that makes it and nothing else.
 
+mod services;
 mod tcp;
 
+pub use services::LinkedService;
 pub use tcp::{LinkedTcp, LinkedTcpRoute};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::contribution::{Action, Contribution, Diagnostic, RouteSpec, ServiceSpec, Severity, StepSpec};
+use crate::contribution::{Action, Contribution, Diagnostic, RouteSpec, Severity, StepSpec};
+use crate::service::ServiceSpec;
 use crate::tcp::{TcpRouteSpec, TcpServiceSpec, TcpStepSpec};
 
 /// The provider under which policies from the configuration file are known; references find them without a suffix.
@@ -56,7 +59,7 @@ pub struct Linked {
     /// Routes ordered by name, those that cannot work included.
     pub routes: Vec<LinkedRoute>,
     /// Services by qualified name.
-    pub services: HashMap<Arc<str>, Item<ServiceSpec>>,
+    pub services: HashMap<Arc<str>, LinkedService>,
     /// Steps by qualified name.
     pub steps: HashMap<Arc<str>, Item<StepSpec>>,
     /// Whole connections.
@@ -103,7 +106,7 @@ impl Declared {
     /// Qualifies the names of a contribution.
     #[must_use]
     pub fn new(provider: &Arc<str>, origin: &str, contribution: Contribution) -> Self {
-        let targets = contribution.services.iter().map(|service| service.targets.len()).sum::<usize>()
+        let targets = contribution.services.iter().map(|service| service.targets().len()).sum::<usize>()
             + contribution.tcp_services.iter().map(|service| service.targets.len()).sum::<usize>();
         Self {
             provider: Arc::clone(provider),
@@ -144,16 +147,12 @@ pub fn link(contributions: &[Arc<Declared>]) -> Linked {
     });
     let mut problems = Vec::new();
     let steps = settle(&ordered, "step", |declared| &declared.steps, &mut problems, |_, _| None);
-    let services = settle(&ordered, "service", |declared| &declared.services, &mut problems, join);
+    let services = settle(&ordered, "service", |declared| &declared.services, &mut problems, services::join);
     let routes = settle(&ordered, "route", |declared| &declared.routes, &mut problems, |_, _| None);
     let tcp = tcp::link(&ordered, &mut problems);
-    let mut linked = Linked {
-        routes: Vec::with_capacity(routes.len()),
-        services: strip_owner(services),
-        steps: strip_owner(steps),
-        tcp,
-        problems,
-    };
+    let steps = strip_owner(steps);
+    let services = services::resolve(&services, &steps, &mut problems);
+    let mut linked = Linked { routes: Vec::with_capacity(routes.len()), services, steps, tcp, problems };
     let mut routes: Vec<_> = routes.into_values().collect();
     routes.sort_unstable_by(|a, b| a.0.name.cmp(&b.0.name));
     for (route, owner) in routes {
@@ -202,31 +201,20 @@ fn settle<'a, T: PartialEq + 'a>(
     settled
 }
 
-/// Services that differ in nothing but their targets are one service.
-fn join(kept: &ServiceSpec, other: &ServiceSpec) -> Option<ServiceSpec> {
-    if kept.pass_host_header != other.pass_host_header {
-        return None;
-    }
-    let mut joined = kept.clone();
-    for target in &other.targets {
-        if !joined.targets.iter().any(|known| known.url() == target.url()) {
-            joined.targets.push(target.clone());
-        }
-    }
-    Some(joined)
-}
-
 fn resolve_route(linked: &Linked, owner: &Declared, route: &Item<RouteSpec>) -> LinkedRoute {
     let provider = &owner.provider;
     let mut errors = Vec::new();
     let service = find(&linked.services, provider, &route.spec.service);
-    if service.is_none() {
-        errors.push(format!("service `{}` does not exist", route.spec.service));
+    match service.as_ref().and_then(|name| linked.services.get(name)) {
+        None => errors.push(format!("service `{}` does not exist", route.spec.service)),
+        Some(service) => {
+            errors.extend(service.errors.iter().map(|error| format!("service `{}`: {error}", service.name)))
+        }
     }
     let mut steps = Vec::new();
     let mut open = Vec::new();
     for name in &route.spec.steps {
-        unroll(linked, provider, name, &mut open, &mut steps, &mut errors);
+        unroll(&linked.steps, provider, name, &mut open, &mut steps, &mut errors);
     }
     let (name, spec, origin) = (Arc::clone(&route.name), Arc::clone(&route.spec), Arc::clone(&owner.origin));
     LinkedRoute { name, spec, origin, service, steps, errors }
@@ -234,14 +222,14 @@ fn resolve_route(linked: &Linked, owner: &Declared, route: &Item<RouteSpec>) -> 
 
 /// Appends a step, or the steps of a chain. `open` are the chains being unrolled.
 fn unroll(
-    linked: &Linked,
+    known: &HashMap<Arc<str>, Item<StepSpec>>,
     provider: &str,
     name: &str,
     open: &mut Vec<Arc<str>>,
     steps: &mut Vec<Arc<str>>,
     errors: &mut Vec<String>,
 ) {
-    let Some(full) = find(&linked.steps, provider, name) else {
+    let Some(full) = find(known, provider, name) else {
         errors.push(format!("step `{name}` does not exist"));
         return;
     };
@@ -249,12 +237,12 @@ fn unroll(
         errors.push(format!("chain `{full}` contains itself"));
         return;
     }
-    match linked.steps.get(&full).map(|step| &step.spec.action) {
+    match known.get(&full).map(|step| &step.spec.action) {
         Some(Action::Chain(parts)) => {
             let home = full.rsplit_once('@').map_or(provider, |(_, home)| home).to_owned();
             open.push(full);
             for part in parts {
-                unroll(linked, &home, part, open, steps, errors);
+                unroll(known, &home, part, open, steps, errors);
             }
             open.pop();
         }

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
-use crate::contribution::{RuleSpec, Scheme, Target, Transport};
+use crate::contribution::{RuleSpec, Scheme, Transport};
+use crate::service::{Failover, ServiceKind, Share, Split, Target, WeightedServices};
 
 fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
     RouteSpec {
@@ -23,9 +24,10 @@ fn service(name: &str, ports: &[u16]) -> ServiceSpec {
         scheme: Scheme::Http,
         address: "10.0.0.1".into(),
         port: *port,
+        path: String::new(),
         weight: 1,
     };
-    ServiceSpec { name: name.into(), targets: ports.iter().map(target).collect(), pass_host_header: true }
+    ServiceSpec::of_targets(name, ports.iter().map(target).collect())
 }
 
 fn step(name: &str, action: Action) -> StepSpec {
@@ -46,7 +48,7 @@ fn equal_services_are_joined_target_by_target() {
         one("a", vec![], vec![service("web", &[1, 2])], vec![]),
         one("b", vec![], vec![service("web", &[2, 3])], vec![]),
     ]);
-    let ports: Vec<u16> = linked.services["web@file"].spec.targets.iter().map(|target| target.port).collect();
+    let ports: Vec<u16> = linked.services["web@file"].spec.targets().iter().map(|target| target.port).collect();
     assert_eq!(ports, [1, 2, 3]);
     assert!(linked.problems.is_empty());
 }
@@ -156,4 +158,95 @@ fn tcp_routes_are_linked_beside_http_ones_by_the_same_rules() {
         ["tcp route db@file"]
     );
     assert!(linked.routes.is_empty() && linked.services.is_empty());
+}
+
+fn weighted(name: &str, parts: &[&str]) -> ServiceSpec {
+    let parts = parts.iter().map(|part| Share { service: (*part).to_owned(), weight: 1 }).collect();
+    let weighted = WeightedServices { parts, split: Split::Weighted, sticky: None, health_check: false };
+    ServiceSpec { name: name.into(), kind: ServiceKind::Weighted(weighted), steps: vec![] }
+}
+
+fn failover(name: &str, service: &str, fallback: &str) -> ServiceSpec {
+    let (service, fallback) = (service.to_owned(), fallback.to_owned());
+    let failover = Failover { service, fallback, statuses: vec![], most_body: 0 };
+    ServiceSpec { name: name.into(), kind: ServiceKind::Failover(failover), steps: vec![] }
+}
+
+#[test]
+fn services_find_their_parts_in_other_providers_too() {
+    let linked = link(&[
+        declared("other", "o", Contribution { services: vec![service("web", &[1])], ..Contribution::default() }),
+        one(
+            "a",
+            vec![route("r", "mix", &[])],
+            vec![weighted("mix", &["web@other", "own"]), service("own", &[2])],
+            vec![],
+        ),
+    ]);
+    let parts: Vec<_> = linked.services["mix@file"].parts.iter().map(Option::as_deref).collect();
+    assert_eq!(parts, [Some("web@other"), Some("own@file")]);
+    assert!(linked.problems.is_empty() && linked.routes[0].errors.is_empty(), "{:?}", linked.problems);
+}
+
+#[test]
+fn missing_parts_are_left_out_where_the_rest_can_do_without() {
+    let linked = link(&[one(
+        "a",
+        vec![
+            route("most", "most", &[]),
+            route("none", "none", &[]),
+            route("over", "over", &[]),
+            route("main", "main", &[]),
+        ],
+        vec![
+            service("web", &[1]),
+            weighted("most", &["ghost", "web"]),
+            weighted("none", &["ghost"]),
+            failover("over", "web", "ghost"),
+            failover("main", "ghost", "web"),
+        ],
+        vec![],
+    )]);
+    let broken: Vec<&str> =
+        linked.routes.iter().filter(|route| !route.errors.is_empty()).map(|route| &*route.name).collect();
+    assert_eq!(broken, ["main@file", "none@file"]);
+    let of = |name: &str| linked.problems.iter().filter(|problem| problem.diagnostic.object == name).count();
+    assert_eq!((of("service most"), of("service none"), of("service over")), (1, 2, 1), "{:?}", linked.problems);
+}
+
+#[test]
+fn services_may_not_contain_themselves() {
+    let linked = link(&[one(
+        "a",
+        vec![route("round", "one", &[]), route("self", "self", &[]), route("fine", "fine", &[])],
+        vec![
+            service("web", &[1]),
+            weighted("one", &["web", "two"]),
+            failover("two", "web", "one"),
+            weighted("self", &["self"]),
+            weighted("fine", &["web", "web"]),
+        ],
+        vec![],
+    )]);
+    let errors = |name: &str| linked.routes.iter().find(|route| &*route.name == name).unwrap().errors.clone();
+    assert!(errors("round@file")[0].contains("contains itself"), "{:?}", errors("round@file"));
+    assert_eq!(errors("self@file"), ["service `self@file`: service `self@file` contains itself"]);
+    assert!(errors("fine@file").is_empty());
+}
+
+#[test]
+fn deep_nesting_is_refused_and_not_walked() {
+    let mut services: Vec<_> = (0..1000).map(|at| weighted(&format!("s{at}"), &[&format!("s{}", at + 1)])).collect();
+    services.push(service("s1000", &[1]));
+    let linked = link(&[one("a", vec![route("deep", "s0", &[]), route("flat", "s990", &[])], services, vec![])]);
+    let errors = |name: &str| linked.routes.iter().find(|route| &*route.name == name).unwrap().errors.clone();
+    assert!(errors("deep@file")[0].contains("nested more than 16 deep"), "{:?}", errors("deep@file"));
+    assert!(errors("flat@file").is_empty());
+}
+
+#[test]
+fn a_missing_step_of_a_service_disables_its_routes() {
+    let guarded = ServiceSpec { steps: vec!["auth".into()], ..service("web", &[1]) };
+    let linked = link(&[one("a", vec![route("r", "web", &[])], vec![guarded], vec![])]);
+    assert_eq!(linked.routes[0].errors, ["service `web@file`: step `auth` does not exist"]);
 }

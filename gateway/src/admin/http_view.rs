@@ -62,14 +62,14 @@ pub(super) fn services(view: &View) -> Vec<Value> {
 }
 
 fn service(service: &Service, users: Option<&Vec<&str>>) -> Value {
-    let servers = service.spec.targets.iter().map(|target| json!({ "url": target.url(), "weight": target.weight }));
-    let status: Map<String, Value> = service.spec.targets.iter().map(|target| (target.url(), json!("UP"))).collect();
+    let servers = service.spec.targets().iter().map(|target| json!({ "url": target.url(), "weight": target.weight }));
+    let status: Map<String, Value> = service.spec.targets().iter().map(|target| (target.url(), json!("UP"))).collect();
     json!({
         "name": *service.name,
         "provider": provider_of(&service.name),
         "type": "loadbalancer",
         "status": "enabled",
-        "loadBalancer": { "servers": servers.collect::<Vec<_>>(), "passHostHeader": service.spec.pass_host_header },
+        "loadBalancer": { "servers": servers.collect::<Vec<_>>(), "passHostHeader": service.pass_host_header },
         "serverStatus": status,
         "usedBy": users.map_or(&[][..], Vec::as_slice),
     })

@@ -27,7 +27,7 @@ fn generation(view: &View) -> Vec<Family> {
     routers.add([("status", "disabled".to_owned())], (generation.routes.len() - enabled) as u64);
     let mut servers = Family::new(MetricKind::Gauge, "service_server_up", "Instances a service sends requests to");
     for service in generation.services.values() {
-        for target in &service.spec.targets {
+        for target in service.spec.targets() {
             servers.add([("service", service.name.to_string()), ("url", target.url())], 1);
         }
     }

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use hyper::header::HeaderValue;
 use sluice_model::balance::Cycle;
-use sluice_model::link::{Item, LinkProblem, Linked, LinkedRoute};
+use sluice_model::link::{Item, LinkProblem, Linked, LinkedRoute, LinkedService};
 use sluice_model::rule::{Rule, compile_regex};
 use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Action, Diagnostic, RouteSpec, ServiceSpec, Severity, StepSpec, Transport};
+use sluice_model::{Action, Diagnostic, RouteSpec, Severity, StepSpec, Transport};
 
 use super::Parts;
 use super::policies::Policies;
@@ -94,22 +94,23 @@ impl Compiler {
         }
     }
 
-    fn service(&self, item: &Item<ServiceSpec>) -> Arc<Service> {
+    fn service(&self, item: &LinkedService) -> Arc<Service> {
         let before = self.services.get(&item.name);
         if let Some(before) = before.filter(|before| before.spec == item.spec) {
             return Arc::clone(before);
         }
-        let endpoints = item.spec.targets.iter().map(|target| Endpoint {
+        let endpoints = item.spec.targets().iter().map(|target| Endpoint {
             instance: self.instances.get(target.into()),
             host: host_header(&target.address, target.port),
         });
-        let weights: Vec<u32> = item.spec.targets.iter().map(|target| target.weight).collect();
+        let weights: Vec<u32> = item.spec.targets().iter().map(|target| target.weight).collect();
         Arc::new(Service {
             name: Arc::clone(&item.name),
             spec: Arc::clone(&item.spec),
             endpoints: endpoints.collect(),
             cycle: Cycle::new(&weights),
             turn: before.map_or_else(|| Arc::new(AtomicUsize::new(0)), |before| Arc::clone(&before.turn)),
+            pass_host_header: item.spec.balancer().is_none_or(|balancer| balancer.pass_host_header),
             metrics: self.telemetry.service(&item.name),
         })
     }
@@ -153,6 +154,10 @@ impl Compiler {
             errors.push(format!("tls options `{}` do not exist", linked.spec.tls_options));
         }
         let service = linked.service.as_ref().and_then(|name| self.services.get(name));
+        let declared = service.map(|service| &service.spec);
+        if declared.is_some_and(|spec| spec.balancer().is_none() || !spec.steps.is_empty()) {
+            errors.push(format!("service `{}` is of a kind that is not supported yet", linked.spec.service));
+        }
         let chain = self.chain(linked, policies, &mut errors);
         let rule = self.rule(linked).map_err(|error| errors.push(error)).ok();
         let route = service.zip(rule).filter(|_| errors.is_empty()).map(|(service, rule)| {

@@ -92,6 +92,8 @@ pub struct Service {
     pub cycle: Cycle,
     /// Whose turn it is; shared by all workers and handed on to the next generation.
     pub turn: Arc<AtomicUsize>,
+    /// Send the client's Host header upstream.
+    pub pass_host_header: bool,
     /// Counts and durations.
     pub metrics: Arc<ServiceMetrics>,
 }

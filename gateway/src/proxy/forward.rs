@@ -53,7 +53,7 @@ async fn send(
     trace: &mut Trace,
 ) -> Result<(Answer, Lease), Failure> {
     let upgrade = exchange.upgrade.is_some();
-    let pass_host = service.spec.pass_host_header;
+    let pass_host = service.pass_host_header;
     let (mut lease, host) = balance::pick(service, &[]).ok_or(Failure::NoInstance)?;
     finish_request(exchange, (!pass_host).then_some(host), &worker.settings.server_name);
     let head = take_head(exchange, passed.iter().any(|passed| passed.policy.subscription.on_response));

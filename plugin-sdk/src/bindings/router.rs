@@ -515,6 +515,8 @@ pub mod sluice {
                 pub scheme: Scheme,
                 pub address: _rt::String,
                 pub port: u16,
+                /// Put before every request's path; empty, or it begins with `/` and does not end with one.
+                pub path: _rt::String,
                 /// Its share relative to the other targets; 0 is never chosen.
                 pub weight: u32,
             }
@@ -528,8 +530,564 @@ pub mod sluice {
                         .field("scheme", &self.scheme)
                         .field("address", &self.address)
                         .field("port", &self.port)
+                        .field("path", &self.path)
                         .field("weight", &self.weight)
                         .finish()
+                }
+            }
+            /// Which target a request goes to, of those that take requests.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Strategy {
+                /// Smooth weighted round robin.
+                RoundRobin,
+                /// The same, with weights that move away from targets that answer 5xx clearly more often than others.
+                Rebalancing,
+                /// Of two picked at random the one with fewer requests under way; weights do not count.
+                TwoChoices,
+                /// Rendezvous hash of the client's address and the target's URL.
+                Rendezvous,
+                /// The lowest product of mean time to an answer and requests under way, by weight.
+                LeastTime,
+                /// Of two picked at random the one with the lower product of recent peak latency and requests under way.
+                PeakEwma,
+                /// Maglev hash of the client's address: as even as can be, and few clients move when targets change.
+                Maglev,
+            }
+            impl ::core::fmt::Debug for Strategy {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Strategy::RoundRobin => {
+                            f.debug_tuple("Strategy::RoundRobin").finish()
+                        }
+                        Strategy::Rebalancing => {
+                            f.debug_tuple("Strategy::Rebalancing").finish()
+                        }
+                        Strategy::TwoChoices => {
+                            f.debug_tuple("Strategy::TwoChoices").finish()
+                        }
+                        Strategy::Rendezvous => {
+                            f.debug_tuple("Strategy::Rendezvous").finish()
+                        }
+                        Strategy::LeastTime => {
+                            f.debug_tuple("Strategy::LeastTime").finish()
+                        }
+                        Strategy::PeakEwma => {
+                            f.debug_tuple("Strategy::PeakEwma").finish()
+                        }
+                        Strategy::Maglev => f.debug_tuple("Strategy::Maglev").finish(),
+                    }
+                }
+            }
+            impl Strategy {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Strategy {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Strategy::RoundRobin,
+                        1 => Strategy::Rebalancing,
+                        2 => Strategy::TwoChoices,
+                        3 => Strategy::Rendezvous,
+                        4 => Strategy::LeastTime,
+                        5 => Strategy::PeakEwma,
+                        6 => Strategy::Maglev,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum SameSite {
+                None,
+                Lax,
+                Strict,
+            }
+            impl ::core::fmt::Debug for SameSite {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        SameSite::None => f.debug_tuple("SameSite::None").finish(),
+                        SameSite::Lax => f.debug_tuple("SameSite::Lax").finish(),
+                        SameSite::Strict => f.debug_tuple("SameSite::Strict").finish(),
+                    }
+                }
+            }
+            impl SameSite {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> SameSite {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => SameSite::None,
+                        1 => SameSite::Lax,
+                        2 => SameSite::Strict,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// What a cookie that binds a client to a target says.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum CookieValue {
+                /// The target's URL in clear.
+                Url,
+                /// The first 16 hexadecimal digits of its SHA-256.
+                Digest,
+            }
+            impl ::core::fmt::Debug for CookieValue {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        CookieValue::Url => f.debug_tuple("CookieValue::Url").finish(),
+                        CookieValue::Digest => {
+                            f.debug_tuple("CookieValue::Digest").finish()
+                        }
+                    }
+                }
+            }
+            impl CookieValue {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> CookieValue {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => CookieValue::Url,
+                        1 => CookieValue::Digest,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct StickyCookie {
+                pub name: _rt::String,
+                pub value: CookieValue,
+                pub secure: bool,
+                pub http_only: bool,
+                pub same_site: ::core::option::Option<SameSite>,
+                /// In seconds; none is until the browser is closed, a negative one expires at once.
+                pub max_age: ::core::option::Option<i64>,
+                pub path: _rt::String,
+                pub domain: ::core::option::Option<_rt::String>,
+            }
+            impl ::core::fmt::Debug for StickyCookie {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("StickyCookie")
+                        .field("name", &self.name)
+                        .field("value", &self.value)
+                        .field("secure", &self.secure)
+                        .field("http-only", &self.http_only)
+                        .field("same-site", &self.same_site)
+                        .field("max-age", &self.max_age)
+                        .field("path", &self.path)
+                        .field("domain", &self.domain)
+                        .finish()
+                }
+            }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum CheckProtocol {
+                /// A request, and the status of its answer.
+                Http,
+                /// The standard gRPC health service.
+                Grpc,
+                /// A connection, nothing more.
+                Tcp,
+            }
+            impl ::core::fmt::Debug for CheckProtocol {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        CheckProtocol::Http => {
+                            f.debug_tuple("CheckProtocol::Http").finish()
+                        }
+                        CheckProtocol::Grpc => {
+                            f.debug_tuple("CheckProtocol::Grpc").finish()
+                        }
+                        CheckProtocol::Tcp => {
+                            f.debug_tuple("CheckProtocol::Tcp").finish()
+                        }
+                    }
+                }
+            }
+            impl CheckProtocol {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> CheckProtocol {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => CheckProtocol::Http,
+                        1 => CheckProtocol::Grpc,
+                        2 => CheckProtocol::Tcp,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct HeaderLine {
+                pub name: _rt::String,
+                pub value: _rt::String,
+            }
+            impl ::core::fmt::Debug for HeaderLine {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("HeaderLine")
+                        .field("name", &self.name)
+                        .field("value", &self.value)
+                        .finish()
+                }
+            }
+            /// How targets are asked whether they are well.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct HealthCheck {
+                pub protocol: CheckProtocol,
+                /// Only for http.
+                pub path: _rt::String,
+                pub method: _rt::String,
+                /// The status of a target that is well; none is 200 to 399.
+                pub status: ::core::option::Option<u16>,
+                pub headers: _rt::Vec<HeaderLine>,
+                /// The Host header; empty is the target's address.
+                pub host: _rt::String,
+                pub follow_redirects: bool,
+                /// The target's own where there is none.
+                pub scheme: ::core::option::Option<Scheme>,
+                pub port: ::core::option::Option<u16>,
+                pub interval_ns: u64,
+                /// While the target is not well.
+                pub unhealthy_interval_ns: u64,
+                pub timeout_ns: u64,
+                /// Ask as soon as a target is known, not after the first interval. Until then it takes requests.
+                pub at_once: bool,
+                /// Good answers in a row that bring a target back, and bad ones that take it out. At least 1.
+                pub passes: u32,
+                pub failures: u32,
+            }
+            impl ::core::fmt::Debug for HealthCheck {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("HealthCheck")
+                        .field("protocol", &self.protocol)
+                        .field("path", &self.path)
+                        .field("method", &self.method)
+                        .field("status", &self.status)
+                        .field("headers", &self.headers)
+                        .field("host", &self.host)
+                        .field("follow-redirects", &self.follow_redirects)
+                        .field("scheme", &self.scheme)
+                        .field("port", &self.port)
+                        .field("interval-ns", &self.interval_ns)
+                        .field("unhealthy-interval-ns", &self.unhealthy_interval_ns)
+                        .field("timeout-ns", &self.timeout_ns)
+                        .field("at-once", &self.at_once)
+                        .field("passes", &self.passes)
+                        .field("failures", &self.failures)
+                        .finish()
+                }
+            }
+            /// That many failures within a window (nothing sent, or a 5xx answer; any other answer starts over) take a target out
+            /// for the length of the window.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct PassiveCheck {
+                pub window_ns: u64,
+                pub failures: u32,
+            }
+            impl ::core::fmt::Debug for PassiveCheck {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("PassiveCheck")
+                        .field("window-ns", &self.window_ns)
+                        .field("failures", &self.failures)
+                        .finish()
+                }
+            }
+            /// That many failures in a row take a target out: for the base time, for longer each time it happens again, up to
+            /// the most. Never more than a percentage of the targets, except that one may always be taken out of several.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct OutlierEjection {
+                pub failures: u32,
+                pub base_ns: u64,
+                pub most_ns: u64,
+                pub most_percent: u32,
+            }
+            impl ::core::fmt::Debug for OutlierEjection {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("OutlierEjection")
+                        .field("failures", &self.failures)
+                        .field("base-ns", &self.base_ns)
+                        .field("most-ns", &self.most_ns)
+                        .field("most-percent", &self.most_percent)
+                        .finish()
+                }
+            }
+            /// How many requests a service takes at once, and how many more may wait, for how long.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct RequestLimit {
+                pub active: u32,
+                pub waiting: u32,
+                pub wait_ns: u64,
+            }
+            impl ::core::fmt::Debug for RequestLimit {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("RequestLimit")
+                        .field("active", &self.active)
+                        .field("waiting", &self.waiting)
+                        .field("wait-ns", &self.wait_ns)
+                        .finish()
+                }
+            }
+            /// A service with targets of its own.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Balancer {
+                pub targets: _rt::Vec<Target>,
+                /// Send the client's Host header upstream, instead of the target's address.
+                pub pass_host_header: bool,
+                pub strategy: Strategy,
+                pub sticky: ::core::option::Option<StickyCookie>,
+                pub health_check: ::core::option::Option<HealthCheck>,
+                pub passive_check: ::core::option::Option<PassiveCheck>,
+                pub outlier_ejection: ::core::option::Option<OutlierEjection>,
+                /// With fewer targets than this percentage in health, all are used: checks that fail everywhere are wrong more
+                /// often than everything is down. When every target fails its check, none is used. 0 never does that.
+                pub panic_percent: u32,
+                /// A target that has come up gets its full share only after this time; 0 at once.
+                pub slow_start_ns: u64,
+                pub limit: ::core::option::Option<RequestLimit>,
+                /// The name of a `[transports.NAME]` of the configuration file, which says how TLS is spoken to the targets.
+                pub transport: ::core::option::Option<_rt::String>,
+                /// The body of the 503 a client gets while no target takes requests.
+                pub unavailable: _rt::String,
+            }
+            impl ::core::fmt::Debug for Balancer {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Balancer")
+                        .field("targets", &self.targets)
+                        .field("pass-host-header", &self.pass_host_header)
+                        .field("strategy", &self.strategy)
+                        .field("sticky", &self.sticky)
+                        .field("health-check", &self.health_check)
+                        .field("passive-check", &self.passive_check)
+                        .field("outlier-ejection", &self.outlier_ejection)
+                        .field("panic-percent", &self.panic_percent)
+                        .field("slow-start-ns", &self.slow_start_ns)
+                        .field("limit", &self.limit)
+                        .field("transport", &self.transport)
+                        .field("unavailable", &self.unavailable)
+                        .finish()
+                }
+            }
+            /// Another service, by name as in a route.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Share {
+                pub service: _rt::String,
+                pub weight: u32,
+            }
+            impl ::core::fmt::Debug for Share {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Share")
+                        .field("service", &self.service)
+                        .field("weight", &self.weight)
+                        .finish()
+                }
+            }
+            /// Which of its parts a request goes to.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Split {
+                /// By turns, as often as weights say.
+                Weighted,
+                /// By rendezvous hash of the client's address.
+                Hashed,
+            }
+            impl ::core::fmt::Debug for Split {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Split::Weighted => f.debug_tuple("Split::Weighted").finish(),
+                        Split::Hashed => f.debug_tuple("Split::Hashed").finish(),
+                    }
+                }
+            }
+            impl Split {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Split {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Split::Weighted,
+                        1 => Split::Hashed,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct WeightedServices {
+                pub parts: _rt::Vec<Share>,
+                pub split: Split,
+                pub sticky: ::core::option::Option<StickyCookie>,
+                /// Leave out parts that have no target in health.
+                pub health_check: bool,
+            }
+            impl ::core::fmt::Debug for WeightedServices {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("WeightedServices")
+                        .field("parts", &self.parts)
+                        .field("split", &self.split)
+                        .field("sticky", &self.sticky)
+                        .field("health-check", &self.health_check)
+                        .finish()
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Mirror {
+                pub service: _rt::String,
+                /// Of 100 requests.
+                pub percent: u32,
+            }
+            impl ::core::fmt::Debug for Mirror {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Mirror")
+                        .field("service", &self.service)
+                        .field("percent", &self.percent)
+                        .finish()
+                }
+            }
+            /// Requests go to `service`; copies of some go to mirrors, whose answers nobody sees.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Mirroring {
+                pub service: _rt::String,
+                pub mirrors: _rt::Vec<Mirror>,
+                /// Copy bodies as well.
+                pub mirror_body: bool,
+                /// Requests with a longer body are not copied.
+                pub most_body: u64,
+            }
+            impl ::core::fmt::Debug for Mirroring {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Mirroring")
+                        .field("service", &self.service)
+                        .field("mirrors", &self.mirrors)
+                        .field("mirror-body", &self.mirror_body)
+                        .field("most-body", &self.most_body)
+                        .finish()
+                }
+            }
+            /// Both ends included.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct StatusRange {
+                pub first: u16,
+                pub last: u16,
+            }
+            impl ::core::fmt::Debug for StatusRange {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("StatusRange")
+                        .field("first", &self.first)
+                        .field("last", &self.last)
+                        .finish()
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Failover {
+                pub service: _rt::String,
+                /// Answers while the other has no target in health.
+                pub fallback: _rt::String,
+                /// Answers of these statuses are replaced by the fallback's.
+                pub statuses: _rt::Vec<StatusRange>,
+                /// A request with a longer body is not sent a second time.
+                pub most_body: u64,
+            }
+            impl ::core::fmt::Debug for Failover {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Failover")
+                        .field("service", &self.service)
+                        .field("fallback", &self.fallback)
+                        .field("statuses", &self.statuses)
+                        .field("most-body", &self.most_body)
+                        .finish()
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub enum ServiceKind {
+                Balancer(Balancer),
+                Weighted(WeightedServices),
+                Mirroring(Mirroring),
+                Failover(Failover),
+            }
+            impl ::core::fmt::Debug for ServiceKind {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        ServiceKind::Balancer(e) => {
+                            f.debug_tuple("ServiceKind::Balancer").field(e).finish()
+                        }
+                        ServiceKind::Weighted(e) => {
+                            f.debug_tuple("ServiceKind::Weighted").field(e).finish()
+                        }
+                        ServiceKind::Mirroring(e) => {
+                            f.debug_tuple("ServiceKind::Mirroring").field(e).finish()
+                        }
+                        ServiceKind::Failover(e) => {
+                            f.debug_tuple("ServiceKind::Failover").field(e).finish()
+                        }
+                    }
                 }
             }
             /// What routes send requests to.
@@ -537,9 +1095,9 @@ pub mod sluice {
             pub struct ServiceSpec {
                 /// Unique within the provider. Equal definitions from several services are joined, target by target.
                 pub name: _rt::String,
-                pub targets: _rt::Vec<Target>,
-                /// Send the client's Host header upstream, instead of the target's address.
-                pub pass_host_header: bool,
+                pub kind: ServiceKind,
+                /// Names of steps that every request to this service passes, after those of its route.
+                pub steps: _rt::Vec<_rt::String>,
             }
             impl ::core::fmt::Debug for ServiceSpec {
                 fn fmt(
@@ -548,8 +1106,8 @@ pub mod sluice {
                 ) -> ::core::fmt::Result {
                     f.debug_struct("ServiceSpec")
                         .field("name", &self.name)
-                        .field("targets", &self.targets)
-                        .field("pass-host-header", &self.pass_host_header)
+                        .field("kind", &self.kind)
+                        .field("steps", &self.steps)
                         .finish()
                 }
             }
@@ -1613,27 +2171,28 @@ pub mod exports {
                             .add(::core::mem::size_of::<*const u8>())
                             .cast::<usize>() = len60;
                         *ptr20.add(0).cast::<*mut u8>() = result60;
-                        let vec67 = services21;
-                        let len67 = vec67.len();
-                        let layout67 = _rt::alloc::Layout::from_size_align(
-                                vec67.len() * (5 * ::core::mem::size_of::<*const u8>()),
-                                ::core::mem::size_of::<*const u8>(),
+                        let vec106 = services21;
+                        let len106 = vec106.len();
+                        let layout106 = _rt::alloc::Layout::from_size_align(
+                                vec106.len()
+                                    * (224 + 26 * ::core::mem::size_of::<*const u8>()),
+                                8,
                             )
                             .unwrap();
-                        let (result67, _cleanup67) = wit_bindgen::rt::Cleanup::new(
-                            layout67,
+                        let (result106, _cleanup106) = wit_bindgen::rt::Cleanup::new(
+                            layout106,
                         );
-                        if let Some(cleanup) = _cleanup67 {
+                        if let Some(cleanup) = _cleanup106 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec67.into_iter().enumerate() {
-                            let base = result67
-                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec106.into_iter().enumerate() {
+                            let base = result106
+                                .add(i * (224 + 26 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::ServiceSpec {
                                     name: name61,
-                                    targets: targets61,
-                                    pass_host_header: pass_host_header61,
+                                    kind: kind61,
+                                    steps: steps61,
                                 } = e;
                                 let vec62 = (name61.into_bytes()).into_boxed_slice();
                                 let ptr62 = vec62.as_ptr().cast::<u8>();
@@ -1643,332 +2202,843 @@ pub mod exports {
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len62;
                                 *base.add(0).cast::<*mut u8>() = ptr62.cast_mut();
-                                let vec66 = targets61;
-                                let len66 = vec66.len();
-                                let layout66 = _rt::alloc::Layout::from_size_align(
-                                        vec66.len() * (8 + 5 * ::core::mem::size_of::<*const u8>()),
-                                        ::core::mem::size_of::<*const u8>(),
-                                    )
-                                    .unwrap();
-                                let (result66, _cleanup66) = wit_bindgen::rt::Cleanup::new(
-                                    layout66,
-                                );
-                                if let Some(cleanup) = _cleanup66 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec66.into_iter().enumerate() {
-                                    let base = result66
-                                        .add(i * (8 + 5 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let super::super::super::super::sluice::gateway::routing::Target {
-                                            instance: instance63,
-                                            scheme: scheme63,
-                                            address: address63,
-                                            port: port63,
-                                            weight: weight63,
-                                        } = e;
-                                        let vec64 = (instance63.into_bytes()).into_boxed_slice();
-                                        let ptr64 = vec64.as_ptr().cast::<u8>();
-                                        let len64 = vec64.len();
-                                        ::core::mem::forget(vec64);
-                                        *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len64;
-                                        *base.add(0).cast::<*mut u8>() = ptr64.cast_mut();
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (scheme63.clone() as i32) as u8;
-                                        let vec65 = (address63.into_bytes()).into_boxed_slice();
-                                        let ptr65 = vec65.as_ptr().cast::<u8>();
-                                        let len65 = vec65.len();
-                                        ::core::mem::forget(vec65);
-                                        *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len65;
-                                        *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr65.cast_mut();
-                                        *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u16>() = (_rt::as_i32(port63)) as u16;
-                                        *base
-                                            .add(4 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(weight63);
-                                    }
-                                }
-                                *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len66;
-                                *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result66;
-                                *base
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (match pass_host_header61 {
-                                    true => 1,
-                                    false => 0,
-                                }) as u8;
-                            }
-                        }
-                        *ptr20
-                            .add(3 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len67;
-                        *ptr20
-                            .add(2 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result67;
-                        let vec85 = steps21;
-                        let len85 = vec85.len();
-                        let layout85 = _rt::alloc::Layout::from_size_align(
-                                vec85.len() * (7 * ::core::mem::size_of::<*const u8>()),
-                                ::core::mem::size_of::<*const u8>(),
-                            )
-                            .unwrap();
-                        let (result85, _cleanup85) = wit_bindgen::rt::Cleanup::new(
-                            layout85,
-                        );
-                        if let Some(cleanup) = _cleanup85 {
-                            cleanup.forget();
-                        }
-                        for (i, e) in vec85.into_iter().enumerate() {
-                            let base = result85
-                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
-                            {
-                                let super::super::super::super::sluice::gateway::routing::Step {
-                                    name: name68,
-                                    action: action68,
-                                } = e;
-                                let vec69 = (name68.into_bytes()).into_boxed_slice();
-                                let ptr69 = vec69.as_ptr().cast::<u8>();
-                                let len69 = vec69.len();
-                                ::core::mem::forget(vec69);
-                                *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len69;
-                                *base.add(0).cast::<*mut u8>() = ptr69.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::Action as V84;
-                                match action68 {
-                                    V84::StripPrefix(e) => {
+                                use super::super::super::super::sluice::gateway::routing::ServiceKind as V103;
+                                match kind61 {
+                                    V103::Balancer(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
-                                        let vec71 = e;
-                                        let len71 = vec71.len();
-                                        let layout71 = _rt::alloc::Layout::from_size_align(
-                                                vec71.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let super::super::super::super::sluice::gateway::routing::Balancer {
+                                            targets: targets63,
+                                            pass_host_header: pass_host_header63,
+                                            strategy: strategy63,
+                                            sticky: sticky63,
+                                            health_check: health_check63,
+                                            passive_check: passive_check63,
+                                            outlier_ejection: outlier_ejection63,
+                                            panic_percent: panic_percent63,
+                                            slow_start_ns: slow_start_ns63,
+                                            limit: limit63,
+                                            transport: transport63,
+                                            unavailable: unavailable63,
+                                        } = e;
+                                        let vec68 = targets63;
+                                        let len68 = vec68.len();
+                                        let layout68 = _rt::alloc::Layout::from_size_align(
+                                                vec68.len() * (9 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result71, _cleanup71) = wit_bindgen::rt::Cleanup::new(
-                                            layout71,
+                                        let (result68, _cleanup68) = wit_bindgen::rt::Cleanup::new(
+                                            layout68,
                                         );
-                                        if let Some(cleanup) = _cleanup71 {
+                                        if let Some(cleanup) = _cleanup68 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec71.into_iter().enumerate() {
-                                            let base = result71
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                        for (i, e) in vec68.into_iter().enumerate() {
+                                            let base = result68
+                                                .add(i * (9 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec70 = (e.into_bytes()).into_boxed_slice();
+                                                let super::super::super::super::sluice::gateway::routing::Target {
+                                                    instance: instance64,
+                                                    scheme: scheme64,
+                                                    address: address64,
+                                                    port: port64,
+                                                    path: path64,
+                                                    weight: weight64,
+                                                } = e;
+                                                let vec65 = (instance64.into_bytes()).into_boxed_slice();
+                                                let ptr65 = vec65.as_ptr().cast::<u8>();
+                                                let len65 = vec65.len();
+                                                ::core::mem::forget(vec65);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len65;
+                                                *base.add(0).cast::<*mut u8>() = ptr65.cast_mut();
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scheme64.clone() as i32) as u8;
+                                                let vec66 = (address64.into_bytes()).into_boxed_slice();
+                                                let ptr66 = vec66.as_ptr().cast::<u8>();
+                                                let len66 = vec66.len();
+                                                ::core::mem::forget(vec66);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len66;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr66.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>() = (_rt::as_i32(port64)) as u16;
+                                                let vec67 = (path64.into_bytes()).into_boxed_slice();
+                                                let ptr67 = vec67.as_ptr().cast::<u8>();
+                                                let len67 = vec67.len();
+                                                ::core::mem::forget(vec67);
+                                                *base
+                                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len67;
+                                                *base
+                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr67.cast_mut();
+                                                *base
+                                                    .add(8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(weight64);
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len68;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result68;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match pass_host_header63 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        *base
+                                            .add(9 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (strategy63.clone() as i32) as u8;
+                                        match sticky63 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::StickyCookie {
+                                                    name: name69,
+                                                    value: value69,
+                                                    secure: secure69,
+                                                    http_only: http_only69,
+                                                    same_site: same_site69,
+                                                    max_age: max_age69,
+                                                    path: path69,
+                                                    domain: domain69,
+                                                } = e;
+                                                let vec70 = (name69.into_bytes()).into_boxed_slice();
                                                 let ptr70 = vec70.as_ptr().cast::<u8>();
                                                 let len70 = vec70.len();
                                                 ::core::mem::forget(vec70);
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(24 + 5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len70;
-                                                *base.add(0).cast::<*mut u8>() = ptr70.cast_mut();
+                                                *base
+                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr70.cast_mut();
+                                                *base
+                                                    .add(24 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (value69.clone() as i32) as u8;
+                                                *base
+                                                    .add(25 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match secure69 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                *base
+                                                    .add(26 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match http_only69 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                match same_site69 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(27 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(28 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (e.clone() as i32) as u8;
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(27 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                match max_age69 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>() = _rt::as_i64(e);
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                let vec71 = (path69.into_bytes()).into_boxed_slice();
+                                                let ptr71 = vec71.as_ptr().cast::<u8>();
+                                                let len71 = vec71.len();
+                                                ::core::mem::forget(vec71);
+                                                *base
+                                                    .add(48 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len71;
+                                                *base
+                                                    .add(48 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr71.cast_mut();
+                                                match domain69 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        let vec72 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr72 = vec72.as_ptr().cast::<u8>();
+                                                        let len72 = vec72.len();
+                                                        ::core::mem::forget(vec72);
+                                                        *base
+                                                            .add(48 + 10 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len72;
+                                                        *base
+                                                            .add(48 + 9 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr72.cast_mut();
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
                                             }
-                                        }
+                                            None => {
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match health_check63 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(56 + 10 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HealthCheck {
+                                                    protocol: protocol73,
+                                                    path: path73,
+                                                    method: method73,
+                                                    status: status73,
+                                                    headers: headers73,
+                                                    host: host73,
+                                                    follow_redirects: follow_redirects73,
+                                                    scheme: scheme73,
+                                                    port: port73,
+                                                    interval_ns: interval_ns73,
+                                                    unhealthy_interval_ns: unhealthy_interval_ns73,
+                                                    timeout_ns: timeout_ns73,
+                                                    at_once: at_once73,
+                                                    passes: passes73,
+                                                    failures: failures73,
+                                                } = e;
+                                                *base
+                                                    .add(64 + 10 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (protocol73.clone() as i32) as u8;
+                                                let vec74 = (path73.into_bytes()).into_boxed_slice();
+                                                let ptr74 = vec74.as_ptr().cast::<u8>();
+                                                let len74 = vec74.len();
+                                                ::core::mem::forget(vec74);
+                                                *base
+                                                    .add(64 + 12 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len74;
+                                                *base
+                                                    .add(64 + 11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr74.cast_mut();
+                                                let vec75 = (method73.into_bytes()).into_boxed_slice();
+                                                let ptr75 = vec75.as_ptr().cast::<u8>();
+                                                let len75 = vec75.len();
+                                                ::core::mem::forget(vec75);
+                                                *base
+                                                    .add(64 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len75;
+                                                *base
+                                                    .add(64 + 13 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr75.cast_mut();
+                                                match status73 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(64 + 15 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(66 + 15 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u16>() = (_rt::as_i32(e)) as u16;
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(64 + 15 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                let vec79 = headers73;
+                                                let len79 = vec79.len();
+                                                let layout79 = _rt::alloc::Layout::from_size_align(
+                                                        vec79.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result79, _cleanup79) = wit_bindgen::rt::Cleanup::new(
+                                                    layout79,
+                                                );
+                                                if let Some(cleanup) = _cleanup79 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec79.into_iter().enumerate() {
+                                                    let base = result79
+                                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let super::super::super::super::sluice::gateway::routing::HeaderLine {
+                                                            name: name76,
+                                                            value: value76,
+                                                        } = e;
+                                                        let vec77 = (name76.into_bytes()).into_boxed_slice();
+                                                        let ptr77 = vec77.as_ptr().cast::<u8>();
+                                                        let len77 = vec77.len();
+                                                        ::core::mem::forget(vec77);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len77;
+                                                        *base.add(0).cast::<*mut u8>() = ptr77.cast_mut();
+                                                        let vec78 = (value76.into_bytes()).into_boxed_slice();
+                                                        let ptr78 = vec78.as_ptr().cast::<u8>();
+                                                        let len78 = vec78.len();
+                                                        ::core::mem::forget(vec78);
+                                                        *base
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len78;
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr78.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(64 + 17 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len79;
+                                                *base
+                                                    .add(64 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result79;
+                                                let vec80 = (host73.into_bytes()).into_boxed_slice();
+                                                let ptr80 = vec80.as_ptr().cast::<u8>();
+                                                let len80 = vec80.len();
+                                                ::core::mem::forget(vec80);
+                                                *base
+                                                    .add(64 + 19 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len80;
+                                                *base
+                                                    .add(64 + 18 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr80.cast_mut();
+                                                *base
+                                                    .add(64 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match follow_redirects73 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                match scheme73 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(65 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(66 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (e.clone() as i32) as u8;
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(65 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                match port73 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(68 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(70 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u16>() = (_rt::as_i32(e)) as u16;
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(68 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                *base
+                                                    .add(72 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(interval_ns73);
+                                                *base
+                                                    .add(80 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns73);
+                                                *base
+                                                    .add(88 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(timeout_ns73);
+                                                *base
+                                                    .add(96 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match at_once73 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                *base
+                                                    .add(100 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(passes73);
+                                                *base
+                                                    .add(104 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(failures73);
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(56 + 10 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match passive_check63 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(112 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PassiveCheck {
+                                                    window_ns: window_ns81,
+                                                    failures: failures81,
+                                                } = e;
+                                                *base
+                                                    .add(120 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(window_ns81);
+                                                *base
+                                                    .add(128 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(failures81);
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(112 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match outlier_ejection63 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(136 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::OutlierEjection {
+                                                    failures: failures82,
+                                                    base_ns: base_ns82,
+                                                    most_ns: most_ns82,
+                                                    most_percent: most_percent82,
+                                                } = e;
+                                                *base
+                                                    .add(144 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(failures82);
+                                                *base
+                                                    .add(152 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(base_ns82);
+                                                *base
+                                                    .add(160 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(most_ns82);
+                                                *base
+                                                    .add(168 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(most_percent82);
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(136 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len71;
+                                            .add(176 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(panic_percent63);
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result71;
+                                            .add(184 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(slow_start_ns63);
+                                        match limit63 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(192 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::RequestLimit {
+                                                    active: active83,
+                                                    waiting: waiting83,
+                                                    wait_ns: wait_ns83,
+                                                } = e;
+                                                *base
+                                                    .add(200 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(active83);
+                                                *base
+                                                    .add(204 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(waiting83);
+                                                *base
+                                                    .add(208 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(wait_ns83);
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(192 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match transport63 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(216 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec84 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr84 = vec84.as_ptr().cast::<u8>();
+                                                let len84 = vec84.len();
+                                                ::core::mem::forget(vec84);
+                                                *base
+                                                    .add(216 + 22 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len84;
+                                                *base
+                                                    .add(216 + 21 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr84.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(216 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        let vec85 = (unavailable63.into_bytes()).into_boxed_slice();
+                                        let ptr85 = vec85.as_ptr().cast::<u8>();
+                                        let len85 = vec85.len();
+                                        ::core::mem::forget(vec85);
+                                        *base
+                                            .add(216 + 24 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len85;
+                                        *base
+                                            .add(216 + 23 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr85.cast_mut();
                                     }
-                                    V84::StripPrefixRegexp(e) => {
+                                    V103::Weighted(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec73 = e;
-                                        let len73 = vec73.len();
-                                        let layout73 = _rt::alloc::Layout::from_size_align(
-                                                vec73.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let super::super::super::super::sluice::gateway::routing::WeightedServices {
+                                            parts: parts86,
+                                            split: split86,
+                                            sticky: sticky86,
+                                            health_check: health_check86,
+                                        } = e;
+                                        let vec89 = parts86;
+                                        let len89 = vec89.len();
+                                        let layout89 = _rt::alloc::Layout::from_size_align(
+                                                vec89.len() * (3 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result73, _cleanup73) = wit_bindgen::rt::Cleanup::new(
-                                            layout73,
+                                        let (result89, _cleanup89) = wit_bindgen::rt::Cleanup::new(
+                                            layout89,
                                         );
-                                        if let Some(cleanup) = _cleanup73 {
+                                        if let Some(cleanup) = _cleanup89 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec73.into_iter().enumerate() {
-                                            let base = result73
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                        for (i, e) in vec89.into_iter().enumerate() {
+                                            let base = result89
+                                                .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec72 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr72 = vec72.as_ptr().cast::<u8>();
-                                                let len72 = vec72.len();
-                                                ::core::mem::forget(vec72);
+                                                let super::super::super::super::sluice::gateway::routing::Share {
+                                                    service: service87,
+                                                    weight: weight87,
+                                                } = e;
+                                                let vec88 = (service87.into_bytes()).into_boxed_slice();
+                                                let ptr88 = vec88.as_ptr().cast::<u8>();
+                                                let len88 = vec88.len();
+                                                ::core::mem::forget(vec88);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len72;
-                                                *base.add(0).cast::<*mut u8>() = ptr72.cast_mut();
+                                                    .cast::<usize>() = len88;
+                                                *base.add(0).cast::<*mut u8>() = ptr88.cast_mut();
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(weight87);
                                             }
                                         }
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len73;
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len89;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result73;
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result89;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (split86.clone() as i32) as u8;
+                                        match sticky86 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::StickyCookie {
+                                                    name: name90,
+                                                    value: value90,
+                                                    secure: secure90,
+                                                    http_only: http_only90,
+                                                    same_site: same_site90,
+                                                    max_age: max_age90,
+                                                    path: path90,
+                                                    domain: domain90,
+                                                } = e;
+                                                let vec91 = (name90.into_bytes()).into_boxed_slice();
+                                                let ptr91 = vec91.as_ptr().cast::<u8>();
+                                                let len91 = vec91.len();
+                                                ::core::mem::forget(vec91);
+                                                *base
+                                                    .add(24 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len91;
+                                                *base
+                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr91.cast_mut();
+                                                *base
+                                                    .add(24 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (value90.clone() as i32) as u8;
+                                                *base
+                                                    .add(25 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match secure90 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                *base
+                                                    .add(26 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match http_only90 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                match same_site90 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(27 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(28 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (e.clone() as i32) as u8;
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(27 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                match max_age90 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        *base
+                                                            .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>() = _rt::as_i64(e);
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                let vec92 = (path90.into_bytes()).into_boxed_slice();
+                                                let ptr92 = vec92.as_ptr().cast::<u8>();
+                                                let len92 = vec92.len();
+                                                ::core::mem::forget(vec92);
+                                                *base
+                                                    .add(48 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len92;
+                                                *base
+                                                    .add(48 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr92.cast_mut();
+                                                match domain90 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        let vec93 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr93 = vec93.as_ptr().cast::<u8>();
+                                                        let len93 = vec93.len();
+                                                        ::core::mem::forget(vec93);
+                                                        *base
+                                                            .add(48 + 10 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len93;
+                                                        *base
+                                                            .add(48 + 9 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr93.cast_mut();
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        *base
+                                            .add(56 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match health_check86 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
                                     }
-                                    V84::AddPrefix(e) => {
+                                    V103::Mirroring(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
-                                        let vec74 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr74 = vec74.as_ptr().cast::<u8>();
-                                        let len74 = vec74.len();
-                                        ::core::mem::forget(vec74);
-                                        *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len74;
-                                        *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr74.cast_mut();
-                                    }
-                                    V84::ReplacePath(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (3i32) as u8;
-                                        let vec75 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr75 = vec75.as_ptr().cast::<u8>();
-                                        let len75 = vec75.len();
-                                        ::core::mem::forget(vec75);
-                                        *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len75;
-                                        *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr75.cast_mut();
-                                    }
-                                    V84::ReplacePathRegexp(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (4i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::Replacement {
-                                            pattern: pattern76,
-                                            replacement: replacement76,
+                                        let super::super::super::super::sluice::gateway::routing::Mirroring {
+                                            service: service94,
+                                            mirrors: mirrors94,
+                                            mirror_body: mirror_body94,
+                                            most_body: most_body94,
                                         } = e;
-                                        let vec77 = (pattern76.into_bytes()).into_boxed_slice();
-                                        let ptr77 = vec77.as_ptr().cast::<u8>();
-                                        let len77 = vec77.len();
-                                        ::core::mem::forget(vec77);
+                                        let vec95 = (service94.into_bytes()).into_boxed_slice();
+                                        let ptr95 = vec95.as_ptr().cast::<u8>();
+                                        let len95 = vec95.len();
+                                        ::core::mem::forget(vec95);
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len77;
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len95;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr77.cast_mut();
-                                        let vec78 = (replacement76.into_bytes()).into_boxed_slice();
-                                        let ptr78 = vec78.as_ptr().cast::<u8>();
-                                        let len78 = vec78.len();
-                                        ::core::mem::forget(vec78);
-                                        *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len78;
-                                        *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr78.cast_mut();
-                                    }
-                                    V84::RedirectSlash => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (5i32) as u8;
-                                    }
-                                    V84::Chain(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (6i32) as u8;
-                                        let vec80 = e;
-                                        let len80 = vec80.len();
-                                        let layout80 = _rt::alloc::Layout::from_size_align(
-                                                vec80.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr95.cast_mut();
+                                        let vec98 = mirrors94;
+                                        let len98 = vec98.len();
+                                        let layout98 = _rt::alloc::Layout::from_size_align(
+                                                vec98.len() * (3 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result80, _cleanup80) = wit_bindgen::rt::Cleanup::new(
-                                            layout80,
+                                        let (result98, _cleanup98) = wit_bindgen::rt::Cleanup::new(
+                                            layout98,
                                         );
-                                        if let Some(cleanup) = _cleanup80 {
+                                        if let Some(cleanup) = _cleanup98 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec80.into_iter().enumerate() {
-                                            let base = result80
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                        for (i, e) in vec98.into_iter().enumerate() {
+                                            let base = result98
+                                                .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec79 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr79 = vec79.as_ptr().cast::<u8>();
-                                                let len79 = vec79.len();
-                                                ::core::mem::forget(vec79);
+                                                let super::super::super::super::sluice::gateway::routing::Mirror {
+                                                    service: service96,
+                                                    percent: percent96,
+                                                } = e;
+                                                let vec97 = (service96.into_bytes()).into_boxed_slice();
+                                                let ptr97 = vec97.as_ptr().cast::<u8>();
+                                                let len97 = vec97.len();
+                                                ::core::mem::forget(vec97);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len79;
-                                                *base.add(0).cast::<*mut u8>() = ptr79.cast_mut();
+                                                    .cast::<usize>() = len97;
+                                                *base.add(0).cast::<*mut u8>() = ptr97.cast_mut();
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(percent96);
                                             }
                                         }
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len80;
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len98;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result80;
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result98;
+                                        *base
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match mirror_body94 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        *base
+                                            .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(most_body94);
                                     }
-                                    V84::Policy(e) => {
+                                    V103::Failover(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (7i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
-                                            plugin: plugin81,
-                                            settings: settings81,
+                                            .cast::<u8>() = (3i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Failover {
+                                            service: service99,
+                                            fallback: fallback99,
+                                            statuses: statuses99,
+                                            most_body: most_body99,
                                         } = e;
-                                        let vec82 = (plugin81.into_bytes()).into_boxed_slice();
-                                        let ptr82 = vec82.as_ptr().cast::<u8>();
-                                        let len82 = vec82.len();
-                                        ::core::mem::forget(vec82);
+                                        let vec100 = (service99.into_bytes()).into_boxed_slice();
+                                        let ptr100 = vec100.as_ptr().cast::<u8>();
+                                        let len100 = vec100.len();
+                                        ::core::mem::forget(vec100);
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len82;
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len100;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr82.cast_mut();
-                                        let vec83 = (settings81.into_bytes()).into_boxed_slice();
-                                        let ptr83 = vec83.as_ptr().cast::<u8>();
-                                        let len83 = vec83.len();
-                                        ::core::mem::forget(vec83);
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr100.cast_mut();
+                                        let vec101 = (fallback99.into_bytes()).into_boxed_slice();
+                                        let ptr101 = vec101.as_ptr().cast::<u8>();
+                                        let len101 = vec101.len();
+                                        ::core::mem::forget(vec101);
                                         *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len83;
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len101;
                                         *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr83.cast_mut();
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr101.cast_mut();
+                                        let vec102 = <_ as Into<_rt::Vec<_>>>::into(statuses99)
+                                            .into_boxed_slice();
+                                        let ptr102 = vec102.as_ptr().cast::<u8>();
+                                        let len102 = vec102.len();
+                                        ::core::mem::forget(vec102);
+                                        *base
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len102;
+                                        *base
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr102.cast_mut();
+                                        *base
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(most_body99);
                                     }
                                 }
+                                let vec105 = steps61;
+                                let len105 = vec105.len();
+                                let layout105 = _rt::alloc::Layout::from_size_align(
+                                        vec105.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result105, _cleanup105) = wit_bindgen::rt::Cleanup::new(
+                                    layout105,
+                                );
+                                if let Some(cleanup) = _cleanup105 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec105.into_iter().enumerate() {
+                                    let base = result105
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec104 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr104 = vec104.as_ptr().cast::<u8>();
+                                        let len104 = vec104.len();
+                                        ::core::mem::forget(vec104);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len104;
+                                        *base.add(0).cast::<*mut u8>() = ptr104.cast_mut();
+                                    }
+                                }
+                                *base
+                                    .add(224 + 25 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len105;
+                                *base
+                                    .add(224 + 24 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result105;
                             }
                         }
                         *ptr20
-                            .add(5 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len85;
+                            .add(3 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>() = len106;
                         *ptr20
-                            .add(4 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result85;
-                        let vec124 = tcp_routes21;
+                            .add(2 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>() = result106;
+                        let vec124 = steps21;
                         let len124 = vec124.len();
                         let layout124 = _rt::alloc::Layout::from_size_align(
-                                vec124.len()
-                                    * (24 + 14 * ::core::mem::size_of::<*const u8>()),
-                                8,
+                                vec124.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
                         let (result124, _cleanup124) = wit_bindgen::rt::Cleanup::new(
@@ -1979,482 +3049,266 @@ pub mod exports {
                         }
                         for (i, e) in vec124.into_iter().enumerate() {
                             let base = result124
-                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
+                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let super::super::super::super::sluice::gateway::routing::TcpRoute {
-                                    name: name86,
-                                    rule: rule86,
-                                    priority: priority86,
-                                    entrypoints: entrypoints86,
-                                    tls: tls86,
-                                    tls_options: tls_options86,
-                                    steps: steps86,
-                                    service: service86,
+                                let super::super::super::super::sluice::gateway::routing::Step {
+                                    name: name107,
+                                    action: action107,
                                 } = e;
-                                let vec87 = (name86.into_bytes()).into_boxed_slice();
-                                let ptr87 = vec87.as_ptr().cast::<u8>();
-                                let len87 = vec87.len();
-                                ::core::mem::forget(vec87);
+                                let vec108 = (name107.into_bytes()).into_boxed_slice();
+                                let ptr108 = vec108.as_ptr().cast::<u8>();
+                                let len108 = vec108.len();
+                                ::core::mem::forget(vec108);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len87;
-                                *base.add(0).cast::<*mut u8>() = ptr87.cast_mut();
-                                let super::super::super::super::sluice::gateway::routing::Rule {
-                                    text: text88,
-                                    nodes: nodes88,
-                                    root: root88,
-                                } = rule86;
-                                let vec89 = (text88.into_bytes()).into_boxed_slice();
-                                let ptr89 = vec89.as_ptr().cast::<u8>();
-                                let len89 = vec89.len();
-                                ::core::mem::forget(vec89);
-                                *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len89;
-                                *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr89.cast_mut();
-                                let vec117 = nodes88;
-                                let len117 = vec117.len();
-                                let layout117 = _rt::alloc::Layout::from_size_align(
-                                        vec117.len() * (6 * ::core::mem::size_of::<*const u8>()),
-                                        ::core::mem::size_of::<*const u8>(),
-                                    )
-                                    .unwrap();
-                                let (result117, _cleanup117) = wit_bindgen::rt::Cleanup::new(
-                                    layout117,
-                                );
-                                if let Some(cleanup) = _cleanup117 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec117.into_iter().enumerate() {
-                                    let base = result117
-                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V116;
-                                        match e {
-                                            V116::All(e) => {
-                                                *base.add(0).cast::<u8>() = (0i32) as u8;
-                                                let vec90 = <_ as Into<_rt::Vec<_>>>::into(e)
-                                                    .into_boxed_slice();
-                                                let ptr90 = vec90.as_ptr().cast::<u8>();
-                                                let len90 = vec90.len();
-                                                ::core::mem::forget(vec90);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len90;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr90.cast_mut();
-                                            }
-                                            V116::Any(e) => {
-                                                *base.add(0).cast::<u8>() = (1i32) as u8;
-                                                let vec91 = <_ as Into<_rt::Vec<_>>>::into(e)
-                                                    .into_boxed_slice();
-                                                let ptr91 = vec91.as_ptr().cast::<u8>();
-                                                let len91 = vec91.len();
-                                                ::core::mem::forget(vec91);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len91;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr91.cast_mut();
-                                            }
-                                            V116::Not(e) => {
-                                                *base.add(0).cast::<u8>() = (2i32) as u8;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(e);
-                                            }
-                                            V116::Host(e) => {
-                                                *base.add(0).cast::<u8>() = (3i32) as u8;
-                                                let vec92 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr92 = vec92.as_ptr().cast::<u8>();
-                                                let len92 = vec92.len();
-                                                ::core::mem::forget(vec92);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len92;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr92.cast_mut();
-                                            }
-                                            V116::HostExact(e) => {
-                                                *base.add(0).cast::<u8>() = (4i32) as u8;
-                                                let vec93 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr93 = vec93.as_ptr().cast::<u8>();
-                                                let len93 = vec93.len();
-                                                ::core::mem::forget(vec93);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len93;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr93.cast_mut();
-                                            }
-                                            V116::HostRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (5i32) as u8;
-                                                let vec94 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr94 = vec94.as_ptr().cast::<u8>();
-                                                let len94 = vec94.len();
-                                                ::core::mem::forget(vec94);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len94;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr94.cast_mut();
-                                            }
-                                            V116::Path(e) => {
-                                                *base.add(0).cast::<u8>() = (6i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern95,
-                                                    view: view95,
-                                                } = e;
-                                                let vec96 = (pattern95.into_bytes()).into_boxed_slice();
-                                                let ptr96 = vec96.as_ptr().cast::<u8>();
-                                                let len96 = vec96.len();
-                                                ::core::mem::forget(vec96);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len96;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr96.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view95.clone() as i32) as u8;
-                                            }
-                                            V116::PathPrefix(e) => {
-                                                *base.add(0).cast::<u8>() = (7i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern97,
-                                                    view: view97,
-                                                } = e;
-                                                let vec98 = (pattern97.into_bytes()).into_boxed_slice();
-                                                let ptr98 = vec98.as_ptr().cast::<u8>();
-                                                let len98 = vec98.len();
-                                                ::core::mem::forget(vec98);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len98;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr98.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view97.clone() as i32) as u8;
-                                            }
-                                            V116::PathRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (8i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern99,
-                                                    view: view99,
-                                                } = e;
-                                                let vec100 = (pattern99.into_bytes()).into_boxed_slice();
-                                                let ptr100 = vec100.as_ptr().cast::<u8>();
-                                                let len100 = vec100.len();
-                                                ::core::mem::forget(vec100);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len100;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr100.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view99.clone() as i32) as u8;
-                                            }
-                                            V116::Method(e) => {
-                                                *base.add(0).cast::<u8>() = (9i32) as u8;
-                                                let vec101 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr101 = vec101.as_ptr().cast::<u8>();
-                                                let len101 = vec101.len();
-                                                ::core::mem::forget(vec101);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len101;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr101.cast_mut();
-                                            }
-                                            V116::Header(e) => {
-                                                *base.add(0).cast::<u8>() = (10i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name102,
-                                                    value: value102,
-                                                } = e;
-                                                let vec103 = (name102.into_bytes()).into_boxed_slice();
-                                                let ptr103 = vec103.as_ptr().cast::<u8>();
-                                                let len103 = vec103.len();
-                                                ::core::mem::forget(vec103);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len103;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr103.cast_mut();
-                                                let vec104 = (value102.into_bytes()).into_boxed_slice();
-                                                let ptr104 = vec104.as_ptr().cast::<u8>();
-                                                let len104 = vec104.len();
-                                                ::core::mem::forget(vec104);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len104;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr104.cast_mut();
-                                            }
-                                            V116::HeaderRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (11i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name105,
-                                                    value: value105,
-                                                } = e;
-                                                let vec106 = (name105.into_bytes()).into_boxed_slice();
-                                                let ptr106 = vec106.as_ptr().cast::<u8>();
-                                                let len106 = vec106.len();
-                                                ::core::mem::forget(vec106);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len106;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr106.cast_mut();
-                                                let vec107 = (value105.into_bytes()).into_boxed_slice();
-                                                let ptr107 = vec107.as_ptr().cast::<u8>();
-                                                let len107 = vec107.len();
-                                                ::core::mem::forget(vec107);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len107;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr107.cast_mut();
-                                            }
-                                            V116::Query(e) => {
-                                                *base.add(0).cast::<u8>() = (12i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name108,
-                                                    value: value108,
-                                                    occurrence: occurrence108,
-                                                } = e;
-                                                let vec109 = (name108.into_bytes()).into_boxed_slice();
+                                    .cast::<usize>() = len108;
+                                *base.add(0).cast::<*mut u8>() = ptr108.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::Action as V123;
+                                match action107 {
+                                    V123::StripPrefix(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                        let vec110 = e;
+                                        let len110 = vec110.len();
+                                        let layout110 = _rt::alloc::Layout::from_size_align(
+                                                vec110.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result110, _cleanup110) = wit_bindgen::rt::Cleanup::new(
+                                            layout110,
+                                        );
+                                        if let Some(cleanup) = _cleanup110 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec110.into_iter().enumerate() {
+                                            let base = result110
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec109 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr109 = vec109.as_ptr().cast::<u8>();
                                                 let len109 = vec109.len();
                                                 ::core::mem::forget(vec109);
                                                 *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len109;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr109.cast_mut();
-                                                let vec110 = (value108.into_bytes()).into_boxed_slice();
-                                                let ptr110 = vec110.as_ptr().cast::<u8>();
-                                                let len110 = vec110.len();
-                                                ::core::mem::forget(vec110);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len110;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr110.cast_mut();
-                                                *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence108.clone() as i32) as u8;
-                                            }
-                                            V116::QueryRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (13i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name111,
-                                                    value: value111,
-                                                    occurrence: occurrence111,
-                                                } = e;
-                                                let vec112 = (name111.into_bytes()).into_boxed_slice();
-                                                let ptr112 = vec112.as_ptr().cast::<u8>();
-                                                let len112 = vec112.len();
-                                                ::core::mem::forget(vec112);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len112;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr112.cast_mut();
-                                                let vec113 = (value111.into_bytes()).into_boxed_slice();
-                                                let ptr113 = vec113.as_ptr().cast::<u8>();
-                                                let len113 = vec113.len();
-                                                ::core::mem::forget(vec113);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len113;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr113.cast_mut();
-                                                *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence111.clone() as i32) as u8;
-                                            }
-                                            V116::ClientIp(e) => {
-                                                *base.add(0).cast::<u8>() = (14i32) as u8;
-                                                let vec114 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr114 = vec114.as_ptr().cast::<u8>();
-                                                let len114 = vec114.len();
-                                                ::core::mem::forget(vec114);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len114;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr114.cast_mut();
-                                            }
-                                            V116::Alpn(e) => {
-                                                *base.add(0).cast::<u8>() = (15i32) as u8;
-                                                let vec115 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr115 = vec115.as_ptr().cast::<u8>();
-                                                let len115 = vec115.len();
-                                                ::core::mem::forget(vec115);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len115;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr115.cast_mut();
+                                                *base.add(0).cast::<*mut u8>() = ptr109.cast_mut();
                                             }
                                         }
-                                    }
-                                }
-                                *base
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len117;
-                                *base
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result117;
-                                *base
-                                    .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i32>() = _rt::as_i32(root88);
-                                *base
-                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i64>() = _rt::as_i64(priority86);
-                                let vec119 = entrypoints86;
-                                let len119 = vec119.len();
-                                let layout119 = _rt::alloc::Layout::from_size_align(
-                                        vec119.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                        ::core::mem::size_of::<*const u8>(),
-                                    )
-                                    .unwrap();
-                                let (result119, _cleanup119) = wit_bindgen::rt::Cleanup::new(
-                                    layout119,
-                                );
-                                if let Some(cleanup) = _cleanup119 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec119.into_iter().enumerate() {
-                                    let base = result119
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let vec118 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr118 = vec118.as_ptr().cast::<u8>();
-                                        let len118 = vec118.len();
-                                        ::core::mem::forget(vec118);
                                         *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len118;
-                                        *base.add(0).cast::<*mut u8>() = ptr118.cast_mut();
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len110;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result110;
                                     }
-                                }
-                                *base
-                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len119;
-                                *base
-                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result119;
-                                *base
-                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (tls86.clone() as i32) as u8;
-                                let vec120 = (tls_options86.into_bytes())
-                                    .into_boxed_slice();
-                                let ptr120 = vec120.as_ptr().cast::<u8>();
-                                let len120 = vec120.len();
-                                ::core::mem::forget(vec120);
-                                *base
-                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len120;
-                                *base
-                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr120.cast_mut();
-                                let vec122 = steps86;
-                                let len122 = vec122.len();
-                                let layout122 = _rt::alloc::Layout::from_size_align(
-                                        vec122.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                        ::core::mem::size_of::<*const u8>(),
-                                    )
-                                    .unwrap();
-                                let (result122, _cleanup122) = wit_bindgen::rt::Cleanup::new(
-                                    layout122,
-                                );
-                                if let Some(cleanup) = _cleanup122 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec122.into_iter().enumerate() {
-                                    let base = result122
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let vec121 = (e.into_bytes()).into_boxed_slice();
+                                    V123::StripPrefixRegexp(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec112 = e;
+                                        let len112 = vec112.len();
+                                        let layout112 = _rt::alloc::Layout::from_size_align(
+                                                vec112.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result112, _cleanup112) = wit_bindgen::rt::Cleanup::new(
+                                            layout112,
+                                        );
+                                        if let Some(cleanup) = _cleanup112 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec112.into_iter().enumerate() {
+                                            let base = result112
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec111 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr111 = vec111.as_ptr().cast::<u8>();
+                                                let len111 = vec111.len();
+                                                ::core::mem::forget(vec111);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len111;
+                                                *base.add(0).cast::<*mut u8>() = ptr111.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len112;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result112;
+                                    }
+                                    V123::AddPrefix(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (2i32) as u8;
+                                        let vec113 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr113 = vec113.as_ptr().cast::<u8>();
+                                        let len113 = vec113.len();
+                                        ::core::mem::forget(vec113);
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len113;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr113.cast_mut();
+                                    }
+                                    V123::ReplacePath(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (3i32) as u8;
+                                        let vec114 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr114 = vec114.as_ptr().cast::<u8>();
+                                        let len114 = vec114.len();
+                                        ::core::mem::forget(vec114);
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len114;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr114.cast_mut();
+                                    }
+                                    V123::ReplacePathRegexp(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (4i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Replacement {
+                                            pattern: pattern115,
+                                            replacement: replacement115,
+                                        } = e;
+                                        let vec116 = (pattern115.into_bytes()).into_boxed_slice();
+                                        let ptr116 = vec116.as_ptr().cast::<u8>();
+                                        let len116 = vec116.len();
+                                        ::core::mem::forget(vec116);
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len116;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr116.cast_mut();
+                                        let vec117 = (replacement115.into_bytes())
+                                            .into_boxed_slice();
+                                        let ptr117 = vec117.as_ptr().cast::<u8>();
+                                        let len117 = vec117.len();
+                                        ::core::mem::forget(vec117);
+                                        *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len117;
+                                        *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr117.cast_mut();
+                                    }
+                                    V123::RedirectSlash => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (5i32) as u8;
+                                    }
+                                    V123::Chain(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (6i32) as u8;
+                                        let vec119 = e;
+                                        let len119 = vec119.len();
+                                        let layout119 = _rt::alloc::Layout::from_size_align(
+                                                vec119.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result119, _cleanup119) = wit_bindgen::rt::Cleanup::new(
+                                            layout119,
+                                        );
+                                        if let Some(cleanup) = _cleanup119 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec119.into_iter().enumerate() {
+                                            let base = result119
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec118 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr118 = vec118.as_ptr().cast::<u8>();
+                                                let len118 = vec118.len();
+                                                ::core::mem::forget(vec118);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len118;
+                                                *base.add(0).cast::<*mut u8>() = ptr118.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len119;
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result119;
+                                    }
+                                    V123::Policy(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (7i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
+                                            plugin: plugin120,
+                                            settings: settings120,
+                                        } = e;
+                                        let vec121 = (plugin120.into_bytes()).into_boxed_slice();
                                         let ptr121 = vec121.as_ptr().cast::<u8>();
                                         let len121 = vec121.len();
                                         ::core::mem::forget(vec121);
                                         *base
-                                            .add(::core::mem::size_of::<*const u8>())
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len121;
-                                        *base.add(0).cast::<*mut u8>() = ptr121.cast_mut();
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr121.cast_mut();
+                                        let vec122 = (settings120.into_bytes()).into_boxed_slice();
+                                        let ptr122 = vec122.as_ptr().cast::<u8>();
+                                        let len122 = vec122.len();
+                                        ::core::mem::forget(vec122);
+                                        *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len122;
+                                        *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr122.cast_mut();
                                     }
                                 }
-                                *base
-                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len122;
-                                *base
-                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result122;
-                                let vec123 = (service86.into_bytes()).into_boxed_slice();
-                                let ptr123 = vec123.as_ptr().cast::<u8>();
-                                let len123 = vec123.len();
-                                ::core::mem::forget(vec123);
-                                *base
-                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len123;
-                                *base
-                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr123.cast_mut();
                             }
                         }
                         *ptr20
-                            .add(7 * ::core::mem::size_of::<*const u8>())
+                            .add(5 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>() = len124;
                         *ptr20
-                            .add(6 * ::core::mem::size_of::<*const u8>())
+                            .add(4 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>() = result124;
-                        let vec131 = tcp_services21;
-                        let len131 = vec131.len();
-                        let layout131 = _rt::alloc::Layout::from_size_align(
-                                vec131.len() * (5 * ::core::mem::size_of::<*const u8>()),
-                                ::core::mem::size_of::<*const u8>(),
+                        let vec163 = tcp_routes21;
+                        let len163 = vec163.len();
+                        let layout163 = _rt::alloc::Layout::from_size_align(
+                                vec163.len()
+                                    * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                                8,
                             )
                             .unwrap();
-                        let (result131, _cleanup131) = wit_bindgen::rt::Cleanup::new(
-                            layout131,
+                        let (result163, _cleanup163) = wit_bindgen::rt::Cleanup::new(
+                            layout163,
                         );
-                        if let Some(cleanup) = _cleanup131 {
+                        if let Some(cleanup) = _cleanup163 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec131.into_iter().enumerate() {
-                            let base = result131
-                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec163.into_iter().enumerate() {
+                            let base = result163
+                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let super::super::super::super::sluice::gateway::routing::TcpService {
+                                let super::super::super::super::sluice::gateway::routing::TcpRoute {
                                     name: name125,
-                                    targets: targets125,
-                                    proxy_protocol: proxy_protocol125,
+                                    rule: rule125,
+                                    priority: priority125,
+                                    entrypoints: entrypoints125,
+                                    tls: tls125,
+                                    tls_options: tls_options125,
+                                    steps: steps125,
+                                    service: service125,
                                 } = e;
                                 let vec126 = (name125.into_bytes()).into_boxed_slice();
                                 let ptr126 = vec126.as_ptr().cast::<u8>();
@@ -2464,113 +3318,578 @@ pub mod exports {
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len126;
                                 *base.add(0).cast::<*mut u8>() = ptr126.cast_mut();
-                                let vec130 = targets125;
-                                let len130 = vec130.len();
-                                let layout130 = _rt::alloc::Layout::from_size_align(
-                                        vec130.len()
+                                let super::super::super::super::sluice::gateway::routing::Rule {
+                                    text: text127,
+                                    nodes: nodes127,
+                                    root: root127,
+                                } = rule125;
+                                let vec128 = (text127.into_bytes()).into_boxed_slice();
+                                let ptr128 = vec128.as_ptr().cast::<u8>();
+                                let len128 = vec128.len();
+                                ::core::mem::forget(vec128);
+                                *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len128;
+                                *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr128.cast_mut();
+                                let vec156 = nodes127;
+                                let len156 = vec156.len();
+                                let layout156 = _rt::alloc::Layout::from_size_align(
+                                        vec156.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result156, _cleanup156) = wit_bindgen::rt::Cleanup::new(
+                                    layout156,
+                                );
+                                if let Some(cleanup) = _cleanup156 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec156.into_iter().enumerate() {
+                                    let base = result156
+                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V155;
+                                        match e {
+                                            V155::All(e) => {
+                                                *base.add(0).cast::<u8>() = (0i32) as u8;
+                                                let vec129 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
+                                                let ptr129 = vec129.as_ptr().cast::<u8>();
+                                                let len129 = vec129.len();
+                                                ::core::mem::forget(vec129);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len129;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr129.cast_mut();
+                                            }
+                                            V155::Any(e) => {
+                                                *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                let vec130 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
+                                                let ptr130 = vec130.as_ptr().cast::<u8>();
+                                                let len130 = vec130.len();
+                                                ::core::mem::forget(vec130);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len130;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr130.cast_mut();
+                                            }
+                                            V155::Not(e) => {
+                                                *base.add(0).cast::<u8>() = (2i32) as u8;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(e);
+                                            }
+                                            V155::Host(e) => {
+                                                *base.add(0).cast::<u8>() = (3i32) as u8;
+                                                let vec131 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr131 = vec131.as_ptr().cast::<u8>();
+                                                let len131 = vec131.len();
+                                                ::core::mem::forget(vec131);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len131;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr131.cast_mut();
+                                            }
+                                            V155::HostExact(e) => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                                let vec132 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr132 = vec132.as_ptr().cast::<u8>();
+                                                let len132 = vec132.len();
+                                                ::core::mem::forget(vec132);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len132;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr132.cast_mut();
+                                            }
+                                            V155::HostRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                                let vec133 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr133 = vec133.as_ptr().cast::<u8>();
+                                                let len133 = vec133.len();
+                                                ::core::mem::forget(vec133);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len133;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr133.cast_mut();
+                                            }
+                                            V155::Path(e) => {
+                                                *base.add(0).cast::<u8>() = (6i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern134,
+                                                    view: view134,
+                                                } = e;
+                                                let vec135 = (pattern134.into_bytes()).into_boxed_slice();
+                                                let ptr135 = vec135.as_ptr().cast::<u8>();
+                                                let len135 = vec135.len();
+                                                ::core::mem::forget(vec135);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len135;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr135.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view134.clone() as i32) as u8;
+                                            }
+                                            V155::PathPrefix(e) => {
+                                                *base.add(0).cast::<u8>() = (7i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern136,
+                                                    view: view136,
+                                                } = e;
+                                                let vec137 = (pattern136.into_bytes()).into_boxed_slice();
+                                                let ptr137 = vec137.as_ptr().cast::<u8>();
+                                                let len137 = vec137.len();
+                                                ::core::mem::forget(vec137);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len137;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr137.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view136.clone() as i32) as u8;
+                                            }
+                                            V155::PathRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (8i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern138,
+                                                    view: view138,
+                                                } = e;
+                                                let vec139 = (pattern138.into_bytes()).into_boxed_slice();
+                                                let ptr139 = vec139.as_ptr().cast::<u8>();
+                                                let len139 = vec139.len();
+                                                ::core::mem::forget(vec139);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len139;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr139.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view138.clone() as i32) as u8;
+                                            }
+                                            V155::Method(e) => {
+                                                *base.add(0).cast::<u8>() = (9i32) as u8;
+                                                let vec140 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr140 = vec140.as_ptr().cast::<u8>();
+                                                let len140 = vec140.len();
+                                                ::core::mem::forget(vec140);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len140;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr140.cast_mut();
+                                            }
+                                            V155::Header(e) => {
+                                                *base.add(0).cast::<u8>() = (10i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name141,
+                                                    value: value141,
+                                                } = e;
+                                                let vec142 = (name141.into_bytes()).into_boxed_slice();
+                                                let ptr142 = vec142.as_ptr().cast::<u8>();
+                                                let len142 = vec142.len();
+                                                ::core::mem::forget(vec142);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len142;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr142.cast_mut();
+                                                let vec143 = (value141.into_bytes()).into_boxed_slice();
+                                                let ptr143 = vec143.as_ptr().cast::<u8>();
+                                                let len143 = vec143.len();
+                                                ::core::mem::forget(vec143);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len143;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr143.cast_mut();
+                                            }
+                                            V155::HeaderRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (11i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name144,
+                                                    value: value144,
+                                                } = e;
+                                                let vec145 = (name144.into_bytes()).into_boxed_slice();
+                                                let ptr145 = vec145.as_ptr().cast::<u8>();
+                                                let len145 = vec145.len();
+                                                ::core::mem::forget(vec145);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len145;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr145.cast_mut();
+                                                let vec146 = (value144.into_bytes()).into_boxed_slice();
+                                                let ptr146 = vec146.as_ptr().cast::<u8>();
+                                                let len146 = vec146.len();
+                                                ::core::mem::forget(vec146);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len146;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr146.cast_mut();
+                                            }
+                                            V155::Query(e) => {
+                                                *base.add(0).cast::<u8>() = (12i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
+                                                    name: name147,
+                                                    value: value147,
+                                                    occurrence: occurrence147,
+                                                } = e;
+                                                let vec148 = (name147.into_bytes()).into_boxed_slice();
+                                                let ptr148 = vec148.as_ptr().cast::<u8>();
+                                                let len148 = vec148.len();
+                                                ::core::mem::forget(vec148);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len148;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr148.cast_mut();
+                                                let vec149 = (value147.into_bytes()).into_boxed_slice();
+                                                let ptr149 = vec149.as_ptr().cast::<u8>();
+                                                let len149 = vec149.len();
+                                                ::core::mem::forget(vec149);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len149;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr149.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence147.clone() as i32) as u8;
+                                            }
+                                            V155::QueryRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (13i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
+                                                    name: name150,
+                                                    value: value150,
+                                                    occurrence: occurrence150,
+                                                } = e;
+                                                let vec151 = (name150.into_bytes()).into_boxed_slice();
+                                                let ptr151 = vec151.as_ptr().cast::<u8>();
+                                                let len151 = vec151.len();
+                                                ::core::mem::forget(vec151);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len151;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr151.cast_mut();
+                                                let vec152 = (value150.into_bytes()).into_boxed_slice();
+                                                let ptr152 = vec152.as_ptr().cast::<u8>();
+                                                let len152 = vec152.len();
+                                                ::core::mem::forget(vec152);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len152;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr152.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence150.clone() as i32) as u8;
+                                            }
+                                            V155::ClientIp(e) => {
+                                                *base.add(0).cast::<u8>() = (14i32) as u8;
+                                                let vec153 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr153 = vec153.as_ptr().cast::<u8>();
+                                                let len153 = vec153.len();
+                                                ::core::mem::forget(vec153);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len153;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr153.cast_mut();
+                                            }
+                                            V155::Alpn(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let vec154 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr154 = vec154.as_ptr().cast::<u8>();
+                                                let len154 = vec154.len();
+                                                ::core::mem::forget(vec154);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len154;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr154.cast_mut();
+                                            }
+                                        }
+                                    }
+                                }
+                                *base
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len156;
+                                *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result156;
+                                *base
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>() = _rt::as_i32(root127);
+                                *base
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(priority125);
+                                let vec158 = entrypoints125;
+                                let len158 = vec158.len();
+                                let layout158 = _rt::alloc::Layout::from_size_align(
+                                        vec158.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result158, _cleanup158) = wit_bindgen::rt::Cleanup::new(
+                                    layout158,
+                                );
+                                if let Some(cleanup) = _cleanup158 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec158.into_iter().enumerate() {
+                                    let base = result158
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec157 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr157 = vec157.as_ptr().cast::<u8>();
+                                        let len157 = vec157.len();
+                                        ::core::mem::forget(vec157);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len157;
+                                        *base.add(0).cast::<*mut u8>() = ptr157.cast_mut();
+                                    }
+                                }
+                                *base
+                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len158;
+                                *base
+                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result158;
+                                *base
+                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>() = (tls125.clone() as i32) as u8;
+                                let vec159 = (tls_options125.into_bytes())
+                                    .into_boxed_slice();
+                                let ptr159 = vec159.as_ptr().cast::<u8>();
+                                let len159 = vec159.len();
+                                ::core::mem::forget(vec159);
+                                *base
+                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len159;
+                                *base
+                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr159.cast_mut();
+                                let vec161 = steps125;
+                                let len161 = vec161.len();
+                                let layout161 = _rt::alloc::Layout::from_size_align(
+                                        vec161.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result161, _cleanup161) = wit_bindgen::rt::Cleanup::new(
+                                    layout161,
+                                );
+                                if let Some(cleanup) = _cleanup161 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec161.into_iter().enumerate() {
+                                    let base = result161
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec160 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr160 = vec160.as_ptr().cast::<u8>();
+                                        let len160 = vec160.len();
+                                        ::core::mem::forget(vec160);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len160;
+                                        *base.add(0).cast::<*mut u8>() = ptr160.cast_mut();
+                                    }
+                                }
+                                *base
+                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len161;
+                                *base
+                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result161;
+                                let vec162 = (service125.into_bytes()).into_boxed_slice();
+                                let ptr162 = vec162.as_ptr().cast::<u8>();
+                                let len162 = vec162.len();
+                                ::core::mem::forget(vec162);
+                                *base
+                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len162;
+                                *base
+                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr162.cast_mut();
+                            }
+                        }
+                        *ptr20
+                            .add(7 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>() = len163;
+                        *ptr20
+                            .add(6 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>() = result163;
+                        let vec170 = tcp_services21;
+                        let len170 = vec170.len();
+                        let layout170 = _rt::alloc::Layout::from_size_align(
+                                vec170.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            )
+                            .unwrap();
+                        let (result170, _cleanup170) = wit_bindgen::rt::Cleanup::new(
+                            layout170,
+                        );
+                        if let Some(cleanup) = _cleanup170 {
+                            cleanup.forget();
+                        }
+                        for (i, e) in vec170.into_iter().enumerate() {
+                            let base = result170
+                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let super::super::super::super::sluice::gateway::routing::TcpService {
+                                    name: name164,
+                                    targets: targets164,
+                                    proxy_protocol: proxy_protocol164,
+                                } = e;
+                                let vec165 = (name164.into_bytes()).into_boxed_slice();
+                                let ptr165 = vec165.as_ptr().cast::<u8>();
+                                let len165 = vec165.len();
+                                ::core::mem::forget(vec165);
+                                *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len165;
+                                *base.add(0).cast::<*mut u8>() = ptr165.cast_mut();
+                                let vec169 = targets164;
+                                let len169 = vec169.len();
+                                let layout169 = _rt::alloc::Layout::from_size_align(
+                                        vec169.len()
                                             * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result130, _cleanup130) = wit_bindgen::rt::Cleanup::new(
-                                    layout130,
+                                let (result169, _cleanup169) = wit_bindgen::rt::Cleanup::new(
+                                    layout169,
                                 );
-                                if let Some(cleanup) = _cleanup130 {
+                                if let Some(cleanup) = _cleanup169 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec130.into_iter().enumerate() {
-                                    let base = result130
+                                for (i, e) in vec169.into_iter().enumerate() {
+                                    let base = result169
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::sluice::gateway::routing::TcpTarget {
-                                            instance: instance127,
-                                            address: address127,
-                                            port: port127,
-                                            tls: tls127,
-                                            weight: weight127,
+                                            instance: instance166,
+                                            address: address166,
+                                            port: port166,
+                                            tls: tls166,
+                                            weight: weight166,
                                         } = e;
-                                        let vec128 = (instance127.into_bytes()).into_boxed_slice();
-                                        let ptr128 = vec128.as_ptr().cast::<u8>();
-                                        let len128 = vec128.len();
-                                        ::core::mem::forget(vec128);
+                                        let vec167 = (instance166.into_bytes()).into_boxed_slice();
+                                        let ptr167 = vec167.as_ptr().cast::<u8>();
+                                        let len167 = vec167.len();
+                                        ::core::mem::forget(vec167);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len128;
-                                        *base.add(0).cast::<*mut u8>() = ptr128.cast_mut();
-                                        let vec129 = (address127.into_bytes()).into_boxed_slice();
-                                        let ptr129 = vec129.as_ptr().cast::<u8>();
-                                        let len129 = vec129.len();
-                                        ::core::mem::forget(vec129);
+                                            .cast::<usize>() = len167;
+                                        *base.add(0).cast::<*mut u8>() = ptr167.cast_mut();
+                                        let vec168 = (address166.into_bytes()).into_boxed_slice();
+                                        let ptr168 = vec168.as_ptr().cast::<u8>();
+                                        let len168 = vec168.len();
+                                        ::core::mem::forget(vec168);
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len129;
+                                            .cast::<usize>() = len168;
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr129.cast_mut();
+                                            .cast::<*mut u8>() = ptr168.cast_mut();
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u16>() = (_rt::as_i32(port127)) as u16;
+                                            .cast::<u16>() = (_rt::as_i32(port166)) as u16;
                                         *base
                                             .add(2 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match tls127 {
+                                            .cast::<u8>() = (match tls166 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(4 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(weight127);
+                                            .cast::<i32>() = _rt::as_i32(weight166);
                                     }
                                 }
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len130;
+                                    .cast::<usize>() = len169;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result130;
+                                    .cast::<*mut u8>() = result169;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (proxy_protocol125.clone() as i32) as u8;
+                                    .cast::<u8>() = (proxy_protocol164.clone() as i32) as u8;
                             }
                         }
                         *ptr20
                             .add(9 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len131;
+                            .cast::<usize>() = len170;
                         *ptr20
                             .add(8 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result131;
-                        let vec137 = tcp_steps21;
-                        let len137 = vec137.len();
-                        let layout137 = _rt::alloc::Layout::from_size_align(
-                                vec137.len()
+                            .cast::<*mut u8>() = result170;
+                        let vec176 = tcp_steps21;
+                        let len176 = vec176.len();
+                        let layout176 = _rt::alloc::Layout::from_size_align(
+                                vec176.len()
                                     * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result137, _cleanup137) = wit_bindgen::rt::Cleanup::new(
-                            layout137,
+                        let (result176, _cleanup176) = wit_bindgen::rt::Cleanup::new(
+                            layout176,
                         );
-                        if let Some(cleanup) = _cleanup137 {
+                        if let Some(cleanup) = _cleanup176 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec137.into_iter().enumerate() {
-                            let base = result137
+                        for (i, e) in vec176.into_iter().enumerate() {
+                            let base = result176
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpStep {
-                                    name: name132,
-                                    action: action132,
+                                    name: name171,
+                                    action: action171,
                                 } = e;
-                                let vec133 = (name132.into_bytes()).into_boxed_slice();
-                                let ptr133 = vec133.as_ptr().cast::<u8>();
-                                let len133 = vec133.len();
-                                ::core::mem::forget(vec133);
+                                let vec172 = (name171.into_bytes()).into_boxed_slice();
+                                let ptr172 = vec172.as_ptr().cast::<u8>();
+                                let len172 = vec172.len();
+                                ::core::mem::forget(vec172);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len133;
-                                *base.add(0).cast::<*mut u8>() = ptr133.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::TcpAction as V136;
-                                match action132 {
-                                    V136::InFlight(e) => {
+                                    .cast::<usize>() = len172;
+                                *base.add(0).cast::<*mut u8>() = ptr172.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::TcpAction as V175;
+                                match action171 {
+                                    V175::InFlight(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -2578,116 +3897,116 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i64>() = _rt::as_i64(e);
                                     }
-                                    V136::AllowList(e) => {
+                                    V175::AllowList(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec135 = e;
-                                        let len135 = vec135.len();
-                                        let layout135 = _rt::alloc::Layout::from_size_align(
-                                                vec135.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec174 = e;
+                                        let len174 = vec174.len();
+                                        let layout174 = _rt::alloc::Layout::from_size_align(
+                                                vec174.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result135, _cleanup135) = wit_bindgen::rt::Cleanup::new(
-                                            layout135,
+                                        let (result174, _cleanup174) = wit_bindgen::rt::Cleanup::new(
+                                            layout174,
                                         );
-                                        if let Some(cleanup) = _cleanup135 {
+                                        if let Some(cleanup) = _cleanup174 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec135.into_iter().enumerate() {
-                                            let base = result135
+                                        for (i, e) in vec174.into_iter().enumerate() {
+                                            let base = result174
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec134 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr134 = vec134.as_ptr().cast::<u8>();
-                                                let len134 = vec134.len();
-                                                ::core::mem::forget(vec134);
+                                                let vec173 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr173 = vec173.as_ptr().cast::<u8>();
+                                                let len173 = vec173.len();
+                                                ::core::mem::forget(vec173);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len134;
-                                                *base.add(0).cast::<*mut u8>() = ptr134.cast_mut();
+                                                    .cast::<usize>() = len173;
+                                                *base.add(0).cast::<*mut u8>() = ptr173.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len135;
+                                            .cast::<usize>() = len174;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result135;
+                                            .cast::<*mut u8>() = result174;
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len137;
+                            .cast::<usize>() = len176;
                         *ptr20
                             .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result137;
-                        let vec142 = diagnostics21;
-                        let len142 = vec142.len();
-                        let layout142 = _rt::alloc::Layout::from_size_align(
-                                vec142.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result176;
+                        let vec181 = diagnostics21;
+                        let len181 = vec181.len();
+                        let layout181 = _rt::alloc::Layout::from_size_align(
+                                vec181.len() * (7 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result142, _cleanup142) = wit_bindgen::rt::Cleanup::new(
-                            layout142,
+                        let (result181, _cleanup181) = wit_bindgen::rt::Cleanup::new(
+                            layout181,
                         );
-                        if let Some(cleanup) = _cleanup142 {
+                        if let Some(cleanup) = _cleanup181 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec142.into_iter().enumerate() {
-                            let base = result142
+                        for (i, e) in vec181.into_iter().enumerate() {
+                            let base = result181
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Diagnostic {
-                                    severity: severity138,
-                                    object: object138,
-                                    tag: tag138,
-                                    message: message138,
+                                    severity: severity177,
+                                    object: object177,
+                                    tag: tag177,
+                                    message: message177,
                                 } = e;
-                                *base.add(0).cast::<u8>() = (severity138.clone() as i32)
+                                *base.add(0).cast::<u8>() = (severity177.clone() as i32)
                                     as u8;
-                                let vec139 = (object138.into_bytes()).into_boxed_slice();
-                                let ptr139 = vec139.as_ptr().cast::<u8>();
-                                let len139 = vec139.len();
-                                ::core::mem::forget(vec139);
+                                let vec178 = (object177.into_bytes()).into_boxed_slice();
+                                let ptr178 = vec178.as_ptr().cast::<u8>();
+                                let len178 = vec178.len();
+                                ::core::mem::forget(vec178);
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len139;
+                                    .cast::<usize>() = len178;
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr139.cast_mut();
-                                let vec140 = (tag138.into_bytes()).into_boxed_slice();
-                                let ptr140 = vec140.as_ptr().cast::<u8>();
-                                let len140 = vec140.len();
-                                ::core::mem::forget(vec140);
+                                    .cast::<*mut u8>() = ptr178.cast_mut();
+                                let vec179 = (tag177.into_bytes()).into_boxed_slice();
+                                let ptr179 = vec179.as_ptr().cast::<u8>();
+                                let len179 = vec179.len();
+                                ::core::mem::forget(vec179);
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len140;
+                                    .cast::<usize>() = len179;
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr140.cast_mut();
-                                let vec141 = (message138.into_bytes()).into_boxed_slice();
-                                let ptr141 = vec141.as_ptr().cast::<u8>();
-                                let len141 = vec141.len();
-                                ::core::mem::forget(vec141);
+                                    .cast::<*mut u8>() = ptr179.cast_mut();
+                                let vec180 = (message177.into_bytes()).into_boxed_slice();
+                                let ptr180 = vec180.as_ptr().cast::<u8>();
+                                let len180 = vec180.len();
+                                ::core::mem::forget(vec180);
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len141;
+                                    .cast::<usize>() = len180;
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr141.cast_mut();
+                                    .cast::<*mut u8>() = ptr180.cast_mut();
                             }
                         }
                         *ptr20
                             .add(13 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len142;
+                            .cast::<usize>() = len181;
                         *ptr20
                             .add(12 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result142;
+                            .cast::<*mut u8>() = result181;
                         ptr20
                     }
                 }
@@ -2982,600 +4301,892 @@ pub mod exports {
                         let l66 = *arg0
                             .add(3 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base76 = l65;
-                        let len76 = l66;
-                        for i in 0..len76 {
-                            let base = base76
-                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        let base138 = l65;
+                        let len138 = l66;
+                        for i in 0..len138 {
+                            let base = base138
+                                .add(i * (224 + 26 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let l67 = *base.add(0).cast::<*mut u8>();
                                 let l68 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
                                 _rt::cabi_dealloc(l67, l68, 1);
-                                let l69 = *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l70 = *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let base75 = l69;
-                                let len75 = l70;
-                                for i in 0..len75 {
-                                    let base = base75
-                                        .add(i * (8 + 5 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let l71 = *base.add(0).cast::<*mut u8>();
-                                        let l72 = *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l71, l72, 1);
-                                        let l73 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l74 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l73, l74, 1);
-                                    }
-                                }
-                                _rt::cabi_dealloc(
-                                    base75,
-                                    len75 * (8 + 5 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
-                                );
-                            }
-                        }
-                        _rt::cabi_dealloc(
-                            base76,
-                            len76 * (5 * ::core::mem::size_of::<*const u8>()),
-                            ::core::mem::size_of::<*const u8>(),
-                        );
-                        let l77 = *arg0
-                            .add(4 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>();
-                        let l78 = *arg0
-                            .add(5 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>();
-                        let base109 = l77;
-                        let len109 = l78;
-                        for i in 0..len109 {
-                            let base = base109
-                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
-                            {
-                                let l79 = *base.add(0).cast::<*mut u8>();
-                                let l80 = *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l79, l80, 1);
-                                let l81 = i32::from(
+                                let l69 = i32::from(
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l81 {
+                                match l69 {
                                     0 => {
-                                        let l82 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                        let l70 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l83 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                        let l71 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base86 = l82;
-                                        let len86 = l83;
-                                        for i in 0..len86 {
-                                            let base = base86
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                        let base78 = l70;
+                                        let len78 = l71;
+                                        for i in 0..len78 {
+                                            let base = base78
+                                                .add(i * (9 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l84 = *base.add(0).cast::<*mut u8>();
-                                                let l85 = *base
+                                                let l72 = *base.add(0).cast::<*mut u8>();
+                                                let l73 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l84, l85, 1);
+                                                _rt::cabi_dealloc(l72, l73, 1);
+                                                let l74 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l75 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l74, l75, 1);
+                                                let l76 = *base
+                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l77 = *base
+                                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l76, l77, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base86,
-                                            len86 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base78,
+                                            len78 * (9 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                    }
-                                    1 => {
-                                        let l87 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l88 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        let base91 = l87;
-                                        let len91 = l88;
-                                        for i in 0..len91 {
-                                            let base = base91
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let l89 = *base.add(0).cast::<*mut u8>();
+                                        let l79 = i32::from(
+                                            *base
+                                                .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l79 {
+                                            0 => {}
+                                            _ => {
+                                                let l80 = *base
+                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l81 = *base
+                                                    .add(24 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l80, l81, 1);
+                                                let l82 = *base
+                                                    .add(48 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l83 = *base
+                                                    .add(48 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l82, l83, 1);
+                                                let l84 = i32::from(
+                                                    *base
+                                                        .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
+                                                match l84 {
+                                                    0 => {}
+                                                    _ => {
+                                                        let l85 = *base
+                                                            .add(48 + 9 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l86 = *base
+                                                            .add(48 + 10 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l85, l86, 1);
+                                                    }
+                                                }
+                                            }
+                                        }
+                                        let l87 = i32::from(
+                                            *base
+                                                .add(56 + 10 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l87 {
+                                            0 => {}
+                                            _ => {
+                                                let l88 = *base
+                                                    .add(64 + 11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l89 = *base
+                                                    .add(64 + 12 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l88, l89, 1);
                                                 let l90 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(64 + 13 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l91 = *base
+                                                    .add(64 + 14 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l89, l90, 1);
+                                                _rt::cabi_dealloc(l90, l91, 1);
+                                                let l92 = *base
+                                                    .add(64 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l93 = *base
+                                                    .add(64 + 17 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base98 = l92;
+                                                let len98 = l93;
+                                                for i in 0..len98 {
+                                                    let base = base98
+                                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let l94 = *base.add(0).cast::<*mut u8>();
+                                                        let l95 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l94, l95, 1);
+                                                        let l96 = *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l97 = *base
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l96, l97, 1);
+                                                    }
+                                                }
+                                                _rt::cabi_dealloc(
+                                                    base98,
+                                                    len98 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                );
+                                                let l99 = *base
+                                                    .add(64 + 18 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l100 = *base
+                                                    .add(64 + 19 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l99, l100, 1);
                                             }
                                         }
-                                        _rt::cabi_dealloc(
-                                            base91,
-                                            len91 * (2 * ::core::mem::size_of::<*const u8>()),
-                                            ::core::mem::size_of::<*const u8>(),
+                                        let l101 = i32::from(
+                                            *base
+                                                .add(216 + 20 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
                                         );
-                                    }
-                                    2 => {
-                                        let l92 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l93 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l92, l93, 1);
-                                    }
-                                    3 => {
-                                        let l94 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l95 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l94, l95, 1);
-                                    }
-                                    4 => {
-                                        let l96 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l97 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l96, l97, 1);
-                                        let l98 = *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l99 = *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l98, l99, 1);
-                                    }
-                                    5 => {}
-                                    6 => {
-                                        let l100 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l101 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        let base104 = l100;
-                                        let len104 = l101;
-                                        for i in 0..len104 {
-                                            let base = base104
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let l102 = *base.add(0).cast::<*mut u8>();
+                                        match l101 {
+                                            0 => {}
+                                            _ => {
+                                                let l102 = *base
+                                                    .add(216 + 21 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
                                                 let l103 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(216 + 22 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l102, l103, 1);
                                             }
                                         }
+                                        let l104 = *base
+                                            .add(216 + 23 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l105 = *base
+                                            .add(216 + 24 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l104, l105, 1);
+                                    }
+                                    1 => {
+                                        let l106 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l107 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base110 = l106;
+                                        let len110 = l107;
+                                        for i in 0..len110 {
+                                            let base = base110
+                                                .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l108 = *base.add(0).cast::<*mut u8>();
+                                                let l109 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l108, l109, 1);
+                                            }
+                                        }
                                         _rt::cabi_dealloc(
-                                            base104,
-                                            len104 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base110,
+                                            len110 * (3 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l111 = i32::from(
+                                            *base
+                                                .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l111 {
+                                            0 => {}
+                                            _ => {
+                                                let l112 = *base
+                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l113 = *base
+                                                    .add(24 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l112, l113, 1);
+                                                let l114 = *base
+                                                    .add(48 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l115 = *base
+                                                    .add(48 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l114, l115, 1);
+                                                let l116 = i32::from(
+                                                    *base
+                                                        .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
+                                                match l116 {
+                                                    0 => {}
+                                                    _ => {
+                                                        let l117 = *base
+                                                            .add(48 + 9 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l118 = *base
+                                                            .add(48 + 10 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l117, l118, 1);
+                                                    }
+                                                }
+                                            }
+                                        }
+                                    }
+                                    2 => {
+                                        let l119 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l120 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l119, l120, 1);
+                                        let l121 = *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l122 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base125 = l121;
+                                        let len125 = l122;
+                                        for i in 0..len125 {
+                                            let base = base125
+                                                .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l123 = *base.add(0).cast::<*mut u8>();
+                                                let l124 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l123, l124, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base125,
+                                            len125 * (3 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     _ => {
-                                        let l105 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                        let l126 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l106 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                        let l127 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l105, l106, 1);
-                                        let l107 = *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                        _rt::cabi_dealloc(l126, l127, 1);
+                                        let l128 = *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l108 = *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                        let l129 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l107, l108, 1);
+                                        _rt::cabi_dealloc(l128, l129, 1);
+                                        let l130 = *base
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l131 = *base
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base132 = l130;
+                                        let len132 = l131;
+                                        _rt::cabi_dealloc(base132, len132 * 4, 2);
                                     }
                                 }
+                                let l133 = *base
+                                    .add(224 + 24 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l134 = *base
+                                    .add(224 + 25 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base137 = l133;
+                                let len137 = l134;
+                                for i in 0..len137 {
+                                    let base = base137
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l135 = *base.add(0).cast::<*mut u8>();
+                                        let l136 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l135, l136, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base137,
+                                    len137 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
                             }
                         }
                         _rt::cabi_dealloc(
-                            base109,
-                            len109 * (7 * ::core::mem::size_of::<*const u8>()),
-                            ::core::mem::size_of::<*const u8>(),
-                        );
-                        let l110 = *arg0
-                            .add(6 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>();
-                        let l111 = *arg0
-                            .add(7 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>();
-                        let base174 = l110;
-                        let len174 = l111;
-                        for i in 0..len174 {
-                            let base = base174
-                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
-                            {
-                                let l112 = *base.add(0).cast::<*mut u8>();
-                                let l113 = *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l112, l113, 1);
-                                let l114 = *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l115 = *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l114, l115, 1);
-                                let l116 = *base
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l117 = *base
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let base159 = l116;
-                                let len159 = l117;
-                                for i in 0..len159 {
-                                    let base = base159
-                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let l118 = i32::from(*base.add(0).cast::<u8>());
-                                        match l118 {
-                                            0 => {
-                                                let l119 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l120 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let base121 = l119;
-                                                let len121 = l120;
-                                                _rt::cabi_dealloc(base121, len121 * 4, 4);
-                                            }
-                                            1 => {
-                                                let l122 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l123 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let base124 = l122;
-                                                let len124 = l123;
-                                                _rt::cabi_dealloc(base124, len124 * 4, 4);
-                                            }
-                                            2 => {}
-                                            3 => {
-                                                let l125 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l126 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l125, l126, 1);
-                                            }
-                                            4 => {
-                                                let l127 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l128 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l127, l128, 1);
-                                            }
-                                            5 => {
-                                                let l129 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l130 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l129, l130, 1);
-                                            }
-                                            6 => {
-                                                let l131 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l132 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l131, l132, 1);
-                                            }
-                                            7 => {
-                                                let l133 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l134 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l133, l134, 1);
-                                            }
-                                            8 => {
-                                                let l135 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l136 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l135, l136, 1);
-                                            }
-                                            9 => {
-                                                let l137 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l138 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l137, l138, 1);
-                                            }
-                                            10 => {
-                                                let l139 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l140 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l139, l140, 1);
-                                                let l141 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l142 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l141, l142, 1);
-                                            }
-                                            11 => {
-                                                let l143 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l144 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l143, l144, 1);
-                                                let l145 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l146 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l145, l146, 1);
-                                            }
-                                            12 => {
-                                                let l147 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l148 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l147, l148, 1);
-                                                let l149 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l150 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l149, l150, 1);
-                                            }
-                                            13 => {
-                                                let l151 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l152 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l151, l152, 1);
-                                                let l153 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l154 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l153, l154, 1);
-                                            }
-                                            14 => {
-                                                let l155 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l156 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l155, l156, 1);
-                                            }
-                                            _ => {
-                                                let l157 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l158 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l157, l158, 1);
-                                            }
-                                        }
-                                    }
-                                }
-                                _rt::cabi_dealloc(
-                                    base159,
-                                    len159 * (6 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
-                                );
-                                let l160 = *base
-                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l161 = *base
-                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let base164 = l160;
-                                let len164 = l161;
-                                for i in 0..len164 {
-                                    let base = base164
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let l162 = *base.add(0).cast::<*mut u8>();
-                                        let l163 = *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l162, l163, 1);
-                                    }
-                                }
-                                _rt::cabi_dealloc(
-                                    base164,
-                                    len164 * (2 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
-                                );
-                                let l165 = *base
-                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l166 = *base
-                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l165, l166, 1);
-                                let l167 = *base
-                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l168 = *base
-                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let base171 = l167;
-                                let len171 = l168;
-                                for i in 0..len171 {
-                                    let base = base171
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let l169 = *base.add(0).cast::<*mut u8>();
-                                        let l170 = *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l169, l170, 1);
-                                    }
-                                }
-                                _rt::cabi_dealloc(
-                                    base171,
-                                    len171 * (2 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
-                                );
-                                let l172 = *base
-                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l173 = *base
-                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l172, l173, 1);
-                            }
-                        }
-                        _rt::cabi_dealloc(
-                            base174,
-                            len174 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            base138,
+                            len138 * (224 + 26 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l175 = *arg0
-                            .add(8 * ::core::mem::size_of::<*const u8>())
+                        let l139 = *arg0
+                            .add(4 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l176 = *arg0
-                            .add(9 * ::core::mem::size_of::<*const u8>())
+                        let l140 = *arg0
+                            .add(5 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base186 = l175;
-                        let len186 = l176;
-                        for i in 0..len186 {
-                            let base = base186
-                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        let base171 = l139;
+                        let len171 = l140;
+                        for i in 0..len171 {
+                            let base = base171
+                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l177 = *base.add(0).cast::<*mut u8>();
-                                let l178 = *base
+                                let l141 = *base.add(0).cast::<*mut u8>();
+                                let l142 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l177, l178, 1);
-                                let l179 = *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l180 = *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let base185 = l179;
-                                let len185 = l180;
-                                for i in 0..len185 {
-                                    let base = base185
-                                        .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let l181 = *base.add(0).cast::<*mut u8>();
-                                        let l182 = *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l181, l182, 1);
-                                        let l183 = *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l184 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l183, l184, 1);
-                                    }
-                                }
-                                _rt::cabi_dealloc(
-                                    base185,
-                                    len185 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
-                                );
-                            }
-                        }
-                        _rt::cabi_dealloc(
-                            base186,
-                            len186 * (5 * ::core::mem::size_of::<*const u8>()),
-                            ::core::mem::size_of::<*const u8>(),
-                        );
-                        let l187 = *arg0
-                            .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>();
-                        let l188 = *arg0
-                            .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>();
-                        let base197 = l187;
-                        let len197 = l188;
-                        for i in 0..len197 {
-                            let base = base197
-                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
-                            {
-                                let l189 = *base.add(0).cast::<*mut u8>();
-                                let l190 = *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l189, l190, 1);
-                                let l191 = i32::from(
+                                _rt::cabi_dealloc(l141, l142, 1);
+                                let l143 = i32::from(
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l191 {
-                                    0 => {}
-                                    _ => {
-                                        let l192 = *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                match l143 {
+                                    0 => {
+                                        let l144 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l193 = *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                        let l145 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base196 = l192;
-                                        let len196 = l193;
-                                        for i in 0..len196 {
-                                            let base = base196
+                                        let base148 = l144;
+                                        let len148 = l145;
+                                        for i in 0..len148 {
+                                            let base = base148
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l194 = *base.add(0).cast::<*mut u8>();
-                                                let l195 = *base
+                                                let l146 = *base.add(0).cast::<*mut u8>();
+                                                let l147 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l194, l195, 1);
+                                                _rt::cabi_dealloc(l146, l147, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base196,
-                                            len196 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base148,
+                                            len148 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                    }
+                                    1 => {
+                                        let l149 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l150 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base153 = l149;
+                                        let len153 = l150;
+                                        for i in 0..len153 {
+                                            let base = base153
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l151 = *base.add(0).cast::<*mut u8>();
+                                                let l152 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l151, l152, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base153,
+                                            len153 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                    }
+                                    2 => {
+                                        let l154 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l155 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l154, l155, 1);
+                                    }
+                                    3 => {
+                                        let l156 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l157 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l156, l157, 1);
+                                    }
+                                    4 => {
+                                        let l158 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l159 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l158, l159, 1);
+                                        let l160 = *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l161 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l160, l161, 1);
+                                    }
+                                    5 => {}
+                                    6 => {
+                                        let l162 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l163 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base166 = l162;
+                                        let len166 = l163;
+                                        for i in 0..len166 {
+                                            let base = base166
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l164 = *base.add(0).cast::<*mut u8>();
+                                                let l165 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l164, l165, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base166,
+                                            len166 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                    }
+                                    _ => {
+                                        let l167 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l168 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l167, l168, 1);
+                                        let l169 = *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l170 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l169, l170, 1);
+                                    }
+                                }
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base171,
+                            len171 * (7 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        );
+                        let l172 = *arg0
+                            .add(6 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l173 = *arg0
+                            .add(7 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base236 = l172;
+                        let len236 = l173;
+                        for i in 0..len236 {
+                            let base = base236
+                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l174 = *base.add(0).cast::<*mut u8>();
+                                let l175 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l174, l175, 1);
+                                let l176 = *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l177 = *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l176, l177, 1);
+                                let l178 = *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l179 = *base
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base221 = l178;
+                                let len221 = l179;
+                                for i in 0..len221 {
+                                    let base = base221
+                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l180 = i32::from(*base.add(0).cast::<u8>());
+                                        match l180 {
+                                            0 => {
+                                                let l181 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l182 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base183 = l181;
+                                                let len183 = l182;
+                                                _rt::cabi_dealloc(base183, len183 * 4, 4);
+                                            }
+                                            1 => {
+                                                let l184 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l185 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base186 = l184;
+                                                let len186 = l185;
+                                                _rt::cabi_dealloc(base186, len186 * 4, 4);
+                                            }
+                                            2 => {}
+                                            3 => {
+                                                let l187 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l188 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l187, l188, 1);
+                                            }
+                                            4 => {
+                                                let l189 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l190 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l189, l190, 1);
+                                            }
+                                            5 => {
+                                                let l191 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l192 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l191, l192, 1);
+                                            }
+                                            6 => {
+                                                let l193 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l194 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l193, l194, 1);
+                                            }
+                                            7 => {
+                                                let l195 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l196 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l195, l196, 1);
+                                            }
+                                            8 => {
+                                                let l197 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l198 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l197, l198, 1);
+                                            }
+                                            9 => {
+                                                let l199 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l200 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l199, l200, 1);
+                                            }
+                                            10 => {
+                                                let l201 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l202 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l201, l202, 1);
+                                                let l203 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l204 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l203, l204, 1);
+                                            }
+                                            11 => {
+                                                let l205 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l206 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l205, l206, 1);
+                                                let l207 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l208 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l207, l208, 1);
+                                            }
+                                            12 => {
+                                                let l209 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l210 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l209, l210, 1);
+                                                let l211 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l212 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l211, l212, 1);
+                                            }
+                                            13 => {
+                                                let l213 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l214 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l213, l214, 1);
+                                                let l215 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l216 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l215, l216, 1);
+                                            }
+                                            14 => {
+                                                let l217 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l218 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l217, l218, 1);
+                                            }
+                                            _ => {
+                                                let l219 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l220 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l219, l220, 1);
+                                            }
+                                        }
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base221,
+                                    len221 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l222 = *base
+                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l223 = *base
+                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base226 = l222;
+                                let len226 = l223;
+                                for i in 0..len226 {
+                                    let base = base226
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l224 = *base.add(0).cast::<*mut u8>();
+                                        let l225 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l224, l225, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base226,
+                                    len226 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l227 = *base
+                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l228 = *base
+                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l227, l228, 1);
+                                let l229 = *base
+                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l230 = *base
+                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base233 = l229;
+                                let len233 = l230;
+                                for i in 0..len233 {
+                                    let base = base233
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l231 = *base.add(0).cast::<*mut u8>();
+                                        let l232 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l231, l232, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base233,
+                                    len233 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l234 = *base
+                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l235 = *base
+                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l234, l235, 1);
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base236,
+                            len236 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            8,
+                        );
+                        let l237 = *arg0
+                            .add(8 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l238 = *arg0
+                            .add(9 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base248 = l237;
+                        let len248 = l238;
+                        for i in 0..len248 {
+                            let base = base248
+                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l239 = *base.add(0).cast::<*mut u8>();
+                                let l240 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l239, l240, 1);
+                                let l241 = *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l242 = *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base247 = l241;
+                                let len247 = l242;
+                                for i in 0..len247 {
+                                    let base = base247
+                                        .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l243 = *base.add(0).cast::<*mut u8>();
+                                        let l244 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l243, l244, 1);
+                                        let l245 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l246 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l245, l246, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base247,
+                                    len247 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base248,
+                            len248 * (5 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        );
+                        let l249 = *arg0
+                            .add(10 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l250 = *arg0
+                            .add(11 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base259 = l249;
+                        let len259 = l250;
+                        for i in 0..len259 {
+                            let base = base259
+                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l251 = *base.add(0).cast::<*mut u8>();
+                                let l252 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l251, l252, 1);
+                                let l253 = i32::from(
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l253 {
+                                    0 => {}
+                                    _ => {
+                                        let l254 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l255 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base258 = l254;
+                                        let len258 = l255;
+                                        for i in 0..len258 {
+                                            let base = base258
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l256 = *base.add(0).cast::<*mut u8>();
+                                                let l257 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l256, l257, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base258,
+                                            len258 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
@@ -3583,48 +5194,48 @@ pub mod exports {
                             }
                         }
                         _rt::cabi_dealloc(
-                            base197,
-                            len197 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                            base259,
+                            len259 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l198 = *arg0
+                        let l260 = *arg0
                             .add(12 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l199 = *arg0
+                        let l261 = *arg0
                             .add(13 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base206 = l198;
-                        let len206 = l199;
-                        for i in 0..len206 {
-                            let base = base206
+                        let base268 = l260;
+                        let len268 = l261;
+                        for i in 0..len268 {
+                            let base = base268
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l200 = *base
+                                let l262 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l201 = *base
+                                let l263 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l200, l201, 1);
-                                let l202 = *base
+                                _rt::cabi_dealloc(l262, l263, 1);
+                                let l264 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l203 = *base
+                                let l265 = *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l202, l203, 1);
-                                let l204 = *base
+                                _rt::cabi_dealloc(l264, l265, 1);
+                                let l266 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l205 = *base
+                                let l267 = *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l204, l205, 1);
+                                _rt::cabi_dealloc(l266, l267, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base206,
-                            len206 * (7 * ::core::mem::size_of::<*const u8>()),
+                            base268,
+                            len268 * (7 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
                     }
@@ -3825,16 +5436,16 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2165] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3427] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf8\x0f\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe6\x19\x01A\x02\x01\
 A\x0a\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
 aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
 port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
 names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01BB\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
+g@0.1.0\x05\x01\x01Bv\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
 r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04names\x05\
 values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0aoccurre\
 nce\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquery-match\
@@ -3847,33 +5458,58 @@ query-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-node\x03
 \x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\x04\
 names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-option\
 ss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03\
-h2c\x04\0\x06scheme\x03\0\x17\x01r\x05\x08instances\x06scheme\x18\x07addresss\x04\
-port{\x06weighty\x04\0\x06target\x03\0\x19\x01p\x1a\x01r\x03\x04names\x07targets\
-\x1b\x10pass-host-header\x7f\x04\0\x0cservice-spec\x03\0\x1c\x01m\x03\x04none\x09\
-terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\x1e\x01r\x08\x04names\x04rule\x11\
-\x08priorityx\x0bentrypoints\x14\x03tls\x1f\x0btls-optionss\x05steps\x14\x07serv\
-ices\x04\0\x09tcp-route\x03\0\x20\x01r\x05\x08instances\x07addresss\x04port{\x03\
-tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0\"\x01m\x03\x04none\x02v1\x02v2\x04\0\
-\x0eproxy-protocol\x03\0$\x01p#\x01r\x03\x04names\x07targets&\x0eproxy-protocol%\
-\x04\0\x0btcp-service\x03\0'\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\
-\x04\0\x0atcp-action\x03\0)\x01r\x02\x04names\x06action*\x04\0\x08tcp-step\x03\0\
-+\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0-\x01r\x02\x06p\
-lugins\x08settingss\x04\0\x0apolicy-use\x03\0/\x01q\x08\x0cstrip-prefix\x01\x14\0\
-\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13\
-replace-path-regexp\x01.\0\x0eredirect-slash\0\0\x05chain\x01\x14\0\x06policy\x01\
-0\0\x04\0\x06action\x03\01\x01r\x02\x04names\x06action2\x04\0\x04step\x03\03\x01\
-m\x02\x07warning\x05error\x04\0\x08severity\x03\05\x01r\x04\x08severity6\x06obje\
-cts\x03tags\x07messages\x04\0\x0adiagnostic\x03\07\x01p\x16\x01p\x1d\x01p4\x01p!\
-\x01p(\x01p,\x01p8\x01r\x07\x06routes9\x08services:\x05steps;\x0atcp-routes<\x0c\
-tcp-services=\x09tcp-steps>\x0bdiagnostics?\x04\0\x0ccontribution\x03\0@\x03\0\x1c\
-sluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\x0cc\
-ontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\x01\
-\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\x02\x06handley\x08settings\
-s\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handley\x07service\x01\0\x03\x04\0\
-\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-plugin@0.1.0\x05\x05\x04\0\x1b\
-sluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09producer\
-s\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.6\
-3.0";
+h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addresss\x04\
+port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-robin\x0br\
+ebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06maglev\x04\
+\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-site\x03\
+\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\x01kx\x01\
+ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09same-site!\x07\
+max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\x04http\x04\
+grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05values\x04\0\x0b\
+header-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04paths\x06method\
+s\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\x04port*\x0b\
+interval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\x06passesy\x08\
+failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08failuresy\x04\0\
+\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07most-nsw\x0cmost-p\
+ercenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07waitingy\x07wait\
+-nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01k2\x01k4\x01r\x0c\
+\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\x0chealth-check7\
+\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dslow-start-nsw\x05l\
+imit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01r\x02\x07service\
+s\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashed\x04\0\x05split\
+\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0chealth-check\x7f\
+\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07percenty\x04\0\x06mir\
+ror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bmirror-body\x7f\x09\
+most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04last{\x04\0\x0cstatus\
+-range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08statuses\xcb\0\x09\
+most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\x08weighted\x01\xc3\
+\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0cservice-kind\x03\0\
+N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservice-spec\x03\0P\x01m\
+\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0R\x01r\x08\x04nam\
+es\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0btls-optionss\x05s\
+teps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08instances\x07addresss\
+\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\x03\x04none\x02v\
+1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04names\x07targets\xda\
+\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\x09in-flight\x01\
+w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\x04names\x06acti\
+on\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0breplacements\x04\0\x0b\
+replacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0c\x01\
+q\x08\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
+s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
+\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0e\x01r\x02\x04n\
+ames\x06action\xe6\0\x04\0\x04step\x03\0g\x01m\x02\x07warning\x05error\x04\0\x08\
+severity\x03\0i\x01r\x04\x08severity\xea\0\x06objects\x03tags\x07messages\x04\0\x0a\
+diagnostic\x03\0k\x01p\x16\x01p\xd1\0\x01p\xe8\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
+\x01p\xec\0\x01r\x07\x06routes\xed\0\x08services\xee\0\x05steps\xef\0\x0atcp-rou\
+tes\xf0\0\x0ctcp-services\xf1\0\x09tcp-steps\xf2\0\x0bdiagnostics\xf3\0\x04\0\x0c\
+contribution\x03\0t\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07\
+service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07serv\
+ice\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\
+\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handle\
+y\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-\
+plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06\
+router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262\
+.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -3886,15 +5522,15 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2038] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd9\x0e\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3300] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc7\x18\x01A\x02\x01\
 A\x06\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
 aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
 port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
 names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01BB\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
+g@0.1.0\x05\x01\x01Bv\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
 r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04names\x05\
 values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0aoccurre\
 nce\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquery-match\
@@ -3907,29 +5543,54 @@ query-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-node\x03
 \x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\x04\
 names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-option\
 ss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03\
-h2c\x04\0\x06scheme\x03\0\x17\x01r\x05\x08instances\x06scheme\x18\x07addresss\x04\
-port{\x06weighty\x04\0\x06target\x03\0\x19\x01p\x1a\x01r\x03\x04names\x07targets\
-\x1b\x10pass-host-header\x7f\x04\0\x0cservice-spec\x03\0\x1c\x01m\x03\x04none\x09\
-terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\x1e\x01r\x08\x04names\x04rule\x11\
-\x08priorityx\x0bentrypoints\x14\x03tls\x1f\x0btls-optionss\x05steps\x14\x07serv\
-ices\x04\0\x09tcp-route\x03\0\x20\x01r\x05\x08instances\x07addresss\x04port{\x03\
-tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0\"\x01m\x03\x04none\x02v1\x02v2\x04\0\
-\x0eproxy-protocol\x03\0$\x01p#\x01r\x03\x04names\x07targets&\x0eproxy-protocol%\
-\x04\0\x0btcp-service\x03\0'\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\
-\x04\0\x0atcp-action\x03\0)\x01r\x02\x04names\x06action*\x04\0\x08tcp-step\x03\0\
-+\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0-\x01r\x02\x06p\
-lugins\x08settingss\x04\0\x0apolicy-use\x03\0/\x01q\x08\x0cstrip-prefix\x01\x14\0\
-\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13\
-replace-path-regexp\x01.\0\x0eredirect-slash\0\0\x05chain\x01\x14\0\x06policy\x01\
-0\0\x04\0\x06action\x03\01\x01r\x02\x04names\x06action2\x04\0\x04step\x03\03\x01\
-m\x02\x07warning\x05error\x04\0\x08severity\x03\05\x01r\x04\x08severity6\x06obje\
-cts\x03tags\x07messages\x04\0\x0adiagnostic\x03\07\x01p\x16\x01p\x1d\x01p4\x01p!\
-\x01p(\x01p,\x01p8\x01r\x07\x06routes9\x08services:\x05steps;\x0atcp-routes<\x0c\
-tcp-services=\x09tcp-steps>\x0bdiagnostics?\x04\0\x0ccontribution\x03\0@\x03\0\x1c\
-sluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:gateway/router-with-all-of-its\
--exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with-all-of-its-exports-removed\x03\
-\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-\
-bindgen-rust\x060.63.0";
+h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addresss\x04\
+port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-robin\x0br\
+ebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06maglev\x04\
+\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-site\x03\
+\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\x01kx\x01\
+ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09same-site!\x07\
+max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\x04http\x04\
+grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05values\x04\0\x0b\
+header-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04paths\x06method\
+s\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\x04port*\x0b\
+interval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\x06passesy\x08\
+failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08failuresy\x04\0\
+\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07most-nsw\x0cmost-p\
+ercenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07waitingy\x07wait\
+-nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01k2\x01k4\x01r\x0c\
+\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\x0chealth-check7\
+\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dslow-start-nsw\x05l\
+imit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01r\x02\x07service\
+s\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashed\x04\0\x05split\
+\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0chealth-check\x7f\
+\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07percenty\x04\0\x06mir\
+ror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bmirror-body\x7f\x09\
+most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04last{\x04\0\x0cstatus\
+-range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08statuses\xcb\0\x09\
+most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\x08weighted\x01\xc3\
+\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0cservice-kind\x03\0\
+N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservice-spec\x03\0P\x01m\
+\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0R\x01r\x08\x04nam\
+es\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0btls-optionss\x05s\
+teps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08instances\x07addresss\
+\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\x03\x04none\x02v\
+1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04names\x07targets\xda\
+\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\x09in-flight\x01\
+w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\x04names\x06acti\
+on\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0breplacements\x04\0\x0b\
+replacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0c\x01\
+q\x08\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
+s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
+\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0e\x01r\x02\x04n\
+ames\x06action\xe6\0\x04\0\x04step\x03\0g\x01m\x02\x07warning\x05error\x04\0\x08\
+severity\x03\0i\x01r\x04\x08severity\xea\0\x06objects\x03tags\x07messages\x04\0\x0a\
+diagnostic\x03\0k\x01p\x16\x01p\xd1\0\x01p\xe8\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
+\x01p\xec\0\x01r\x07\x06routes\xed\0\x08services\xee\0\x05steps\xef\0\x0atcp-rou\
+tes\xf0\0\x0ctcp-services\xf1\0\x09tcp-steps\xf2\0\x0bdiagnostics\xf3\0\x04\0\x0c\
+contribution\x03\0t\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:g\
+ateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with\
+-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
+it-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

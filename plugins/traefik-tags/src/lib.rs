@@ -29,6 +29,7 @@ mod properties;
 mod report;
 mod rule;
 mod settings;
+mod sticky;
 mod tags;
 mod template;
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod tcp;
 use std::collections::BTreeMap;
 
 use sluice_plugin_sdk::router::{
-    Action, Contribution, Route, ServiceSpec, Step, Target, TcpAction, TcpRoute, TcpService,
+    Action, Balancer, Contribution, Route, ServiceKind, ServiceSpec, Step, Target, TcpAction, TcpRoute, TcpService,
 };
 
 use crate::report::{Problem, Report};
@@ -21,7 +21,7 @@ pub(crate) struct Draft {
     pub(crate) routes: Vec<Candidate<Route>>,
     pub(crate) steps: Vec<Candidate<Action>>,
     /// One for each time it was said; targets are joined.
-    pub(crate) services: Vec<ServiceSpec>,
+    pub(crate) services: Vec<Candidate<ServiceSpec>>,
     pub(crate) tcp_routes: Vec<Candidate<TcpRoute>>,
     pub(crate) tcp_steps: Vec<Candidate<TcpAction>>,
     /// As services.
@@ -88,34 +88,46 @@ fn pick<T>(kind: &str, name: &str, ballot: Ballot<T>, report: &mut Report) -> Op
     Some(winner.value)
 }
 
-/// Services of one name are one service: targets are joined, and on the rest most targets decide.
-fn join_services(said: Vec<ServiceSpec>, report: &mut Report) -> Vec<ServiceSpec> {
-    let mut by_name: BTreeMap<String, Vec<ServiceSpec>> = BTreeMap::new();
+/// Services of one name are one service: targets are joined, and on the rest most instances decide.
+fn join_services(said: Vec<Candidate<ServiceSpec>>, report: &mut Report) -> Vec<ServiceSpec> {
+    let mut by_name: BTreeMap<String, Vec<Candidate<ServiceSpec>>> = BTreeMap::new();
     for service in said {
         by_name.entry(service.name.clone()).or_default().push(service);
     }
-    by_name.into_iter().map(|(name, versions)| join_service(name, versions, report)).collect()
+    by_name.into_iter().filter_map(|(name, versions)| join_service(&name, versions, report)).collect()
 }
 
-fn join_service(name: String, said: Vec<ServiceSpec>, report: &mut Report) -> ServiceSpec {
-    let mut flags = Ballot::default();
+fn join_service(name: &str, said: Vec<Candidate<ServiceSpec>>, report: &mut Report) -> Option<ServiceSpec> {
+    let mut versions = Ballot::default();
     let mut targets: Vec<Target> = Vec::new();
-    for service in said {
-        let voters = service.targets.iter().map(|target| target.instance.as_str());
-        flags.add(service.pass_host_header, voters, |a, b| a == b);
-        for target in service.targets {
-            if !targets.iter().any(|known| same_address(known, &target)) {
-                targets.push(target);
+    for Candidate { value, voters, .. } in said {
+        let without_targets = value.map(|mut service| {
+            if let ServiceKind::Balancer(balancer) = &mut service.kind {
+                for target in std::mem::take(&mut balancer.targets) {
+                    if !targets.iter().any(|known| same_address(known, &target)) {
+                        targets.push(target);
+                    }
+                }
             }
-        }
+            service
+        });
+        versions.add(without_targets, voters.iter().map(String::as_str), |a, b| a == b);
     }
     targets.sort_by(|a, b| a.instance.cmp(&b.instance));
-    let pass_host_header = pick("service", &name, flags, report).unwrap_or(true);
-    ServiceSpec { name, targets, pass_host_header }
+    match pick("service", name, versions, report)? {
+        Ok(ServiceSpec { name, kind: ServiceKind::Balancer(balancer), steps }) => {
+            Some(ServiceSpec { name, kind: ServiceKind::Balancer(Balancer { targets, ..balancer }), steps })
+        }
+        Ok(composite) => Some(composite),
+        Err(problem) => {
+            report.error(&format!("service {name}"), &problem.tag, format!("{problem}; routes to it are left out"));
+            None
+        }
+    }
 }
 
 fn same_address(a: &Target, b: &Target) -> bool {
-    a.scheme == b.scheme && a.address == b.address && a.port == b.port
+    a.scheme == b.scheme && a.address == b.address && a.port == b.port && a.path == b.path
 }
 
 type Steps = BTreeMap<String, Option<Action>>;
@@ -206,7 +218,14 @@ mod tests {
     }
 
     fn target(instance: &str, port: u16) -> Target {
-        Target { instance: instance.into(), scheme: Scheme::Http, address: "10.0.0.1".into(), port, weight: 1 }
+        Target {
+            instance: instance.into(),
+            scheme: Scheme::Http,
+            address: "10.0.0.1".into(),
+            port,
+            path: String::new(),
+            weight: 1,
+        }
     }
 
     fn merged(draft: Draft) -> Contribution {
@@ -249,7 +268,11 @@ mod tests {
 
     #[test]
     fn services_are_joined_and_most_targets_decide_about_the_host_header() {
-        let service = |pass_host_header, targets| ServiceSpec { name: "s".into(), targets, pass_host_header };
+        let service = |pass_host_header, targets: Vec<Target>| {
+            let voters: Vec<String> = targets.iter().map(|target| target.instance.clone()).collect();
+            let balancer = Balancer { targets, pass_host_header, ..Balancer::default() };
+            Candidate::new("s", &voters, Ok(ServiceSpec::balanced("s", balancer)))
+        };
         let services = vec![
             service(true, vec![target("c", 3)]),
             service(false, vec![target("a", 1)]),
@@ -257,8 +280,8 @@ mod tests {
         ];
         let result = merged(Draft { services, ..Draft::default() });
         let joined = result.services.first().unwrap();
-        assert!(!joined.pass_host_header);
-        assert_eq!(joined.targets, [target("a", 1), target("b", 2), target("c", 3)], "the same address counts once");
+        assert!(!joined.balancer().unwrap().pass_host_header);
+        assert_eq!(joined.targets(), [target("a", 1), target("b", 2), target("c", 3)], "the same address counts once");
         assert_eq!(result.diagnostics.len(), 1);
     }
 

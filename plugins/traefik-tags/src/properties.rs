@@ -129,7 +129,7 @@ proptest! {
             prop_assert!(is_sound(&route.rule), "{:?}", route.rule);
         }
         let known: BTreeSet<&str> = service.instances.iter().map(|one| one.id.as_str()).collect();
-        for target in result.services.iter().flat_map(|service| &service.targets) {
+        for target in result.services.iter().flat_map(|service| service.targets()) {
             prop_assert!(known.contains(target.instance.as_str()));
         }
     }

@@ -2,6 +2,7 @@
 
 mod policy;
 mod router;
+mod service;
 
 pub(crate) use policy::{field, outcome, reservation, subscription, verdict};
 pub(crate) use router::{contribution, instances, tags};

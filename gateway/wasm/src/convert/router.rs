@@ -5,6 +5,7 @@ mod tcp;
 use sluice_model as model;
 use sluice_model::CatalogService;
 
+use super::service;
 use crate::bindings::router::sluice::gateway::{catalog, routing as wit};
 
 /// The tags of each instance, as the contract's borrowed lists want them.
@@ -30,7 +31,7 @@ pub(crate) fn instances<'a>(service: &'a CatalogService, tags: &'a [Vec<&'a str>
 pub(crate) fn contribution(contribution: wit::Contribution) -> model::Contribution {
     model::Contribution {
         routes: convert(contribution.routes, route),
-        services: convert(contribution.services, service),
+        services: convert(contribution.services, service::spec),
         steps: convert(contribution.steps, |step| model::StepSpec { name: step.name, action: action(step.action) }),
         tcp_routes: convert(contribution.tcp_routes, tcp::route),
         tcp_services: convert(contribution.tcp_services, tcp::service),
@@ -39,7 +40,7 @@ pub(crate) fn contribution(contribution: wit::Contribution) -> model::Contributi
     }
 }
 
-fn convert<A, B>(list: Vec<A>, each: impl FnMut(A) -> B) -> Vec<B> {
+pub(super) fn convert<A, B>(list: Vec<A>, each: impl FnMut(A) -> B) -> Vec<B> {
     list.into_iter().map(each).collect()
 }
 
@@ -108,28 +109,6 @@ fn occurrence(occurrence: wit::Occurrence) -> model::Occurrence {
     match occurrence {
         wit::Occurrence::Any => model::Occurrence::Any,
         wit::Occurrence::First => model::Occurrence::First,
-    }
-}
-
-fn service(service: wit::ServiceSpec) -> model::ServiceSpec {
-    model::ServiceSpec {
-        name: service.name,
-        targets: convert(service.targets, target),
-        pass_host_header: service.pass_host_header,
-    }
-}
-
-fn target(target: wit::Target) -> model::Target {
-    model::Target {
-        instance: target.instance,
-        scheme: match target.scheme {
-            wit::Scheme::Http => model::Scheme::Http,
-            wit::Scheme::Https => model::Scheme::Https,
-            wit::Scheme::H2c => model::Scheme::H2c,
-        },
-        address: target.address,
-        port: target.port,
-        weight: target.weight,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The v1 dialect: one service for a Consul name, a plain frontend, and one more for each segment, all read from the
 //! union of the tags of the accepted instances.
 
+mod backend;
 mod frontend;
 mod options;
 mod policies;
@@ -10,7 +11,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use sluice_plugin_sdk::router::{Action, Service, ServiceSpec, Target};
+use sluice_plugin_sdk::router::{Action, Balancer, Service, ServiceSpec, Target};
 
 use crate::accept::{V1Instance, object};
 use crate::merge::{Candidate, Draft};
@@ -38,7 +39,7 @@ pub(crate) fn contribute(
         attributes: attributes(&usable),
         voters: targets.iter().map(|target| target.instance.clone()).collect(),
         catalog_name: &service.name,
-        targets,
+        balancer: backend::balancer(&options, &name, targets, report),
         name,
         is_bare: support::is_bare(&options, &usable, &settings.prefix),
         policies: policies::declared(&options),
@@ -58,7 +59,8 @@ struct Group<'a> {
     voters: Vec<String>,
     /// As the catalog spells it.
     catalog_name: &'a str,
-    targets: Vec<Target>,
+    /// What is said of its instances as a whole.
+    balancer: Balancer,
     /// In lower case, the name of the plain route and of the service.
     name: String,
     /// Whether no tag is of either dialect.
@@ -93,8 +95,9 @@ impl Group<'_> {
         let service = if plain.is_none_or(|plain| plain == passes) { &self.name } else { &frontend.name };
         let (routes, steps) = frontend.read(service, report);
         if plain.is_none() || *service != self.name {
-            let (name, targets) = (service.clone(), self.targets.clone());
-            draft.services.push(ServiceSpec { name, targets, pass_host_header: passes });
+            let balancer = Balancer { pass_host_header: passes, ..self.balancer.clone() };
+            let spec = ServiceSpec::balanced(service, balancer);
+            draft.services.push(Candidate::new(service, &self.voters, Ok(spec)));
         }
         draft.routes.extend(routes.into_iter().map(|(name, route)| Candidate::new(name, &self.voters, route)));
         draft.steps.extend(steps.into_iter().map(|step| Candidate::new(step.name, &self.voters, Ok(step.action))));

@@ -17,6 +17,7 @@ pub(super) fn target(one: &V1Instance<'_>, settings: &Settings, report: &mut Rep
         scheme: scheme(one, settings)?,
         address: one.instance.address.clone(),
         port: one.instance.port,
+        path: String::new(),
         weight: weight(one, settings, report)?,
     })
 }

@@ -58,14 +58,26 @@ const FRONTEND: &[(&str, Support)] = &[
 /// Options of the service.
 const BACKEND: &[(&str, Support)] = &[
     ("weight", Used),
-    ("loadbalancer", NoEffect),
-    ("loadbalancer.", NoEffect),
+    ("loadbalancer", Used),
+    ("loadbalancer.method", Used),
+    ("loadbalancer.sticky", Used),
+    ("loadbalancer.stickiness", Used),
+    ("loadbalancer.stickiness.cookieName", Used),
+    ("loadbalancer.stickiness.secure", Used),
+    ("loadbalancer.stickiness.httpOnly", Used),
+    ("loadbalancer.stickiness.sameSite", Used),
     ("circuitbreaker", NoEffect),
     ("circuitbreaker.", NoEffect),
-    ("healthcheck.", NoEffect),
+    ("healthcheck.path", Used),
+    ("healthcheck.scheme", Used),
+    ("healthcheck.port", Used),
+    ("healthcheck.hostname", Used),
+    ("healthcheck.headers", Used),
+    ("healthcheck.interval", Used),
     ("maxconn.", NoEffect),
     ("buffering.", NoEffect),
-    ("responseForwarding.", NoEffect),
+    // Every frame is passed on at once.
+    ("responseForwarding.flushInterval", Used),
 ];
 
 /// Tags of Traefik's other providers, which people copy.

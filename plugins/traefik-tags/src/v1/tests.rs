@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use serde_json::{Value as Json, json};
-use sluice_plugin_sdk::router::{Action, Contribution, Replacement, RuleNode, Severity};
+use sluice_plugin_sdk::router::{
+    Action, Balancer, Contribution, CookieValue, Replacement, RuleNode, SameSite, Scheme, Severity, Strategy,
+};
 
 use crate::testing::{contribution, instance, names, route, route_hosts, service_with, severities, step};
 
@@ -103,12 +105,13 @@ fn segments_are_frontends_beside_the_plain_one() {
 #[test]
 fn a_segment_that_treats_the_host_header_otherwise_has_its_own_service() {
     let result = v1(&["traefik.frontends.a.passHostHeader=false", "traefik.frontends.b.passHostHeader=true"]);
-    let services: Vec<_> = result.services.iter().map(|one| (one.name.as_str(), one.pass_host_header)).collect();
+    let services: Vec<_> =
+        result.services.iter().map(|one| (one.name.as_str(), one.balancer().unwrap().pass_host_header)).collect();
     assert_eq!(services, [("web", true), ("web-a", false)]);
     let of = |name| route(&result, name).unwrap().service.clone();
     assert_eq!((of("web"), of("web-a"), of("web-b")), ("web".into(), "web-a".into(), "web".into()));
     let result = v1(&["traefik.frontend.passHostHeader=false"]);
-    assert!(!result.services.first().unwrap().pass_host_header);
+    assert!(!result.services.first().unwrap().balancer().unwrap().pass_host_header);
 }
 
 #[test]
@@ -269,10 +272,11 @@ fn what_protects_and_is_not_supported_costs_the_frontend() {
 fn what_protects_nothing_is_reported_and_served() {
     for option in [
         "backend.circuitbreaker.expression=NetworkErrorRatio() > 0.5",
-        "backend.healthcheck.path=/h",
+        "backend.loadbalancer=drr",
+        "backend.loadbalancer.method=best",
+        "backend.loadbalancer.sticky=true",
+        "backend.healthcheck.path=/h,traefik.backend.healthcheck.interval=10",
         "backend.buffering.maxRequestBodyBytes=8",
-        "backend.loadbalancer.stickiness=true",
-        "backend.loadbalancer.method=drr",
         "backend.maxconn.amount=3",
         "frontend.errors.e.status=502",
         "frontend.headers.customRequestHeaders=X-A:1",
@@ -284,7 +288,8 @@ fn what_protects_nothing_is_reported_and_served() {
         "backend=other",
         "domain=zz.test",
     ] {
-        let result = v1(&[&format!("traefik.{option}")]);
+        let tags = format!("traefik.{option}");
+        let result = v1(&tags.split(',').collect::<Vec<_>>());
         assert!(route(&result, "web").is_some(), "{option}");
         assert_eq!(severities(&result), [Severity::Warning], "{option}: {:?}", result.diagnostics);
     }
@@ -293,6 +298,65 @@ fn what_protects_nothing_is_reported_and_served() {
     }
     let typo = v1(&["traefik.frontend.Rule=Host:other"]);
     assert!(typo.diagnostics.first().unwrap().message.contains("`rule`"), "the right spelling is named");
+}
+
+/// The only service, which has targets of its own.
+fn balancer(tags: &[&str]) -> Balancer {
+    v1(tags).services.first().and_then(|service| service.balancer().cloned()).unwrap()
+}
+
+#[test]
+fn stickiness_needs_its_word_and_its_cookies_are_traefiks() {
+    assert_eq!(balancer(&["traefik.backend.loadbalancer.stickiness.cookieName=sid"]).sticky, None);
+    assert_eq!(balancer(&["traefik.backend.loadbalancer.stickiness=false"]).sticky, None);
+    let named = balancer(&[
+        "traefik.backend.loadbalancer.stickiness=true",
+        "traefik.backend.loadbalancer.stickiness.cookieName=s id",
+        "traefik.backend.loadbalancer.stickiness.secure=true",
+        "traefik.backend.loadbalancer.stickiness.sameSite=lax",
+    ]);
+    let cookie = named.sticky.unwrap();
+    assert_eq!((cookie.name.as_str(), cookie.value, cookie.path.as_str()), ("s_id", CookieValue::Url, "/"));
+    assert_eq!((cookie.secure, cookie.http_only, cookie.same_site), (true, false, Some(SameSite::Lax)));
+    let derived = balancer(&["traefik.backend.loadbalancer.stickiness=true"]).sticky.unwrap();
+    assert_eq!(derived.name, "_40e28", "of backend-web");
+    let deprecated = balancer(&["traefik.backend.loadbalancer.sticky=true"]).sticky.unwrap();
+    assert_eq!(deprecated.name, "_TRAEFIK_BACKEND");
+}
+
+#[test]
+fn methods_are_read_in_any_letter_case_and_the_new_key_wins() {
+    let strategy = |tags: &[&str]| balancer(tags).strategy;
+    assert_eq!(strategy(&["traefik.backend.loadbalancer.method=DRR"]), Strategy::Rebalancing);
+    assert_eq!(strategy(&["traefik.backend.loadbalancer=drr"]), Strategy::Rebalancing);
+    let both = ["traefik.backend.loadbalancer=drr", "traefik.backend.loadbalancer.method=wrr"];
+    assert_eq!(strategy(&both), Strategy::RoundRobin);
+    assert_eq!(balancer(&[]).unavailable, "Service Unavailable");
+}
+
+#[test]
+fn health_checks_need_a_path() {
+    assert_eq!(balancer(&["traefik.backend.healthcheck.interval=10s"]).health_check, None);
+    let check = balancer(&[
+        "traefik.backend.healthcheck.path=/h?x=1",
+        "traefik.backend.healthcheck.interval=500ms",
+        "traefik.backend.healthcheck.port=81",
+        "traefik.backend.healthcheck.scheme=https",
+        "traefik.backend.healthcheck.hostname=in.test",
+        "traefik.backend.healthcheck.headers=X-A: 1||bad||X-B:",
+    ])
+    .health_check
+    .unwrap();
+    assert_eq!((check.path.as_str(), check.interval_ns, check.timeout_ns), ("/h?x=1", 500_000_000, 5_000_000_000));
+    assert_eq!((check.port, check.scheme, check.host.as_str()), (Some(81), Some(Scheme::Https), "in.test"));
+    let headers: Vec<_> = check.headers.iter().map(|line| (line.name.as_str(), line.value.as_str())).collect();
+    assert_eq!(headers, [("X-A", "1"), ("X-B", "")]);
+    assert!(check.at_once && check.passes == 1 && check.failures == 1);
+    for interval in ["10", "-5s", "soon"] {
+        let interval = format!("traefik.backend.healthcheck.interval={interval}");
+        let check = balancer(&["traefik.backend.healthcheck.path=/", &interval]).health_check.unwrap();
+        assert_eq!(check.interval_ns, 30_000_000_000, "{interval}");
+    }
 }
 
 #[test]
@@ -311,7 +375,8 @@ fn weights_and_protocols_are_each_instances_own() {
             ],
         ),
     );
-    let targets: Vec<_> = result.services.first().unwrap().targets.iter().map(|one| (one.scheme, one.weight)).collect();
+    let targets: Vec<_> =
+        result.services.first().unwrap().targets().iter().map(|one| (one.scheme, one.weight)).collect();
     use sluice_plugin_sdk::router::Scheme::{H2c, Http, Https};
     assert_eq!(targets, [(Http, 3), (Https, 1), (Http, 4), (H2c, 1)]);
     let errors: Vec<_> = result.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
@@ -332,7 +397,7 @@ fn instances_that_disagree_are_settled_by_number_then_by_id() {
     assert_eq!((route_hosts(&result.routes[0]), severities(&result)), (vec!["b".into()], vec![Severity::Warning]));
     let result = contribution("{}", &service_with("web", &[&[], &[a]]));
     assert_eq!(route_hosts(route(&result, "web").unwrap()), ["a"], "one instance speaks for all");
-    assert_eq!(result.services.first().unwrap().targets.len(), 2);
+    assert_eq!(result.services.first().unwrap().targets().len(), 2);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! [`decode`] checks all tags of an instance against the schema; what comes after reads options that are known to fit.
 
+mod composite;
+mod health;
 mod middlewares;
 mod routers;
 mod schema;
@@ -67,7 +69,6 @@ pub(crate) fn contribute(
         draft.steps.push(Candidate::new(node.name.clone(), &own.id, middlewares::action(node)));
     }
     routers::read(&own, &services, draft, report);
-    services::report_unsupported(&own, report);
     draft.services.extend(services);
 }
 
@@ -143,6 +144,8 @@ fn warn_about_ignored(accepted: &V3Instance<'_>, report: &mut Report) {
     }
 }
 
+#[cfg(test)]
+mod service_tests;
 #[cfg(test)]
 mod tcp_tests;
 #[cfg(test)]

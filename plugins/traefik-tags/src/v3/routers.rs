@@ -13,7 +13,7 @@ use crate::template::Value;
 const MAX_PRIORITY: i64 = i64::MAX - 1000;
 
 /// Adds the routes of an instance to the draft.
-pub(super) fn read(own: &Instance<'_>, services: &[ServiceSpec], draft: &mut Draft, report: &mut Report) {
+pub(super) fn read(own: &Instance<'_>, services: &[Candidate<ServiceSpec>], draft: &mut Draft, report: &mut Report) {
     let named = own.http("routers");
     for node in named {
         let route = route(own, node, services, report);
@@ -26,7 +26,12 @@ pub(super) fn read(own: &Instance<'_>, services: &[ServiceSpec], draft: &mut Dra
     }
 }
 
-fn route(own: &Instance<'_>, node: &Node, services: &[ServiceSpec], report: &mut Report) -> Result<Route, Problem> {
+fn route(
+    own: &Instance<'_>,
+    node: &Node,
+    services: &[Candidate<ServiceSpec>],
+    report: &mut Report,
+) -> Result<Route, Problem> {
     let object = format!("route {}", node.name);
     let (text, tag) = rule_text(own, node)?;
     let parsed = parse(node, &text).map_err(|message| Problem::new(tag, message))?;

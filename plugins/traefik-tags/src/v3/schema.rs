@@ -123,13 +123,43 @@ const SERVICE: Schema = Object(
     &[
         ("loadbalancer", LOADBALANCER),
         ("middlewares", Text),
-        ("weighted", Ignored),
-        ("mirroring", Ignored),
-        ("failover", Ignored),
-        ("highestrandomweight", Ignored),
+        ("weighted", WEIGHTED),
+        ("mirroring", MIRRORING),
+        ("failover", FAILOVER),
+        ("highestrandomweight", HIGHEST_RANDOM_WEIGHT),
     ],
     Allowed,
 );
+
+/// Traefik takes these from its other providers only.
+const WEIGHTED: Schema =
+    Object(&[("services", Items(&SHARE)), ("sticky", STICKY), ("healthcheck", Object(&[], Allowed))], Refused);
+
+const SHARE: Schema = Object(&[("name", Text), ("weight", Integer)], Refused);
+
+const MIRRORING: Schema = Object(
+    &[
+        ("service", Text),
+        ("mirrorbody", Boolean),
+        ("maxbodysize", Integer),
+        ("mirrors", Items(&Object(&[("name", Text), ("percent", Integer)], Refused))),
+        ("healthcheck", Object(&[], Allowed)),
+    ],
+    Refused,
+);
+
+const FAILOVER: Schema = Object(
+    &[
+        ("service", Text),
+        ("fallback", Text),
+        ("healthcheck", Object(&[], Allowed)),
+        ("errors", Object(&[("status", Text), ("maxrequestbodybytes", Integer)], Refused)),
+    ],
+    Refused,
+);
+
+const HIGHEST_RANDOM_WEIGHT: Schema =
+    Object(&[("services", Items(&SHARE)), ("healthcheck", Object(&[], Allowed))], Refused);
 
 const LOADBALANCER: Schema = Object(
     &[
@@ -142,14 +172,28 @@ const LOADBALANCER: Schema = Object(
         ),
         ("passhostheader", Boolean),
         ("strategy", Text),
-        ("sticky", Object(&[("cookie", COOKIE)], Allowed)),
+        ("sticky", STICKY),
         ("healthcheck", HEALTHCHECK),
         ("passivehealthcheck", Object(&[("failurewindow", Duration), ("maxfailedattempts", Integer)], Refused)),
         ("responseforwarding", Object(&[("flushinterval", Duration)], Refused)),
         ("serverstransport", Text),
+        // Not Traefik's: what its tags cannot say.
+        (
+            "outlierejection",
+            Object(
+                &[("failures", Integer), ("basetime", Duration), ("maxtime", Duration), ("maxpercent", Integer)],
+                Allowed,
+            ),
+        ),
+        ("panicthreshold", Integer),
+        ("slowstart", Duration),
+        ("maxrequests", Integer),
+        ("queue", Object(&[("size", Integer), ("timeout", Duration)], Refused)),
     ],
     Refused,
 );
+
+const STICKY: Schema = Object(&[("cookie", COOKIE)], Allowed);
 
 const COOKIE: Schema = Object(
     &[
@@ -178,6 +222,9 @@ const HEALTHCHECK: Schema = Object(
         ("hostname", Text),
         ("followredirects", Boolean),
         ("headers", Map(&Text)),
+        // Not Traefik's: how many results in a row count.
+        ("passes", Integer),
+        ("failures", Integer),
     ],
     Refused,
 );

@@ -1,0 +1,130 @@
+//! Services and what they are put together from.
+//!
+//! A part that does not exist is left out where the rest can do without it: of weighted services the other ones, of a
+//! mirroring the one that answers, of a failover the main one. What contains itself cannot be used at all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Declared, Item, LinkProblem, Settled, find, unroll};
+use crate::contribution::{Severity, StepSpec};
+use crate::service::{Balancer, ServiceKind, ServiceSpec};
+
+/// Deeper nesting is refused: nobody needs it, and whatever walks the parts may recurse.
+const MOST_DEPTH: usize = 16;
+
+/// A service with what it refers to.
+#[derive(Clone, Debug)]
+pub struct LinkedService {
+    /// `name@provider`.
+    pub name: Arc<str>,
+    /// As declared.
+    pub spec: Arc<ServiceSpec>,
+    /// Qualified names of its parts, in the order of [`ServiceSpec::parts`]; `None` where there is no such service.
+    pub parts: Vec<Option<Arc<str>>>,
+    /// Qualified names of its steps with chains unrolled.
+    pub steps: Vec<Arc<str>>,
+    /// Why it cannot work; empty for services that do.
+    pub errors: Vec<String>,
+}
+
+/// Resolves what services refer to.
+pub(super) fn resolve(
+    settled: &Settled<'_, ServiceSpec>,
+    steps: &HashMap<Arc<str>, Item<StepSpec>>,
+    problems: &mut Vec<LinkProblem>,
+) -> HashMap<Arc<str>, LinkedService> {
+    let mut services: HashMap<_, _> =
+        settled.iter().map(|(name, (item, owner))| (Arc::clone(name), one(item, owner, settled, steps))).collect();
+    let mut known = HashMap::new();
+    let broken: Vec<_> = services
+        .keys()
+        .filter_map(|name| Some((Arc::clone(name), depth(&services, name, &mut Vec::new(), &mut known).err()?)))
+        .collect();
+    for (name, error) in broken {
+        if let Some(service) = services.get_mut(&name) {
+            service.errors.push(error);
+        }
+    }
+    for (name, (item, owner)) in settled {
+        let Some(service) = services.get(name) else { continue };
+        let missing = service.parts.iter().zip(item.spec.parts()).filter(|(part, _)| part.is_none());
+        let left_out = missing.map(|(_, name)| (Severity::Warning, format!("its part `{name}` does not exist")));
+        let errors = service.errors.iter().map(|error| (Severity::Error, error.clone()));
+        let found = left_out.chain(errors);
+        problems.extend(found.map(|(how, why)| owner.problem(how, format!("service {}", item.spec.name), why)));
+    }
+    services
+}
+
+fn one(
+    item: &Item<ServiceSpec>,
+    owner: &Declared,
+    services: &Settled<'_, ServiceSpec>,
+    steps: &HashMap<Arc<str>, Item<StepSpec>>,
+) -> LinkedService {
+    let (mut unrolled, mut errors) = (Vec::new(), Vec::new());
+    for name in &item.spec.steps {
+        unroll(steps, &owner.provider, name, &mut Vec::new(), &mut unrolled, &mut errors);
+    }
+    let parts = item.spec.parts().into_iter().map(|name| find(services, &owner.provider, name)).collect();
+    LinkedService { name: Arc::clone(&item.name), spec: Arc::clone(&item.spec), parts, steps: unrolled, errors }
+}
+
+/// How deep a service is nested, or why it cannot work because of its parts. `open` are the services that contain it;
+/// `known` are those found to work, so that none is walked twice.
+fn depth(
+    services: &HashMap<Arc<str>, LinkedService>,
+    name: &Arc<str>,
+    open: &mut Vec<Arc<str>>,
+    known: &mut HashMap<Arc<str>, usize>,
+) -> Result<usize, String> {
+    let Some(service) = services.get(name) else { return Ok(0) };
+    if let Some(depth) = known.get(name) {
+        return Ok(*depth);
+    }
+    if open.contains(name) {
+        return Err(format!("service `{name}` contains itself"));
+    }
+    if open.len() >= MOST_DEPTH {
+        return Err(format!("services are nested more than {MOST_DEPTH} deep"));
+    }
+    let works = match &service.spec.kind {
+        ServiceKind::Balancer(_) => true,
+        ServiceKind::Weighted(_) => service.parts.iter().any(Option::is_some),
+        ServiceKind::Mirroring(_) | ServiceKind::Failover(_) => service.parts.first().is_some_and(Option::is_some),
+    };
+    if !works {
+        return Err("no service it needs exists".to_owned());
+    }
+    open.push(Arc::clone(name));
+    let mut deepest = 0;
+    for part in service.parts.iter().flatten() {
+        if let Some(error) = services.get(part).and_then(|part| part.errors.first()) {
+            return Err(format!("its part `{part}`: {error}"));
+        }
+        deepest = deepest.max(depth(services, part, open, known)?);
+    }
+    open.pop();
+    if deepest >= MOST_DEPTH {
+        return Err(format!("services are nested more than {MOST_DEPTH} deep"));
+    }
+    known.insert(Arc::clone(name), deepest + 1);
+    Ok(deepest + 1)
+}
+
+/// Services that differ in nothing but their targets are one service.
+pub(super) fn join(kept: &ServiceSpec, other: &ServiceSpec) -> Option<ServiceSpec> {
+    let (ServiceKind::Balancer(one), ServiceKind::Balancer(two)) = (&kept.kind, &other.kind) else { return None };
+    let without_targets = |balancer: &Balancer| Balancer { targets: Vec::new(), ..balancer.clone() };
+    if kept.steps != other.steps || without_targets(one) != without_targets(two) {
+        return None;
+    }
+    let mut joined = (**one).clone();
+    for target in &two.targets {
+        if !joined.targets.iter().any(|known| known.url() == target.url()) {
+            joined.targets.push(target.clone());
+        }
+    }
+    Some(ServiceSpec { kind: ServiceKind::Balancer(Box::new(joined)), ..kept.clone() })
+}
