@@ -59,6 +59,12 @@ pub mod log;
 pub mod mock;
 pub mod policy;
 pub mod router;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings;
 
+#[cfg(feature = "schema")]
+pub use schema::schema;
+#[cfg(feature = "schema")]
+pub use schemars;
 pub use settings::parse as parse_settings;

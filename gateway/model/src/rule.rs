@@ -250,6 +250,13 @@ fn query_any(query: Option<&str>, name: &str, which: Occurrence, test: impl Fn(&
     false
 }
 
+/// The first value of a parameter, decoded as forms are.
+#[must_use]
+pub fn query_value<'a>(query: &'a str, name: &str) -> Option<std::borrow::Cow<'a, str>> {
+    let pairs = query.split(['&', ';']).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.filter(|(found, _)| form_decode(found) == name).map(|(_, value)| form_decode(value)).next()
+}
+
 fn form_decode(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return text.into();

@@ -78,7 +78,7 @@ fn buckets(view: &View) -> Family {
     let mut keys = Family::new(MetricKind::Gauge, "ratelimit_keys", "Keys a policy keeps a token bucket for");
     for name in view.state.names() {
         if let Some(state) = view.state.find(&name) {
-            let count: usize = state.snapshot().iter().map(|bucket| bucket.keys).sum();
+            let count: usize = state.snapshot().buckets.iter().map(|bucket| bucket.keys).sum();
             keys.add([("policy", name)], count as u64);
         }
     }

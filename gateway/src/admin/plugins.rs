@@ -7,6 +7,7 @@ use sluice_wasm::World;
 use super::View;
 use super::answer::{self, Body, decoded, message};
 use crate::control::PluginStatus;
+use crate::state::{BucketKind, BucketSnapshot, Forced, GateSnapshot};
 
 pub(super) fn list(view: &View) -> Vec<Value> {
     view.tracker.status().plugins.iter().map(|status| plugin(view, status)).collect()
@@ -46,22 +47,47 @@ pub(super) fn policy(view: &View, name: &str) -> Response<Body> {
     let Some((full, status)) = found else {
         return message(StatusCode::NOT_FOUND, &format!("policy `{name}` not found"));
     };
-    let buckets = view.state.find(full).map_or_else(Vec::new, |state| state.snapshot());
-    let buckets = buckets.into_iter().map(|bucket| {
-        json!({
-            "name": bucket.name,
-            "average": bucket.spec.average,
-            "periodSeconds": bucket.spec.period_ns as f64 / 1e9,
-            "burst": bucket.spec.burst,
-            "keys": bucket.keys,
-        })
-    });
+    let state = view.state.find(full).map(|state| state.snapshot()).unwrap_or_default();
     let settings: Value = serde_json::from_str(&status.settings).unwrap_or_default();
     answer::json(&json!({
         "name": **full,
         "plugin": *status.plugin,
         "settings": settings,
         "error": status.policy.as_ref().err(),
-        "buckets": buckets.collect::<Vec<_>>(),
+        "forced": state.forced.map(Forced::as_str),
+        "status": state.published.as_deref().map(|text| published(text)),
+        "buckets": state.buckets.iter().map(bucket).collect::<Vec<_>>(),
+        "gates": state.gates.iter().map(gate).collect::<Vec<_>>(),
+        "windows": state.windows.iter().map(keyed).collect::<Vec<_>>(),
+        "cells": state.cells.iter().map(keyed).collect::<Vec<_>>(),
+        "kvBytes": state.kv_bytes,
     }))
+}
+
+/// What a plugin wrote: JSON if it is.
+fn published(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+fn bucket(bucket: &BucketSnapshot) -> Value {
+    json!({
+        "name": bucket.name,
+        "kind": match bucket.spec.kind {
+            BucketKind::Token => "token",
+            BucketKind::SlidingWindow => "sliding-window",
+            BucketKind::Calendar => "calendar",
+        },
+        "average": bucket.spec.average,
+        "periodSeconds": bucket.spec.period_ns as f64 / 1e9,
+        "burst": bucket.spec.burst,
+        "keys": bucket.keys,
+    })
+}
+
+fn gate(gate: &GateSnapshot) -> Value {
+    json!({ "name": gate.name, "keys": gate.keys, "inFlight": gate.in_flight, "mostInFlight": gate.most_in_flight })
+}
+
+fn keyed((name, keys): &(String, usize)) -> Value {
+    json!({ "name": name, "keys": keys })
 }

@@ -7,6 +7,7 @@ use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::http::{Version, response};
 
 use super::exchange::Exchange;
+use super::notes::HeaderEdit;
 use super::{forwarded, hop};
 
 /// Turns the exchange's head into what the upstream gets. `host` replaces the client's Host header where the service
@@ -47,11 +48,12 @@ pub fn finish_response(head: &mut response::Parts, exchange: &mut Exchange, swit
         head.headers.insert(UPGRADE, protocol.clone());
         head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     }
-    for (name, value) in exchange.response_edits.drain(..) {
-        match value {
-            Some(value) => head.headers.insert(name, value),
-            None => head.headers.remove(name),
-        };
+    for edit in exchange.response_edits.drain(..) {
+        match edit {
+            HeaderEdit::Set(name, value) => drop(head.headers.insert(name, value)),
+            HeaderEdit::Add(name, value) => drop(head.headers.append(name, value)),
+            HeaderEdit::Remove(name) => drop(head.headers.remove(name)),
+        }
     }
     head.version = Version::HTTP_11;
 }

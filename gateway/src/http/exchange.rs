@@ -4,11 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use rustls::pki_types::CertificateDer;
 use sluice_model::path::NormalPath;
 use sluice_model::rule::{HeaderValues, RequestView};
+
+use super::notes::{HeaderEdit, Notes};
 
 /// The connection a request came in on. Shared by all its requests.
 #[derive(Debug)]
@@ -57,8 +59,12 @@ pub struct Exchange {
     pub client: Arc<Client>,
     /// The `Upgrade` the client asked for, if it is one that is passed through.
     pub upgrade: Option<HeaderValue>,
-    /// Changes policies want made to the response's headers, in order; `None` removes.
-    pub response_edits: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// Changes policies want made to the response's headers, in order.
+    pub response_edits: Vec<HeaderEdit>,
+    /// What else policies left with it.
+    pub notes: Option<Box<Notes>>,
+    /// How often it has been sent to an instance.
+    pub attempts: u32,
     /// The name of the route that answers, once one is found.
     pub route: Option<Arc<str>>,
     /// The name of the service that answers, once a route is found.
@@ -112,6 +118,11 @@ impl Exchange {
             headers: self,
             client: self.client.ip(),
         }
+    }
+
+    /// Where policies leave something.
+    pub fn notes(&mut self) -> &mut Notes {
+        self.notes.get_or_insert_default()
     }
 
     /// The host for people and policies: without a trailing dot.

@@ -63,6 +63,8 @@ pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Ref
         client,
         upgrade,
         response_edits: Vec::new(),
+        notes: None,
+        attempts: 0,
         route: None,
         service: None,
     }))

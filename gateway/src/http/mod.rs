@@ -10,6 +10,7 @@ mod exchange;
 mod forwarded;
 mod hop;
 mod ingress;
+mod notes;
 mod reply;
 
 pub use body::{Body, BodyError, RequestBody, Streaming};
@@ -17,4 +18,5 @@ pub use egress::{finish_request, finish_response, with_query};
 pub use exchange::{Client, Exchange, TlsSession};
 pub use forwarded::Trust;
 pub use ingress::{Refusal, accept};
+pub use notes::{HeaderEdit, Leases, Notes};
 pub use reply::{Failure, plain, refusal, reply_to};

@@ -1,6 +1,9 @@
 //! The values a policy asked for, copied out of the exchange into one piece of text for the call.
 
-use hyper::header::HeaderMap;
+use std::fmt::Write as _;
+
+use hyper::header::{COOKIE, HeaderMap};
+use sluice_model::rule::query_value;
 use sluice_wasm::Field;
 
 use crate::http::Exchange;
@@ -12,7 +15,10 @@ pub(super) struct Fields {
     spans: Vec<Option<(usize, usize)>>,
 }
 
-pub(super) fn of_request(wanted: &[Field<'_>], exchange: &Exchange) -> Fields {
+pub(super) fn of_request(wanted: &[Field<'_>], exchange: &mut Exchange) -> Fields {
+    if wanted.contains(&Field::RequestId) {
+        exchange.notes();
+    }
     let mut fields = Fields::with_capacity(wanted.len());
     for field in wanted {
         fields.push(|text| write_field(field, exchange, text));
@@ -43,10 +49,50 @@ pub(super) fn write_field(field: &Field<'_>, exchange: &Exchange, text: &mut Str
         Field::Entrypoint => &exchange.client.entrypoint,
         Field::Route => exchange.route.as_deref().unwrap_or_default(),
         Field::Service => exchange.service.as_deref().unwrap_or_default(),
+        Field::ClientPort => return write_shown(exchange.client.address.port(), text),
+        Field::Attempt => return write_shown(exchange.attempts, text),
+        Field::Tls if exchange.client.tls.is_some() => "true",
+        Field::Tls | Field::Withheld => return false,
+        Field::RequestId => return write_request_id(exchange, text),
         Field::Header(name) => return write_header(name, &exchange.head.headers, text),
+        Field::Cookie(name) => return write_cookie(name, &exchange.head.headers, text),
+        Field::QueryParam(name) => match exchange.head.uri.query().and_then(|query| query_value(query, name)) {
+            Some(value) => {
+                text.push_str(&value);
+                return true;
+            }
+            None => return false,
+        },
     };
     text.push_str(value);
     true
+}
+
+fn write_shown(value: impl std::fmt::Display, text: &mut String) -> bool {
+    // Writing to a string does not fail.
+    write!(text, "{value}").is_ok()
+}
+
+/// The client's own, or one made for this exchange.
+fn write_request_id(exchange: &Exchange, text: &mut String) -> bool {
+    if write_header("x-request-id", &exchange.head.headers, text) {
+        return true;
+    }
+    match &exchange.notes {
+        Some(notes) => text.push_str(notes.request_id.get_or_init(|| format!("{:032x}", fastrand::u128(..)))),
+        None => return false,
+    }
+    true
+}
+
+fn write_cookie(name: &str, headers: &HeaderMap, text: &mut String) -> bool {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let found = pairs.find(|(found, _)| *found == name);
+    if let Some((_, value)) = found {
+        text.push_str(value);
+    }
+    found.is_some()
 }
 
 /// Appends the values of a header joined by `, `. Bytes that are not UTF-8 become replacement characters.

@@ -1,10 +1,16 @@
 //! What a policy may read and change of the exchange it is asked about.
 
+use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
-use sluice_wasm::{ExchangeHost, Field};
+use hyper::http::uri::PathAndQuery;
+use sluice_model::path::NormalPath;
+use sluice_wasm::{Change, ExchangeHost, Field, GateLease};
 
 use super::fields;
-use crate::http::Exchange;
+use crate::http::{Exchange, HeaderEdit, with_query};
+
+/// Changes of a response's headers that one exchange may have.
+const MOST_EDITS: usize = 256;
 
 /// Framing and connection headers are the gateway's own business.
 pub(super) fn may_be_set(name: &HeaderName) -> bool {
@@ -43,23 +49,70 @@ impl ExchangeHost for Box<Exchange> {
         fields::write_field(&field, self, &mut text).then_some(text)
     }
 
-    fn set_request_header(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn request_header_values(&self, name: &str) -> Vec<String> {
+        let values = self.head.headers.get_all(name).iter();
+        values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    }
+
+    fn set_request_header(&mut self, name: &str, value: &str) -> Change {
         self.head.headers.insert(header_name(name)?, header_value(name, value)?);
         Ok(())
     }
 
-    fn remove_request_header(&mut self, name: &str) -> Result<(), String> {
+    fn add_request_header(&mut self, name: &str, value: &str) -> Change {
+        let (name, value) = (header_name(name)?, header_value(name, value)?);
+        self.head.headers.try_append(name, value).map_err(|_| "the request has too many headers".to_owned())?;
+        Ok(())
+    }
+
+    fn remove_request_header(&mut self, name: &str) -> Change {
         self.head.headers.remove(header_name(name)?);
         Ok(())
     }
 
-    fn set_response_header(&mut self, name: &str, value: &str) -> Result<(), String> {
-        self.response_edits.push((header_name(name)?, Some(header_value(name, value)?)));
+    fn set_response_header(&mut self, name: &str, value: &str) -> Change {
+        edit(self, HeaderEdit::Set(header_name(name)?, header_value(name, value)?))
+    }
+
+    fn add_response_header(&mut self, name: &str, value: &str) -> Change {
+        edit(self, HeaderEdit::Add(header_name(name)?, header_value(name, value)?))
+    }
+
+    fn remove_response_header(&mut self, name: &str) -> Change {
+        edit(self, HeaderEdit::Remove(header_name(name)?))
+    }
+
+    fn set_path(&mut self, path: &str) -> Change {
+        let normal = NormalPath::parse(path).ok().filter(|normal| !normal.was_changed());
+        self.path = normal.ok_or_else(|| format!("`{path}` is not a normalised path that begins with `/`"))?;
+        self.path_rewritten = true;
         Ok(())
     }
 
-    fn remove_response_header(&mut self, name: &str) -> Result<(), String> {
-        self.response_edits.push((header_name(name)?, None));
+    fn set_query(&mut self, query: Option<&str>) -> Change {
+        let target = PathAndQuery::try_from(with_query(self.head.uri.path(), query));
+        let fits = |target: &PathAndQuery| target.query() == query;
+        let target =
+            target.ok().filter(fits).ok_or_else(|| format!("`{}` is not a query", query.unwrap_or_default()))?;
+        self.head.uri = Uri::from(target);
+        self.path_rewritten = true;
         Ok(())
     }
+
+    fn annotate(&mut self, key: &str, value: &str) {
+        self.notes().annotate(key, value);
+    }
+
+    fn hold(&mut self, lease: Box<dyn GateLease>) {
+        self.notes().leases.hold(lease);
+    }
+}
+
+/// Keeps a change for the response.
+fn edit(exchange: &mut Exchange, edit: HeaderEdit) -> Change {
+    if exchange.response_edits.len() >= MOST_EDITS {
+        return Err(format!("{MOST_EDITS} changes of the response's headers are the most"));
+    }
+    exchange.response_edits.push(edit);
+    Ok(())
 }

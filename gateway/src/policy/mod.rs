@@ -48,8 +48,8 @@ const LONGEST_DELAY: std::time::Duration = std::time::Duration::from_secs(60);
 impl Instances {
     /// Asks a policy about a request.
     pub fn on_request(&self, policy: &Arc<PolicyUse>, exchange: Box<Exchange>) -> (Box<Exchange>, Decision) {
-        let (exchange, verdict) = self.call(policy, "on-request", exchange, |instance, exchange| {
-            let fields = fields::of_request(&policy.subscription.request_fields, &exchange);
+        let (exchange, verdict) = self.call(policy, "on-request", exchange, |instance, mut exchange| {
+            let fields = fields::of_request(&policy.subscription.request_fields, &mut exchange);
             fields.with(|values| instance.on_request(policy.handle, exchange, values))
         });
         (exchange, decide(policy, verdict))
@@ -73,10 +73,10 @@ impl Instances {
     }
 
     /// Tells a policy how an exchange it let pass has ended.
-    pub fn on_complete(&self, passed: &Passed, outcome: Outcome) {
+    pub fn on_complete(&self, passed: &Passed, outcome: Outcome<'_>) {
         let policy = &passed.policy;
         let (_, done) = self.call(policy, "on-complete", (), |instance, ()| {
-            ((), instance.on_complete(policy.handle, passed.context, outcome))
+            ((), instance.on_complete(policy.handle, passed.context, outcome, None))
         });
         if let Err(error) = done {
             tracing::debug!(policy = %policy.name, plugin = %policy.plugin.name, %error, "policy failed at the end of an exchange");
@@ -88,6 +88,9 @@ fn decide(policy: &PolicyUse, verdict: Result<Verdict, AskError>) -> Decision {
     match verdict {
         Ok(Verdict::Next { context }) => Decision::Continue(context),
         Ok(Verdict::Delay { time, context }) => Decision::Delay(time.min(LONGEST_DELAY), context),
+        // There is no second sending yet, and the contract says what that comes to.
+        Ok(Verdict::Retry { context, .. }) => Decision::Continue(context),
+        Ok(Verdict::Reroute(_)) => failed(policy),
         Ok(Verdict::Respond(reply)) => build(reply).map_or_else(|| failed(policy), Decision::Respond),
         Err(_) => failed(policy),
     }

@@ -79,11 +79,12 @@ async fn heed(policy: &std::sync::Arc<PolicyUse>, decision: Decision, passed: &m
 /// Sends the chain's own answer back through the policies that had let the request pass.
 pub(super) fn leave_early(
     worker: &Rc<Worker>,
-    exchange: Box<Exchange>,
+    mut exchange: Box<Exchange>,
     passed: Vec<Passed>,
     stopped: Stopped,
     mut trace: Trace,
 ) -> Response<Body> {
+    trace.hold(&mut exchange);
     let response = match stopped {
         Stopped::Answered(response) => response,
         Stopped::Failed(failure) => {

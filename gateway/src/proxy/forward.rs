@@ -30,6 +30,7 @@ pub(super) async fn forward(
     passed: Vec<Passed>,
     mut trace: Trace,
 ) -> Response<Body> {
+    trace.hold(&mut exchange);
     let client_side = exchange.head.extensions.remove::<OnUpgrade>();
     match send(worker, service, &mut exchange, body, &passed, &mut trace).await {
         Ok((answer, lease)) if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS => {

@@ -12,7 +12,7 @@ use hyper::{Method, Response, StatusCode, Version};
 use sluice_wasm::Outcome;
 
 use super::Worker;
-use crate::http::{Body, Client, Failure, Refusal, reply_to};
+use crate::http::{Body, Client, Exchange, Failure, Leases, Refusal, reply_to};
 use crate::live::Route;
 use crate::policy::Passed;
 use crate::state::InstanceState;
@@ -31,6 +31,7 @@ pub(super) struct Trace {
     failure: Option<Failure>,
     refused: Option<&'static str>,
     retries: u32,
+    leases: Leases,
     /// Gathered only where there is an access log.
     line: Option<Box<Line>>,
 }
@@ -73,6 +74,7 @@ impl Trace {
             failure: None,
             refused: None,
             retries: 0,
+            leases: Leases::default(),
             line: worker.telemetry.wants_access_log().then(|| Line::of(head)),
         }
     }
@@ -95,6 +97,13 @@ impl Trace {
         let service = self.route.as_ref().map(|route| route.service.name.as_ref());
         let (address, port) = (&instance.key.address, instance.key.port);
         tracing::debug!(service, address, port, cause = error.cause, "instance did not answer");
+    }
+
+    /// Takes over what has to be kept until the last byte.
+    pub(super) fn hold(&mut self, exchange: &mut Exchange) {
+        if let Some(notes) = &mut exchange.notes {
+            self.leases = std::mem::take(&mut notes.leases);
+        }
     }
 
     /// The exchange failed.
@@ -122,11 +131,12 @@ impl Trace {
     }
 
     /// The last byte is sent, or will never be.
-    pub(super) fn ended(self, status: StatusCode, sent: u64, passed: Vec<Passed>) {
+    pub(super) fn ended(mut self, status: StatusCode, sent: u64, passed: Vec<Passed>) {
         let duration = self.begun.elapsed();
+        self.leave_gates();
         let status = status.as_u16();
         for passed in passed.iter().filter(|passed| passed.policy.subscription.on_complete) {
-            let outcome = Outcome { status, failure: self.failure.and_then(outcome_failure), duration };
+            let outcome = Outcome { failure: self.failure.and_then(outcome_failure), ..Outcome::new(status, duration) };
             self.worker.instances.on_complete(passed, outcome);
         }
         let status = if self.failure == Some(Failure::Client) { CLIENT_CLOSED_REQUEST } else { status };
@@ -143,6 +153,18 @@ impl Trace {
             service: self.route.as_ref().map(|route| route.service.metrics.as_ref()),
             flag: self.flag(),
         });
+    }
+
+    /// A client that goes away says nothing about the service.
+    fn leave_gates(&mut self) {
+        let leases = std::mem::take(&mut self.leases);
+        if self.failure != Some(Failure::Client) {
+            let overloaded = matches!(
+                self.failure,
+                Some(Failure::Connect | Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::NoInstance)
+            );
+            leases.finish(overloaded);
+        }
     }
 
     fn flag(&self) -> Option<&'static str> {

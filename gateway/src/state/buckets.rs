@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+pub use sluice_wasm::BucketKind;
 
 /// Keys kept in one set of buckets, as many as Traefik keeps; the least used go first.
 pub const MAX_KEYS: usize = 65_536;
@@ -32,9 +33,14 @@ const MAX_TIME: u64 = u64::MAX >> 1;
 /// How long a bucket may take to fill.
 const MAX_FILL_NS: u128 = 10 * 365 * 24 * 3600 * 1_000_000_000;
 
-/// It holds at most `burst` tokens and gains `average` tokens each `period_ns`.
+const MINUTE_NS: u64 = 60_000_000_000;
+
+/// It holds at most `burst` tokens and gains `average` tokens each `period_ns`; other kinds grant `average` of them in a
+/// period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketSpec {
+    /// How it counts.
+    pub kind: BucketKind,
     /// At least 1.
     pub average: u64,
     /// At least 1.
@@ -52,6 +58,9 @@ pub enum SpecError {
     /// Too slow.
     #[error("a bucket of {burst} tokens would take more than ten years to fill at {average} each {period_ns} ns; lower burst or period", average = .0.average, period_ns = .0.period_ns, burst = .0.burst)]
     TooSlow(BucketSpec),
+    /// Not a unit of the calendar.
+    #[error("a calendar has whole minutes, hours or days, got {period_ns} ns", period_ns = .0.period_ns)]
+    NoUnit(BucketSpec),
 }
 
 /// What became of a request for tokens.
@@ -99,6 +108,9 @@ impl BucketSpec {
     pub fn validate(self) -> Result<(), SpecError> {
         if self.average == 0 || self.period_ns == 0 || self.burst == 0 {
             return Err(SpecError::Zero(self));
+        }
+        if self.kind == BucketKind::Calendar && !self.period_ns.is_multiple_of(MINUTE_NS) {
+            return Err(SpecError::NoUnit(self));
         }
         let interval = u128::from(self.interval());
         if interval * u128::from(self.burst) > MAX_FILL_NS * u128::from(UNITS) {
@@ -224,6 +236,30 @@ impl Buckets {
         self.limits.store(Arc::new(new));
         // From here on whoever meets an old cell converts it.
         self.sweep(now_ns);
+    }
+
+    /// What each key has spent, in whole tokens.
+    pub(super) fn used(&self, now_ns: u64) -> Vec<(String, u64)> {
+        let (now, limits) = (time(now_ns), self.limits.load());
+        let debt = |cell: &AtomicU64| limits.full_at(cell.load(Ordering::Acquire), now) - now;
+        self.cells.iter().map(|(key, cell)| (key, debt(&cell).div_ceil(limits.interval))).collect()
+    }
+
+    /// Spends tokens whether they are there or not.
+    pub(super) fn charge(&self, key: &str, tokens: u64, now_ns: u64) {
+        let now = time(now_ns);
+        let Some(cell) = self.cell_or_full(key) else { return };
+        self.update(&cell, now, |limits, full_at| {
+            let price = limits.interval.saturating_mul(tokens).min(limits.capacity);
+            Some(full_at.saturating_add(price))
+        });
+    }
+
+    /// Keeps about that many keys from now on.
+    pub(super) fn set_capacity(&self, max_keys: usize) {
+        if self.cells.capacity() != max_keys as u64 {
+            self.cells.set_capacity(max_keys as u64);
+        }
     }
 
     /// Forgets full buckets, which are the same as none, and brings all others under the limits of now.

@@ -1,11 +1,17 @@
 //! Time as buckets need it: a number that only grows.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Nanoseconds since some moment; tests bring their own.
 pub trait Clock: Send + Sync {
     /// Never less than any answer before.
     fn now_ns(&self) -> u64;
+
+    /// Milliseconds since 1970, UTC.
+    fn wall_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// The machine's monotonic clock, counted from when this was made.

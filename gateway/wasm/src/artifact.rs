@@ -10,9 +10,10 @@ use crate::bindings::router::RouterPre;
 use crate::encode;
 use crate::engine::Engine;
 use crate::error::LoadError;
+use crate::host::NoExchange;
 use crate::inspect::{self, World};
 use crate::log::LogBudget;
-use crate::policy::{self, NoExchange};
+use crate::policy;
 use crate::router::{self, RouterData};
 
 /// The largest file that is looked at. Plugins are a hundred kilobytes; one with a language runtime in it, ten megabytes.

@@ -33,7 +33,7 @@ impl World {
     fn offers(self) -> &'static [&'static str] {
         match self {
             Self::Router => &["catalog", "log", "routing"],
-            Self::Policy => &["exchange", "log", "policy-types", "state"],
+            Self::Policy => &["clock", "exchange", "log", "policy-types", "random", "state", "system"],
         }
     }
 

@@ -13,21 +13,30 @@ mod convert;
 mod encode;
 mod engine;
 mod error;
+mod grants;
+mod host;
 mod inspect;
 mod instance;
 mod limits;
 mod log;
 mod policy;
 mod router;
+mod state;
 mod types;
 mod wasi;
 
 pub use artifact::Artifact;
 pub use engine::Engine;
 pub use error::{CallError, EngineError, LoadError, Place};
+pub use grants::Grants;
+pub use host::{Change, Ejector, ExchangeHost, PolicyState};
 pub use inspect::World;
 pub use limits::Limits;
 pub use log::{Level, PluginLog};
-pub use policy::{ExchangeHost, PolicyInstance, PolicyPre, PolicyState};
+pub use policy::{PolicyInstance, PolicyPre};
 pub use router::RouterInstance;
-pub use types::{BucketSpec, Failure, Field, Outcome, Reply, Reservation, Subscription, Verdict};
+pub use state::{
+    Adaptive, AdaptiveKind, BucketKind, BucketSpec, Entered, GateLease, GateSpec, Observation, Pressure, Reservation,
+    Totals, WindowSpec,
+};
+pub use types::{BodyVerdict, Failure, Field, Outcome, Reply, Reroute, Subscription, Verdict};

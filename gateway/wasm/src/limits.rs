@@ -40,6 +40,11 @@ impl Meter {
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limit: limits.memory, used: 0 }
     }
+
+    /// Bytes of all memories.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
 }
 
 impl ResourceLimiter for Meter {

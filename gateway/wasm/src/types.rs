@@ -1,7 +1,6 @@
 //! What policies see and answer, as plain Rust. The meaning of each is documented in `wit/`.
 
 use std::borrow::Cow;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A value of the request.
@@ -19,14 +18,28 @@ pub enum Field<'a> {
     Scheme,
     /// The address the connection came from, without its port.
     ClientIp,
+    /// The port the connection came from.
+    ClientPort,
     /// The name of the entrypoint.
     Entrypoint,
     /// The name of the route.
     Route,
     /// The name of the service.
     Service,
+    /// `true` on a connection with TLS.
+    Tls,
+    /// How often the request has been sent to an instance.
+    Attempt,
+    /// What tells this request from all others.
+    RequestId,
     /// A request header by name; several values are joined by `, `.
     Header(Cow<'a, str>),
+    /// The first cookie of that name.
+    Cookie(Cow<'a, str>),
+    /// The first query parameter of that name, decoded.
+    QueryParam(Cow<'a, str>),
+    /// One the plugin may not read: it is always absent.
+    Withheld,
 }
 
 /// Which hooks a policy wants, and with which values.
@@ -40,8 +53,12 @@ pub struct Subscription {
     pub on_complete: bool,
     /// What `on_request` gets, in this order.
     pub request_fields: Vec<Field<'static>>,
-    /// Names of the response headers `on_response` gets, in this order.
+    /// Names of the response headers `on_response` gets, in this order. An empty one is one the plugin may not read.
     pub response_headers: Vec<String>,
+    /// Call `on_request_body` for bodies of up to that many bytes.
+    pub request_body: Option<u64>,
+    /// Call `on_response_body` for bodies of up to that many bytes.
+    pub response_body: Option<u64>,
 }
 
 /// What becomes of an exchange.
@@ -61,6 +78,43 @@ pub enum Verdict {
         /// Comes back in this exchange's later hooks of the policy.
         context: u64,
     },
+    /// Go to another service.
+    Reroute(Box<Reroute>),
+    /// Discard the answer and send the request again.
+    Retry {
+        /// After waiting that long, a minute at most.
+        time: Duration,
+        /// Comes back in this exchange's later hooks of the policy.
+        context: u64,
+    },
+}
+
+/// Another service for an exchange. Names, paths and headers are as the plugin wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reroute {
+    /// `name` or `name@provider`.
+    pub service: String,
+    /// Path and query of another request.
+    pub path: Option<String>,
+    /// The method of another request.
+    pub method: Option<String>,
+    /// For the answer that takes the place of a discarded one.
+    pub status: Option<u16>,
+    /// Added to the answer.
+    pub headers: Vec<(String, String)>,
+    /// Comes back in this exchange's later hooks of the policy.
+    pub context: u64,
+}
+
+/// What becomes of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyVerdict {
+    /// It stays as it is.
+    Keep,
+    /// This takes its place.
+    Replace(Vec<u8>),
+    /// This is answered.
+    Respond(Reply),
 }
 
 /// An answer in place of the upstream's. Its headers are as the plugin wrote them: check them before they go out.
@@ -76,13 +130,40 @@ pub struct Reply {
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Outcome<'a> {
     /// The status the client got; 499 when it went away before one was sent.
     pub status: u16,
     /// Why no usable answer came from upstream.
     pub failure: Option<Failure>,
     /// From the request's arrival to the end of the response.
     pub duration: Duration,
+    /// `address:port` of the instance that was asked last, empty where none was.
+    pub instance: &'a str,
+    /// What the instance answered.
+    pub upstream_status: Option<u16>,
+    /// Of the request's body.
+    pub request_bytes: u64,
+    /// Of the response's body.
+    pub response_bytes: u64,
+    /// Whether a policy sent it to another service.
+    pub rerouted: bool,
+}
+
+impl Outcome<'_> {
+    /// An exchange of that status and duration about which nothing more is known.
+    #[must_use]
+    pub fn new(status: u16, duration: Duration) -> Self {
+        Self {
+            status,
+            failure: None,
+            duration,
+            instance: "",
+            upstream_status: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            rerouted: false,
+        }
+    }
 }
 
 /// Why no usable answer came from upstream.
@@ -98,34 +179,4 @@ pub enum Failure {
     NoInstance,
     /// The client went away first.
     Client,
-}
-
-/// Limits of a set of token buckets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BucketSpec {
-    /// Tokens gained each period.
-    pub average: NonZeroU64,
-    /// The period in nanoseconds.
-    pub period_ns: NonZeroU64,
-    /// Tokens a full bucket holds.
-    pub burst: NonZeroU64,
-}
-
-/// What asking a bucket for tokens gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reservation {
-    /// The tokens are taken.
-    Granted {
-        /// How long to wait before going on; 0 for at once.
-        wait_ns: u64,
-        /// Whole tokens left.
-        remaining: u64,
-    },
-    /// Nothing was taken.
-    Refused {
-        /// How long until it could be granted at once.
-        retry_ns: u64,
-        /// Whole tokens left.
-        remaining: u64,
-    },
 }

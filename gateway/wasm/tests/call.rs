@@ -82,7 +82,8 @@ fn state_is_that_of_the_use_being_called() {
 #[test]
 fn buckets_are_not_opened_in_hooks() {
     // The result's tag, 1 for an error, becomes the context.
-    let open = "(call $open_bucket (i32.const 3072) (i32.const 7) (i64.const 1) (i64.const 1) (i64.const 1)
+    let open =
+        "(call $open_bucket (i32.const 3072) (i32.const 7) (i32.const 0) (i64.const 1) (i64.const 1) (i64.const 1)
         (i32.const 4200)) (i64.store (i32.const 4104) (i64.load8_u (i32.const 4200))) (i32.const 4096)";
     let (_, verdict) = start(open).on_request(0, Exchange::default(), &[]);
     assert_eq!(verdict.unwrap(), Verdict::Next { context: 1 });
@@ -143,8 +144,8 @@ fn a_trap_spends_the_instance_and_a_new_one_works() {
 #[test]
 fn a_trap_in_on_complete_is_an_error() {
     let mut instance = start(NEXT);
-    let outcome = Outcome { status: 200, failure: None, duration: Duration::ZERO };
-    assert_eq!(instance.on_complete(0, 0, outcome).unwrap_err().kind(), "trap");
+    let outcome = Outcome::new(200, Duration::ZERO);
+    assert_eq!(instance.on_complete(0, 0, outcome, None).unwrap_err().kind(), "trap");
 }
 
 #[test]

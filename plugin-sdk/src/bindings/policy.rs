@@ -33,11 +33,23 @@ pub mod sluice {
                 Scheme,
                 /// The address the connection came from, without its port.
                 ClientIp,
+                /// The port the connection came from.
+                ClientPort,
                 Entrypoint,
                 Route,
                 Service,
+                /// `true` on a connection with TLS, absent on others.
+                Tls,
+                /// How often the request has been sent to an instance: `0` before the first time.
+                Attempt,
+                /// What tells this request from all others: its `X-Request-Id`, or one made for it.
+                RequestId,
                 /// A request header; absent where it is not sent. Several values are joined by `, `.
                 Header(_rt::String),
+                /// The first cookie of that name.
+                Cookie(_rt::String),
+                /// The first query parameter of that name, decoded.
+                QueryParam(_rt::String),
             }
             impl ::core::fmt::Debug for Field {
                 fn fmt(
@@ -51,11 +63,21 @@ pub mod sluice {
                         Field::Host => f.debug_tuple("Field::Host").finish(),
                         Field::Scheme => f.debug_tuple("Field::Scheme").finish(),
                         Field::ClientIp => f.debug_tuple("Field::ClientIp").finish(),
+                        Field::ClientPort => f.debug_tuple("Field::ClientPort").finish(),
                         Field::Entrypoint => f.debug_tuple("Field::Entrypoint").finish(),
                         Field::Route => f.debug_tuple("Field::Route").finish(),
                         Field::Service => f.debug_tuple("Field::Service").finish(),
+                        Field::Tls => f.debug_tuple("Field::Tls").finish(),
+                        Field::Attempt => f.debug_tuple("Field::Attempt").finish(),
+                        Field::RequestId => f.debug_tuple("Field::RequestId").finish(),
                         Field::Header(e) => {
                             f.debug_tuple("Field::Header").field(e).finish()
+                        }
+                        Field::Cookie(e) => {
+                            f.debug_tuple("Field::Cookie").field(e).finish()
+                        }
+                        Field::QueryParam(e) => {
+                            f.debug_tuple("Field::QueryParam").field(e).finish()
                         }
                     }
                 }
@@ -64,7 +86,8 @@ pub mod sluice {
                 #[doc = " The hooks a policy wants; the others are never called."]
                 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Clone, Copy)] pub
                 struct Hooks : u8 { const ON_REQUEST = 1 << 0; const ON_RESPONSE = 1 <<
-                1; const ON_COMPLETE = 1 << 2; }
+                1; const ON_COMPLETE = 1 << 2; const REQUEST_BODY = 1 << 3; const
+                RESPONSE_BODY = 1 << 4; }
             }
             #[derive(Clone, Eq, PartialEq)]
             pub struct Subscription {
@@ -73,6 +96,12 @@ pub mod sluice {
                 pub request_fields: _rt::Vec<Field>,
                 /// Names of response headers, pushed to `on-response` in this order.
                 pub response_headers: _rt::Vec<_rt::String>,
+                /// The longest body, in bytes, that is gathered for `on-request-body`; at most 16 MiB. A longer one is refused
+                /// with 413.
+                pub request_body_limit: u64,
+                /// The longest body that is gathered for `on-response-body`; at most 16 MiB. A longer one goes on as it is, and
+                /// the hook is not called.
+                pub response_body_limit: u64,
             }
             impl ::core::fmt::Debug for Subscription {
                 fn fmt(
@@ -83,6 +112,8 @@ pub mod sluice {
                         .field("hooks", &self.hooks)
                         .field("request-fields", &self.request_fields)
                         .field("response-headers", &self.response_headers)
+                        .field("request-body-limit", &self.request_body_limit)
+                        .field("response-body-limit", &self.response_body_limit)
                         .finish()
                 }
             }
@@ -139,6 +170,35 @@ pub mod sluice {
                         .finish()
                 }
             }
+            /// Another service for this exchange. It happens once at most; a second one is as if the policy had failed.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Reroute {
+                /// As routes name it: `name` of the route's provider, or `name@provider`.
+                pub service: _rt::String,
+                /// Path and query of the request. With this or `method` it is another request, without a body.
+                pub path: ::core::option::Option<_rt::String>,
+                pub method: ::core::option::Option<_rt::String>,
+                /// In `on-response`: the status the client gets; that of the discarded answer where there is none.
+                pub status: ::core::option::Option<u16>,
+                /// Added to the answer.
+                pub headers: _rt::Vec<Header>,
+                pub context: u64,
+            }
+            impl ::core::fmt::Debug for Reroute {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Reroute")
+                        .field("service", &self.service)
+                        .field("path", &self.path)
+                        .field("method", &self.method)
+                        .field("status", &self.status)
+                        .field("headers", &self.headers)
+                        .field("context", &self.context)
+                        .finish()
+                }
+            }
             #[derive(Clone, Eq, PartialEq)]
             pub enum Verdict {
                 /// Go on. The number comes back in this exchange's later hooks of this policy.
@@ -147,6 +207,12 @@ pub mod sluice {
                 Respond(Reply),
                 /// Go on after waiting, at most a minute.
                 Delay(Pause),
+                /// In `on-request`: go on, to another service. In `on-response`: discard the answer and get one from there.
+                Reroute(Reroute),
+                /// In `on-response`: discard the answer and send the request again after waiting, to another instance if there
+                /// is one. As `next` where it cannot be sent again: its body is gone, or it was sent 10 times, or the service
+                /// is retried too much already.
+                Retry(Pause),
             }
             impl ::core::fmt::Debug for Verdict {
                 fn fmt(
@@ -162,6 +228,37 @@ pub mod sluice {
                         }
                         Verdict::Delay(e) => {
                             f.debug_tuple("Verdict::Delay").field(e).finish()
+                        }
+                        Verdict::Reroute(e) => {
+                            f.debug_tuple("Verdict::Reroute").field(e).finish()
+                        }
+                        Verdict::Retry(e) => {
+                            f.debug_tuple("Verdict::Retry").field(e).finish()
+                        }
+                    }
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub enum BodyVerdict {
+                /// Leave it as it is.
+                Keep,
+                /// Put this in its place. Framing is the host's.
+                Replace(_rt::Vec<u8>),
+                /// Answer this instead.
+                Respond(Reply),
+            }
+            impl ::core::fmt::Debug for BodyVerdict {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        BodyVerdict::Keep => f.debug_tuple("BodyVerdict::Keep").finish(),
+                        BodyVerdict::Replace(e) => {
+                            f.debug_tuple("BodyVerdict::Replace").field(e).finish()
+                        }
+                        BodyVerdict::Respond(e) => {
+                            f.debug_tuple("BodyVerdict::Respond").field(e).finish()
                         }
                     }
                 }
@@ -212,14 +309,22 @@ pub mod sluice {
                     }
                 }
             }
-            #[repr(C)]
-            #[derive(Clone, Copy, Eq, PartialEq)]
+            #[derive(Clone, Eq, PartialEq)]
             pub struct Outcome {
                 /// The status the client got; 499 when it went away before one was sent.
                 pub status: u16,
                 pub failure: ::core::option::Option<Failure>,
                 /// From the request's arrival to the end of the response.
                 pub duration_ns: u64,
+                /// `address:port` of the instance that was asked last, empty where none was.
+                pub instance: _rt::String,
+                /// What the instance answered, where it did.
+                pub upstream_status: ::core::option::Option<u16>,
+                /// Of the bodies.
+                pub request_bytes: u64,
+                pub response_bytes: u64,
+                /// Whether a policy sent the exchange to another service.
+                pub rerouted: bool,
             }
             impl ::core::fmt::Debug for Outcome {
                 fn fmt(
@@ -230,6 +335,11 @@ pub mod sluice {
                         .field("status", &self.status)
                         .field("failure", &self.failure)
                         .field("duration-ns", &self.duration_ns)
+                        .field("instance", &self.instance)
+                        .field("upstream-status", &self.upstream_status)
+                        .field("request-bytes", &self.request_bytes)
+                        .field("response-bytes", &self.response_bytes)
+                        .field("rerouted", &self.rerouted)
                         .finish()
                 }
             }
@@ -238,6 +348,9 @@ pub mod sluice {
         ///
         /// Framing headers (`Content-Length`, `Transfer-Encoding`, `Connection` and the like), pseudo-headers, and names or
         /// values that are not valid HTTP are refused with an error text.
+        ///
+        /// `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` read as absent, pushed or not, unless the plugin
+        /// has the grant `headers:NAME`, as in `headers:authorization`; single cookies need `headers:cookie`.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod exchange {
             #[used]
@@ -261,33 +374,49 @@ pub mod sluice {
                         [::core::mem::MaybeUninit::uninit(); 3
                             * ::core::mem::size_of::<*const u8>()],
                     );
-                    use super::super::super::sluice::gateway::policy_types::Field as V1;
-                    let (result2_0, result2_1, result2_2) = match field {
-                        V1::Method => (0i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Path => (1i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Query => (2i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Host => (3i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Scheme => (4i32, ::core::ptr::null_mut(), 0usize),
-                        V1::ClientIp => (5i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Entrypoint => (6i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Route => (7i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Service => (8i32, ::core::ptr::null_mut(), 0usize),
-                        V1::Header(e) => {
+                    use super::super::super::sluice::gateway::policy_types::Field as V3;
+                    let (result4_0, result4_1, result4_2) = match field {
+                        V3::Method => (0i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Path => (1i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Query => (2i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Host => (3i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Scheme => (4i32, ::core::ptr::null_mut(), 0usize),
+                        V3::ClientIp => (5i32, ::core::ptr::null_mut(), 0usize),
+                        V3::ClientPort => (6i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Entrypoint => (7i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Route => (8i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Service => (9i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Tls => (10i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Attempt => (11i32, ::core::ptr::null_mut(), 0usize),
+                        V3::RequestId => (12i32, ::core::ptr::null_mut(), 0usize),
+                        V3::Header(e) => {
                             let vec0 = e;
                             let ptr0 = vec0.as_ptr().cast::<u8>();
                             let len0 = vec0.len();
-                            (9i32, ptr0.cast_mut(), len0)
+                            (13i32, ptr0.cast_mut(), len0)
+                        }
+                        V3::Cookie(e) => {
+                            let vec1 = e;
+                            let ptr1 = vec1.as_ptr().cast::<u8>();
+                            let len1 = vec1.len();
+                            (14i32, ptr1.cast_mut(), len1)
+                        }
+                        V3::QueryParam(e) => {
+                            let vec2 = e;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            (15i32, ptr2.cast_mut(), len2)
                         }
                     };
-                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
                     unsafe extern "C" {
                         #[link_name = "request-field"]
-                        fn wit_import4(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                        fn wit_import6(_: i32, _: *mut u8, _: usize, _: *mut u8);
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import4(
+                    unsafe extern "C" fn wit_import6(
                         _: i32,
                         _: *mut u8,
                         _: usize,
@@ -295,31 +424,149 @@ pub mod sluice {
                     ) {
                         unreachable!()
                     }
-                    wit_import4(result2_0, result2_1, result2_2, ptr3);
-                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
-                    let result9 = match l5 {
+                    wit_import6(result4_0, result4_1, result4_2, ptr5);
+                    let l7 = i32::from(*ptr5.add(0).cast::<u8>());
+                    let result11 = match l7 {
                         0 => None,
                         1 => {
                             let e = {
-                                let l6 = *ptr3
+                                let l8 = *ptr5
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l7 = *ptr3
+                                let l9 = *ptr5
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let len8 = l7;
-                                let bytes8 = _rt::Vec::from_raw_parts(
-                                    l6.cast(),
-                                    len8,
-                                    len8,
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
                                 );
-                                _rt::string_lift(bytes8)
+                                _rt::string_lift(bytes10)
                             };
                             Some(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Each value of a request header by itself.
+            #[allow(async_fn_in_trait)]
+            pub fn request_header_values(name: &str) -> _rt::Vec<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "request-header-values"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = *ptr1.add(0).cast::<*mut u8>();
+                    let l4 = *ptr1
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let base8 = l3;
+                    let len8 = l4;
+                    let mut result8 = _rt::Vec::with_capacity(len8);
+                    for i in 0..len8 {
+                        let base = base8
+                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                        let e8 = {
+                            let l5 = *base.add(0).cast::<*mut u8>();
+                            let l6 = *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len7 = l6;
+                            let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
+                            _rt::string_lift(bytes7)
+                        };
+                        result8.push(e8);
+                    }
+                    _rt::cabi_dealloc(
+                        base8,
+                        len8 * (2 * ::core::mem::size_of::<*const u8>()),
+                        ::core::mem::size_of::<*const u8>(),
+                    );
+                    let result9 = result8;
                     result9
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The values of a header of the response at hand, joined by `, `. Absent before there is a response.
+            #[allow(async_fn_in_trait)]
+            pub fn response_header(name: &str) -> ::core::option::Option<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "response-header"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result7 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                _rt::string_lift(bytes6)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -352,6 +599,84 @@ pub mod sluice {
                     #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
                     unsafe extern "C" {
                         #[link_name = "set-request-header"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result8 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                _rt::string_lift(bytes7)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Adds a value to those there are.
+            #[allow(async_fn_in_trait)]
+            pub fn add_request_header(
+                name: &str,
+                value: &str,
+            ) -> ::core::result::Result<(), _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "add-request-header"]
                         fn wit_import3(
                             _: *mut u8,
                             _: usize,
@@ -540,6 +865,84 @@ pub mod sluice {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Adds a value to those there are.
+            #[allow(async_fn_in_trait)]
+            pub fn add_response_header(
+                name: &str,
+                value: &str,
+            ) -> ::core::result::Result<(), _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "add-response-header"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result8 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                _rt::string_lift(bytes7)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
             #[allow(async_fn_in_trait)]
             pub fn remove_response_header(
                 name: &str,
@@ -600,22 +1003,254 @@ pub mod sluice {
                     result7
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Replaces the path of the request. It is normalised as a client's is; the route stays the one that was found.
+            #[allow(async_fn_in_trait)]
+            pub fn set_path(path: &str) -> ::core::result::Result<(), _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set-path"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result7 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                _rt::string_lift(bytes6)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Replaces the query, without `?`; none takes it away.
+            #[allow(async_fn_in_trait)]
+            pub fn set_query(
+                query: ::core::option::Option<&str>,
+            ) -> ::core::result::Result<(), _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let (result1_0, result1_1, result1_2) = match query {
+                        Some(e) => {
+                            let vec0 = e;
+                            let ptr0 = vec0.as_ptr().cast::<u8>();
+                            let len0 = vec0.len();
+                            (1i32, ptr0.cast_mut(), len0)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set-query"]
+                        fn wit_import3(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(result1_0, result1_1, result1_2, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result8 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                _rt::string_lift(bytes7)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Adds `key=value` to this exchange's line in the access log: at most 8 of 256 bytes each, more are dropped.
+            #[allow(async_fn_in_trait)]
+            pub fn annotate(key: &str, value: &str) -> () {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "annotate"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8, _: usize);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1);
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Leaves the instance that answered, or failed to, out of its service's turn for that long. False where there is
+            /// none, or where that would leave out more of the service's instances than it allows.
+            #[allow(async_fn_in_trait)]
+            pub fn eject_instance(duration_ns: u64) -> bool {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "eject-instance"]
+                        fn wit_import0(_: i64) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i64) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(_rt::as_i64(&duration_ns));
+                    _rt::bool_lift(ret as u8)
+                }
+            }
         }
         /// State that is one truth for all workers and outlives plugin versions, routes and generations.
         ///
         /// It is kept under the policy's name and the name given here; opening it again, by a newer version of the plugin
         /// or with other limits, finds what was there: limits change, counts stay. At most 65,536 keys are kept for
-        /// each policy; the least used go first.
+        /// each policy, divided evenly among what it has open; the least used go first.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod state {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// A token bucket for each key: it holds at most `burst` tokens and gains `average` tokens each `period-ns`.
+            pub type Failure = super::super::super::sluice::gateway::policy_types::Failure;
+            /// How a set of buckets counts.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum BucketKind {
+                /// Each key has a bucket of at most `burst` tokens that gains `average` tokens each `period-ns`.
+                TokenBucket,
+                /// The generic cell rate algorithm: evenly spaced, `burst` at once. It decides as `token-bucket` does.
+                Gcra,
+                /// At most `average` in any span of `period-ns`, estimated from this period and the one before. No waiting, and
+                /// `burst` counts for nothing.
+                SlidingWindow,
+                /// At most `average` in each unit of the UTC calendar: `period-ns` is a whole number of minutes, hours or days,
+                /// counted from 1970. No waiting, and `burst` counts for nothing.
+                Calendar,
+            }
+            impl ::core::fmt::Debug for BucketKind {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        BucketKind::TokenBucket => {
+                            f.debug_tuple("BucketKind::TokenBucket").finish()
+                        }
+                        BucketKind::Gcra => f.debug_tuple("BucketKind::Gcra").finish(),
+                        BucketKind::SlidingWindow => {
+                            f.debug_tuple("BucketKind::SlidingWindow").finish()
+                        }
+                        BucketKind::Calendar => {
+                            f.debug_tuple("BucketKind::Calendar").finish()
+                        }
+                    }
+                }
+            }
+            impl BucketKind {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> BucketKind {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => BucketKind::TokenBucket,
+                        1 => BucketKind::Gcra,
+                        2 => BucketKind::SlidingWindow,
+                        3 => BucketKind::Calendar,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
             #[repr(C)]
             #[derive(Clone, Copy, Eq, PartialEq)]
             pub struct BucketSpec {
+                pub kind: BucketKind,
                 /// At least 1.
                 pub average: u64,
                 /// At least 1.
@@ -629,6 +1264,7 @@ pub mod sluice {
                     f: &mut ::core::fmt::Formatter<'_>,
                 ) -> ::core::fmt::Result {
                     f.debug_struct("BucketSpec")
+                        .field("kind", &self.kind)
                         .field("average", &self.average)
                         .field("period-ns", &self.period_ns)
                         .field("burst", &self.burst)
@@ -658,8 +1294,169 @@ pub mod sluice {
                         .finish()
                 }
             }
+            /// What happened within the last `slots * slot-ns`.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct WindowSpec {
+                /// 1 to 60.
+                pub slots: u32,
+                /// At least a millisecond.
+                pub slot_ns: u64,
+                /// Keep latencies for `latency-quantile-ms`: two significant digits from 1 µs to 1 h over six periods of
+                /// 10 s. At most 256 keys are kept then.
+                pub latency: bool,
+                /// What takes longer than this counts as slow; 0 counts none.
+                pub slow_ns: u64,
+            }
+            impl ::core::fmt::Debug for WindowSpec {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("WindowSpec")
+                        .field("slots", &self.slots)
+                        .field("slot-ns", &self.slot_ns)
+                        .field("latency", &self.latency)
+                        .field("slow-ns", &self.slow_ns)
+                        .finish()
+                }
+            }
+            /// A handle, valid for the policy that opened it.
+            pub type Window = u32;
+            /// What a window holds for a key.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct Totals {
+                pub requests: u64,
+                /// Those observed with a failure.
+                pub failures: u64,
+                /// Those with a code of 500 or above.
+                pub errors: u64,
+                pub slow: u64,
+            }
+            impl ::core::fmt::Debug for Totals {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Totals")
+                        .field("requests", &self.requests)
+                        .field("failures", &self.failures)
+                        .field("errors", &self.errors)
+                        .field("slow", &self.slow)
+                        .finish()
+                }
+            }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum AdaptiveKind {
+                Gradient2,
+                Vegas,
+                Aimd,
+            }
+            impl ::core::fmt::Debug for AdaptiveKind {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        AdaptiveKind::Gradient2 => {
+                            f.debug_tuple("AdaptiveKind::Gradient2").finish()
+                        }
+                        AdaptiveKind::Vegas => {
+                            f.debug_tuple("AdaptiveKind::Vegas").finish()
+                        }
+                        AdaptiveKind::Aimd => {
+                            f.debug_tuple("AdaptiveKind::Aimd").finish()
+                        }
+                    }
+                }
+            }
+            impl AdaptiveKind {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> AdaptiveKind {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => AdaptiveKind::Gradient2,
+                        1 => AdaptiveKind::Vegas,
+                        2 => AdaptiveKind::Aimd,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// A limit that follows the latency it sees.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct Adaptive {
+                pub kind: AdaptiveKind,
+                /// At least 1.
+                pub min: u32,
+                /// At least `min`.
+                pub max: u32,
+            }
+            impl ::core::fmt::Debug for Adaptive {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Adaptive")
+                        .field("kind", &self.kind)
+                        .field("min", &self.min)
+                        .field("max", &self.max)
+                        .finish()
+                }
+            }
+            /// How many exchanges may be under way at once for each key.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct GateSpec {
+                /// Where an adaptive limit begins, and what another one is.
+                pub limit: u32,
+                pub adaptive: ::core::option::Option<Adaptive>,
+                /// How much of the limit requests of each priority may fill, in thousandths; priorities beyond the list have
+                /// the last one's. Empty: all of it.
+                pub shares: _rt::Vec<u16>,
+            }
+            impl ::core::fmt::Debug for GateSpec {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("GateSpec")
+                        .field("limit", &self.limit)
+                        .field("adaptive", &self.adaptive)
+                        .field("shares", &self.shares)
+                        .finish()
+                }
+            }
+            /// A handle, valid for the policy that opened it.
+            pub type Gate = u32;
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct Entered {
+                pub granted: bool,
+                /// Under way for this key, this one included where it was let in.
+                pub in_flight: u32,
+                /// As it stands now.
+                pub limit: u32,
+            }
+            impl ::core::fmt::Debug for Entered {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Entered")
+                        .field("granted", &self.granted)
+                        .field("in-flight", &self.in_flight)
+                        .field("limit", &self.limit)
+                        .finish()
+                }
+            }
+            /// A handle, valid for the policy that opened it.
+            pub type Cell = u32;
             #[allow(unused_unsafe, clippy::all)]
-            /// Opens a set of buckets. Only inside `configure`.
+            /// Opens a set of buckets. Only inside `configure`, as everything that is opened.
             #[allow(async_fn_in_trait)]
             pub fn open_bucket(
                 name: &str,
@@ -681,6 +1478,7 @@ pub mod sluice {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     let BucketSpec {
+                        kind: kind1,
                         average: average1,
                         period_ns: period_ns1,
                         burst: burst1,
@@ -693,6 +1491,7 @@ pub mod sluice {
                         fn wit_import3(
                             _: *mut u8,
                             _: usize,
+                            _: i32,
                             _: i64,
                             _: i64,
                             _: i64,
@@ -703,6 +1502,7 @@ pub mod sluice {
                     unsafe extern "C" fn wit_import3(
                         _: *mut u8,
                         _: usize,
+                        _: i32,
                         _: i64,
                         _: i64,
                         _: i64,
@@ -713,6 +1513,7 @@ pub mod sluice {
                     wit_import3(
                         ptr0.cast_mut(),
                         len0,
+                        kind1.clone() as i32,
                         _rt::as_i64(average1),
                         _rt::as_i64(period_ns1),
                         _rt::as_i64(burst1),
@@ -754,7 +1555,7 @@ pub mod sluice {
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Takes `cost` tokens from the key's bucket, if necessary tokens that will exist within `max-wait-ns`.
-            /// Takes nothing when refused.
+            /// Takes nothing when refused. A cost of 0 only looks.
             #[allow(async_fn_in_trait)]
             pub fn reserve(
                 bucket: Bucket,
@@ -844,6 +1645,1388 @@ pub mod sluice {
                     );
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn open_window(
+                name: &str,
+                spec: WindowSpec,
+            ) -> ::core::result::Result<Window, _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let WindowSpec {
+                        slots: slots1,
+                        slot_ns: slot_ns1,
+                        latency: latency1,
+                        slow_ns: slow_ns1,
+                    } = spec;
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "open-window"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i64,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i32(slots1),
+                        _rt::as_i64(slot_ns1),
+                        match latency1 {
+                            true => 1,
+                            false => 0,
+                        },
+                        _rt::as_i64(slow_ns1),
+                        ptr2,
+                    );
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result9 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                l5 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                let bytes8 = _rt::Vec::from_raw_parts(
+                                    l6.cast(),
+                                    len8,
+                                    len8,
+                                );
+                                _rt::string_lift(bytes8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result9
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Counts an exchange. `failure` marks a network error, `code` is counted as well.
+            #[allow(async_fn_in_trait)]
+            pub fn observe(
+                window: Window,
+                key: &str,
+                code: u16,
+                failure: ::core::option::Option<Failure>,
+                latency_ns: u64,
+            ) -> () {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result1_0, result1_1) = match failure {
+                        Some(e) => (1i32, e.clone() as i32),
+                        None => (0i32, 0i32),
+                    };
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "observe"]
+                        fn wit_import2(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: i64,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: i64,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(
+                        _rt::as_i32(window),
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i32(&code),
+                        result1_0,
+                        result1_1,
+                        _rt::as_i64(&latency_ns),
+                    );
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn count_all(window: Window, key: &str) -> Totals {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 32]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 32]);
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "count-all"]
+                        fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(_rt::as_i32(window), ptr0.cast_mut(), len0, ptr1);
+                    let l3 = *ptr1.add(0).cast::<i64>();
+                    let l4 = *ptr1.add(8).cast::<i64>();
+                    let l5 = *ptr1.add(16).cast::<i64>();
+                    let l6 = *ptr1.add(24).cast::<i64>();
+                    let result7 = Totals {
+                        requests: l3 as u64,
+                        failures: l4 as u64,
+                        errors: l5 as u64,
+                        slow: l6 as u64,
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Codes of `from` up to and not including `to`.
+            #[allow(async_fn_in_trait)]
+            pub fn count_codes(window: Window, key: &str, from: u16, to: u16) -> u64 {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "count-codes"]
+                        fn wit_import1(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                        ) -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                    ) -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import1(
+                        _rt::as_i32(window),
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i32(&from),
+                        _rt::as_i32(&to),
+                    );
+                    ret as u64
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Codes of one range over codes of another; 0 where there are none of the other.
+            #[allow(async_fn_in_trait)]
+            pub fn code_ratio(
+                window: Window,
+                key: &str,
+                from: u16,
+                to: u16,
+                divisor_from: u16,
+                divisor_to: u16,
+            ) -> f64 {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "code-ratio"]
+                        fn wit_import1(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                        ) -> f64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                    ) -> f64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import1(
+                        _rt::as_i32(window),
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i32(&from),
+                        _rt::as_i32(&to),
+                        _rt::as_i32(&divisor_from),
+                        _rt::as_i32(&divisor_to),
+                    );
+                    ret
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The share of requests observed with a failure.
+            #[allow(async_fn_in_trait)]
+            pub fn network_error_ratio(window: Window, key: &str) -> f64 {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "network-error-ratio"]
+                        fn wit_import1(_: i32, _: *mut u8, _: usize) -> f64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                    ) -> f64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import1(_rt::as_i32(window), ptr0.cast_mut(), len0);
+                    ret
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The latency that `quantile` (0 to 100) percent of requests stayed within, in whole milliseconds.
+            #[allow(async_fn_in_trait)]
+            pub fn latency_quantile_ms(window: Window, key: &str, quantile: f64) -> u64 {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "latency-quantile-ms"]
+                        fn wit_import1(_: i32, _: *mut u8, _: usize, _: f64) -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: f64,
+                    ) -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import1(
+                        _rt::as_i32(window),
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_f64(&quantile),
+                    );
+                    ret as u64
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Forgets a key's counts.
+            #[allow(async_fn_in_trait)]
+            pub fn forget(window: Window, key: &str) -> () {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "forget"]
+                        fn wit_import1(_: i32, _: *mut u8, _: usize);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8, _: usize) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(window), ptr0.cast_mut(), len0);
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn open_gate(
+                name: &str,
+                spec: &GateSpec,
+            ) -> ::core::result::Result<Gate, _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let GateSpec {
+                        limit: limit1,
+                        adaptive: adaptive1,
+                        shares: shares1,
+                    } = spec;
+                    let (result3_0, result3_1, result3_2, result3_3) = match adaptive1 {
+                        Some(e) => {
+                            let Adaptive { kind: kind2, min: min2, max: max2 } = e;
+                            (
+                                1i32,
+                                kind2.clone() as i32,
+                                _rt::as_i32(min2),
+                                _rt::as_i32(max2),
+                            )
+                        }
+                        None => (0i32, 0i32, 0i32, 0i32),
+                    };
+                    let vec4 = shares1;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "open-gate"]
+                        fn wit_import6(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import6(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import6(
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i32(limit1),
+                        result3_0,
+                        result3_1,
+                        result3_2,
+                        result3_3,
+                        ptr4.cast_mut(),
+                        len4,
+                        ptr5,
+                    );
+                    let l7 = i32::from(*ptr5.add(0).cast::<u8>());
+                    let result12 = match l7 {
+                        0 => {
+                            let e = {
+                                let l8 = *ptr5
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                l8 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = *ptr5
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr5
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                _rt::string_lift(bytes11)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result12
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Lets the current exchange in, if there is room. The host lets it out again when it has ended, whatever became of
+            /// it. Only inside `on-request`.
+            #[allow(async_fn_in_trait)]
+            pub fn enter(gate: Gate, key: &str, priority: u8) -> Entered {
+                unsafe {
+                    #[repr(align(4))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 12]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 12]);
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "enter"]
+                        fn wit_import2(_: i32, _: *mut u8, _: usize, _: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(
+                        _rt::as_i32(gate),
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i32(&priority),
+                        ptr1,
+                    );
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let l4 = *ptr1.add(4).cast::<i32>();
+                    let l5 = *ptr1.add(8).cast::<i32>();
+                    let result6 = Entered {
+                        granted: _rt::bool_lift(l3 as u8),
+                        in_flight: l4 as u32,
+                        limit: l5 as u32,
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Changes the limit of every key of a gate that is not adaptive.
+            #[allow(async_fn_in_trait)]
+            pub fn set_limit(gate: Gate, limit: u32) -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set-limit"]
+                        fn wit_import0(_: i32, _: i32);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32) {
+                        unreachable!()
+                    }
+                    wit_import0(_rt::as_i32(gate), _rt::as_i32(&limit));
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Opens a number for each key, 0 to begin with.
+            #[allow(async_fn_in_trait)]
+            pub fn open_cell(name: &str) -> ::core::result::Result<Cell, _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "open-cell"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result8 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                l4 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                _rt::string_lift(bytes7)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn load(cell: Cell, key: &str) -> u64 {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "load"]
+                        fn wit_import1(_: i32, _: *mut u8, _: usize) -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                    ) -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import1(_rt::as_i32(cell), ptr0.cast_mut(), len0);
+                    ret as u64
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Stores `new` if the number is `expected`; else answers what it is.
+            #[allow(async_fn_in_trait)]
+            pub fn swap_if(
+                cell: Cell,
+                key: &str,
+                expected: u64,
+                new: u64,
+            ) -> ::core::result::Result<(), u64> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 16]);
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "swap-if"]
+                        fn wit_import2(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(
+                        _rt::as_i32(cell),
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i64(&expected),
+                        _rt::as_i64(&new),
+                        ptr1,
+                    );
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<i64>();
+                                l4 as u64
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Adds, not beyond either end; answers the sum.
+            #[allow(async_fn_in_trait)]
+            pub fn add(cell: Cell, key: &str, delta: i64) -> u64 {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "add"]
+                        fn wit_import1(_: i32, _: *mut u8, _: usize, _: i64) -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                    ) -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import1(
+                        _rt::as_i32(cell),
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i64(&delta),
+                    );
+                    ret as u64
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Bytes under a key, until their time is over or room is needed: a policy has 1 MiB unless the operator says
+            /// otherwise (`state` of `[plugins.settings.NAME]`), of which each entry takes its key, its value and 64 bytes.
+            #[allow(async_fn_in_trait)]
+            pub fn kv_get(key: &str) -> ::core::option::Option<_rt::Vec<u8>> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "kv-get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result7 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(l4.cast(), len6, len6))
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// A time of 0 is no limit. An error where the entry alone is larger than the room there is.
+            #[allow(async_fn_in_trait)]
+            pub fn kv_set(
+                key: &str,
+                value: &[u8],
+                ttl_ns: u64,
+            ) -> ::core::result::Result<(), _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "kv-set"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        _rt::as_i64(&ttl_ns),
+                        ptr2,
+                    );
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result8 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                _rt::string_lift(bytes7)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn kv_delete(key: &str) -> () {
+                unsafe {
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "kv-delete"]
+                        fn wit_import1(_: *mut u8, _: usize);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8, _: usize) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0.cast_mut(), len0);
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Shows a JSON object of at most 16 KiB to the operator, at `/api/policies/NAME`. The last one counts.
+            #[allow(async_fn_in_trait)]
+            pub fn publish(status: &str) -> () {
+                unsafe {
+                    let vec0 = status;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "publish"]
+                        fn wit_import1(_: *mut u8, _: usize);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8, _: usize) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0.cast_mut(), len0);
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// What the operator forced by `POST /api/policies/NAME/force`: `open`, `closed` or `disabled`.
+            #[allow(async_fn_in_trait)]
+            pub fn forced() -> ::core::option::Option<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "forced"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result6 = match l2 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                _rt::string_lift(bytes5)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+        }
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod clock {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Nanoseconds since some moment, the same for all workers. Never less than before.
+            #[allow(async_fn_in_trait)]
+            pub fn now_ns() -> u64 {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/clock@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "now-ns"]
+                        fn wit_import0() -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0();
+                    ret as u64
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Milliseconds since 1970, UTC.
+            #[allow(async_fn_in_trait)]
+            pub fn wall_ms() -> u64 {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/clock@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "wall-ms"]
+                        fn wit_import0() -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0();
+                    ret as u64
+                }
+            }
+        }
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod random {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Unpredictable to clients; not for keys.
+            #[allow(async_fn_in_trait)]
+            pub fn random_u64() -> u64 {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/random@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "random-u64"]
+                        fn wit_import0() -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0();
+                    ret as u64
+                }
+            }
+        }
+        /// How busy the machine is.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod system {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct Pressure {
+                /// Of all processors, in thousandths.
+                pub cpu_permille: u32,
+                /// Of the machine's memory, or of what the control group may have.
+                pub memory_permille: u32,
+                /// How late timers of this worker are.
+                pub loop_lag_ns: u64,
+            }
+            impl ::core::fmt::Debug for Pressure {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Pressure")
+                        .field("cpu-permille", &self.cpu_permille)
+                        .field("memory-permille", &self.memory_permille)
+                        .field("loop-lag-ns", &self.loop_lag_ns)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// At most a quarter of a second old.
+            #[allow(async_fn_in_trait)]
+            pub fn measure() -> Pressure {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 16]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/system@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "measure"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = *ptr0.add(0).cast::<i32>();
+                    let l3 = *ptr0.add(4).cast::<i32>();
+                    let l4 = *ptr0.add(8).cast::<i64>();
+                    let result5 = Pressure {
+                        cpu_permille: l2 as u32,
+                        memory_permille: l3 as u32,
+                        loop_lag_ns: l4 as u64,
+                    };
+                    result5
+                }
+            }
+        }
+        /// Requests of the plugin's own. Importing this makes a policy one that waits: the host suspends its calls while
+        /// they wait, and has several instances of it in each worker.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod outbound {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Header = super::super::super::sluice::gateway::policy_types::Header;
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Request {
+                /// `http://HOST[:PORT]`, `https://HOST[:PORT]`, or the name of a service. Needs the grant `outbound:TARGET`.
+                pub target: _rt::String,
+                pub method: _rt::String,
+                /// Path and query, beginning with `/`.
+                pub path: _rt::String,
+                pub headers: _rt::Vec<Header>,
+                /// At most 1 MiB.
+                pub body: _rt::Vec<u8>,
+                /// For the whole exchange; a minute at most.
+                pub timeout_ns: u64,
+            }
+            impl ::core::fmt::Debug for Request {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Request")
+                        .field("target", &self.target)
+                        .field("method", &self.method)
+                        .field("path", &self.path)
+                        .field("headers", &self.headers)
+                        .field("body", &self.body)
+                        .field("timeout-ns", &self.timeout_ns)
+                        .finish()
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Response {
+                pub status: u16,
+                pub headers: _rt::Vec<Header>,
+                /// At most 1 MiB; longer ones are an error.
+                pub body: _rt::Vec<u8>,
+            }
+            impl ::core::fmt::Debug for Response {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Response")
+                        .field("status", &self.status)
+                        .field("headers", &self.headers)
+                        .field("body", &self.body)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Redirects are not followed. Addresses that are not public are refused, unless the grant names them.
+            #[allow(async_fn_in_trait)]
+            pub fn send(
+                request: &Request,
+            ) -> ::core::result::Result<Response, _rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 6
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let Request {
+                        target: target0,
+                        method: method0,
+                        path: path0,
+                        headers: headers0,
+                        body: body0,
+                        timeout_ns: timeout_ns0,
+                    } = request;
+                    let vec1 = target0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = method0;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec3 = path0;
+                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                    let len3 = vec3.len();
+                    let vec7 = headers0;
+                    let len7 = vec7.len();
+                    let layout7 = _rt::alloc::Layout::from_size_align(
+                            vec7.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result7, _cleanup7) = wit_bindgen::rt::Cleanup::new(layout7);
+                    for (i, e) in vec7.into_iter().enumerate() {
+                        let base = result7
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let super::super::super::sluice::gateway::policy_types::Header {
+                                name: name4,
+                                value: value4,
+                            } = e;
+                            let vec5 = name4;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len5;
+                            *base.add(0).cast::<*mut u8>() = ptr5.cast_mut();
+                            let vec6 = value4;
+                            let ptr6 = vec6.as_ptr().cast::<u8>();
+                            let len6 = vec6.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len6;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr6.cast_mut();
+                        }
+                    }
+                    let vec8 = body0;
+                    let ptr8 = vec8.as_ptr().cast::<u8>();
+                    let len8 = vec8.len();
+                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/outbound@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "send"]
+                        fn wit_import10(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import10(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import10(
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3.cast_mut(),
+                        len3,
+                        result7,
+                        len7,
+                        ptr8.cast_mut(),
+                        len8,
+                        _rt::as_i64(timeout_ns0),
+                        ptr9,
+                    );
+                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
+                    let result28 = match l11 {
+                        0 => {
+                            let e = {
+                                let l12 = i32::from(
+                                    *ptr9.add(::core::mem::size_of::<*const u8>()).cast::<u16>(),
+                                );
+                                let l13 = *ptr9
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l14 = *ptr9
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base21 = l13;
+                                let len21 = l14;
+                                let mut result21 = _rt::Vec::with_capacity(len21);
+                                for i in 0..len21 {
+                                    let base = base21
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e21 = {
+                                        let l15 = *base.add(0).cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len17 = l16;
+                                        let bytes17 = _rt::Vec::from_raw_parts(
+                                            l15.cast(),
+                                            len17,
+                                            len17,
+                                        );
+                                        let l18 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l19 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len20 = l19;
+                                        let bytes20 = _rt::Vec::from_raw_parts(
+                                            l18.cast(),
+                                            len20,
+                                            len20,
+                                        );
+                                        super::super::super::sluice::gateway::policy_types::Header {
+                                            name: _rt::string_lift(bytes17),
+                                            value: _rt::string_lift(bytes20),
+                                        }
+                                    };
+                                    result21.push(e21);
+                                }
+                                _rt::cabi_dealloc(
+                                    base21,
+                                    len21 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l22 = *ptr9
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l23 = *ptr9
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len24 = l23;
+                                Response {
+                                    status: l12 as u16,
+                                    headers: result21,
+                                    body: <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(_rt::Vec::from_raw_parts(l22.cast(), len24, len24)),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l25 = *ptr9
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l26 = *ptr9
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len27 = l26;
+                                let bytes27 = _rt::Vec::from_raw_parts(
+                                    l25.cast(),
+                                    len27,
+                                    len27,
+                                );
+                                _rt::string_lift(bytes27)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result28
+                }
+            }
         }
     }
 }
@@ -852,7 +3035,8 @@ pub mod sluice {
 pub mod exports {
     pub mod sluice {
         pub mod gateway {
-            /// The data-plane plugin. One instance a worker serves every configured use of the plugin; `handle` tells which.
+            /// The data-plane plugin. One instance a worker serves every configured use of the plugin; `handle` tells which. A
+            /// plugin that imports `outbound` has several instances in each worker, each of them configured.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod policy_plugin {
                 #[used]
@@ -861,7 +3045,35 @@ pub mod exports {
                 use super::super::super::super::_rt;
                 pub type Subscription = super::super::super::super::sluice::gateway::policy_types::Subscription;
                 pub type Verdict = super::super::super::super::sluice::gateway::policy_types::Verdict;
+                pub type BodyVerdict = super::super::super::super::sluice::gateway::policy_types::BodyVerdict;
                 pub type Outcome = super::super::super::super::sluice::gateway::policy_types::Outcome;
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_schema_cabi<T_: Guest>() -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result0 = { T_::schema() };
+                        let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        let vec2 = (result0.into_bytes()).into_boxed_slice();
+                        let ptr2 = vec2.as_ptr().cast::<u8>();
+                        let len2 = vec2.len();
+                        ::core::mem::forget(vec2);
+                        *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len2;
+                        *ptr1.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                        ptr1
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case)]
+                pub unsafe fn __post_return_schema<T_: Guest>(arg0: *mut u8) {
+                    unsafe {
+                        let l0 = *arg0.add(0).cast::<*mut u8>();
+                        let l1 = *arg0
+                            .add(::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        _rt::cabi_dealloc(l0, l1, 1);
+                    }
+                }
                 #[doc(hidden)]
                 #[allow(non_snake_case, unused_unsafe)]
                 pub unsafe fn _export_configure_cabi<T_: Guest>(
@@ -888,83 +3100,16 @@ pub mod exports {
                                     hooks: hooks3,
                                     request_fields: request_fields3,
                                     response_headers: response_headers3,
+                                    request_body_limit: request_body_limit3,
+                                    response_body_limit: response_body_limit3,
                                 } = e;
                                 let flags4 = hooks3;
-                                *ptr2
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = ((flags4.bits() >> 0) as i32) as u8;
-                                let vec7 = request_fields3;
-                                let len7 = vec7.len();
-                                let layout7 = _rt::alloc::Layout::from_size_align(
-                                        vec7.len() * (3 * ::core::mem::size_of::<*const u8>()),
-                                        ::core::mem::size_of::<*const u8>(),
-                                    )
-                                    .unwrap();
-                                let (result7, _cleanup7) = wit_bindgen::rt::Cleanup::new(
-                                    layout7,
-                                );
-                                if let Some(cleanup) = _cleanup7 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec7.into_iter().enumerate() {
-                                    let base = result7
-                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        use super::super::super::super::sluice::gateway::policy_types::Field as V6;
-                                        match e {
-                                            V6::Method => {
-                                                *base.add(0).cast::<u8>() = (0i32) as u8;
-                                            }
-                                            V6::Path => {
-                                                *base.add(0).cast::<u8>() = (1i32) as u8;
-                                            }
-                                            V6::Query => {
-                                                *base.add(0).cast::<u8>() = (2i32) as u8;
-                                            }
-                                            V6::Host => {
-                                                *base.add(0).cast::<u8>() = (3i32) as u8;
-                                            }
-                                            V6::Scheme => {
-                                                *base.add(0).cast::<u8>() = (4i32) as u8;
-                                            }
-                                            V6::ClientIp => {
-                                                *base.add(0).cast::<u8>() = (5i32) as u8;
-                                            }
-                                            V6::Entrypoint => {
-                                                *base.add(0).cast::<u8>() = (6i32) as u8;
-                                            }
-                                            V6::Route => {
-                                                *base.add(0).cast::<u8>() = (7i32) as u8;
-                                            }
-                                            V6::Service => {
-                                                *base.add(0).cast::<u8>() = (8i32) as u8;
-                                            }
-                                            V6::Header(e) => {
-                                                *base.add(0).cast::<u8>() = (9i32) as u8;
-                                                let vec5 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr5 = vec5.as_ptr().cast::<u8>();
-                                                let len5 = vec5.len();
-                                                ::core::mem::forget(vec5);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len5;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr5.cast_mut();
-                                            }
-                                        }
-                                    }
-                                }
-                                *ptr2
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len7;
-                                *ptr2
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result7;
-                                let vec9 = response_headers3;
+                                *ptr2.add(8).cast::<u8>() = ((flags4.bits() >> 0) as i32)
+                                    as u8;
+                                let vec9 = request_fields3;
                                 let len9 = vec9.len();
                                 let layout9 = _rt::alloc::Layout::from_size_align(
-                                        vec9.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        vec9.len() * (3 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
@@ -976,37 +3121,147 @@ pub mod exports {
                                 }
                                 for (i, e) in vec9.into_iter().enumerate() {
                                     let base = result9
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec8 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr8 = vec8.as_ptr().cast::<u8>();
-                                        let len8 = vec8.len();
-                                        ::core::mem::forget(vec8);
-                                        *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len8;
-                                        *base.add(0).cast::<*mut u8>() = ptr8.cast_mut();
+                                        use super::super::super::super::sluice::gateway::policy_types::Field as V8;
+                                        match e {
+                                            V8::Method => {
+                                                *base.add(0).cast::<u8>() = (0i32) as u8;
+                                            }
+                                            V8::Path => {
+                                                *base.add(0).cast::<u8>() = (1i32) as u8;
+                                            }
+                                            V8::Query => {
+                                                *base.add(0).cast::<u8>() = (2i32) as u8;
+                                            }
+                                            V8::Host => {
+                                                *base.add(0).cast::<u8>() = (3i32) as u8;
+                                            }
+                                            V8::Scheme => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                            }
+                                            V8::ClientIp => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                            }
+                                            V8::ClientPort => {
+                                                *base.add(0).cast::<u8>() = (6i32) as u8;
+                                            }
+                                            V8::Entrypoint => {
+                                                *base.add(0).cast::<u8>() = (7i32) as u8;
+                                            }
+                                            V8::Route => {
+                                                *base.add(0).cast::<u8>() = (8i32) as u8;
+                                            }
+                                            V8::Service => {
+                                                *base.add(0).cast::<u8>() = (9i32) as u8;
+                                            }
+                                            V8::Tls => {
+                                                *base.add(0).cast::<u8>() = (10i32) as u8;
+                                            }
+                                            V8::Attempt => {
+                                                *base.add(0).cast::<u8>() = (11i32) as u8;
+                                            }
+                                            V8::RequestId => {
+                                                *base.add(0).cast::<u8>() = (12i32) as u8;
+                                            }
+                                            V8::Header(e) => {
+                                                *base.add(0).cast::<u8>() = (13i32) as u8;
+                                                let vec5 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr5 = vec5.as_ptr().cast::<u8>();
+                                                let len5 = vec5.len();
+                                                ::core::mem::forget(vec5);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len5;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr5.cast_mut();
+                                            }
+                                            V8::Cookie(e) => {
+                                                *base.add(0).cast::<u8>() = (14i32) as u8;
+                                                let vec6 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr6 = vec6.as_ptr().cast::<u8>();
+                                                let len6 = vec6.len();
+                                                ::core::mem::forget(vec6);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len6;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr6.cast_mut();
+                                            }
+                                            V8::QueryParam(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let vec7 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr7 = vec7.as_ptr().cast::<u8>();
+                                                let len7 = vec7.len();
+                                                ::core::mem::forget(vec7);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len7;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr7.cast_mut();
+                                            }
+                                        }
                                     }
                                 }
                                 *ptr2
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len9;
                                 *ptr2
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = result9;
+                                let vec11 = response_headers3;
+                                let len11 = vec11.len();
+                                let layout11 = _rt::alloc::Layout::from_size_align(
+                                        vec11.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result11, _cleanup11) = wit_bindgen::rt::Cleanup::new(
+                                    layout11,
+                                );
+                                if let Some(cleanup) = _cleanup11 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec11.into_iter().enumerate() {
+                                    let base = result11
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec10 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr10 = vec10.as_ptr().cast::<u8>();
+                                        let len10 = vec10.len();
+                                        ::core::mem::forget(vec10);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len10;
+                                        *base.add(0).cast::<*mut u8>() = ptr10.cast_mut();
+                                    }
+                                }
+                                *ptr2
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len11;
+                                *ptr2
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result11;
+                                *ptr2
+                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(request_body_limit3);
+                                *ptr2
+                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(response_body_limit3);
                             }
                             Err(e) => {
                                 *ptr2.add(0).cast::<u8>() = (1i32) as u8;
-                                let vec10 = (e.into_bytes()).into_boxed_slice();
-                                let ptr10 = vec10.as_ptr().cast::<u8>();
-                                let len10 = vec10.len();
-                                ::core::mem::forget(vec10);
+                                let vec12 = (e.into_bytes()).into_boxed_slice();
+                                let ptr12 = vec12.as_ptr().cast::<u8>();
+                                let len12 = vec12.len();
+                                ::core::mem::forget(vec12);
                                 *ptr2
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len10;
-                                *ptr2
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr10.cast_mut();
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len12;
+                                *ptr2.add(8).cast::<*mut u8>() = ptr12.cast_mut();
                             }
                         };
                         ptr2
@@ -1020,15 +3275,15 @@ pub mod exports {
                         match l0 {
                             0 => {
                                 let l1 = *arg0
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
                                 let l2 = *arg0
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base6 = l1;
-                                let len6 = l2;
-                                for i in 0..len6 {
-                                    let base = base6
+                                let base10 = l1;
+                                let len10 = l2;
+                                for i in 0..len10 {
+                                    let base = base10
                                         .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let l3 = i32::from(*base.add(0).cast::<u8>());
@@ -1042,7 +3297,11 @@ pub mod exports {
                                             6 => {}
                                             7 => {}
                                             8 => {}
-                                            _ => {
+                                            9 => {}
+                                            10 => {}
+                                            11 => {}
+                                            12 => {}
+                                            13 => {
                                                 let l4 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -1051,47 +3310,63 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l4, l5, 1);
                                             }
+                                            14 => {
+                                                let l6 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l7 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l6, l7, 1);
+                                            }
+                                            _ => {
+                                                let l8 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l9 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l8, l9, 1);
+                                            }
                                         }
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base6,
-                                    len6 * (3 * ::core::mem::size_of::<*const u8>()),
+                                    base10,
+                                    len10 * (3 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l7 = *arg0
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                let l11 = *arg0
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l8 = *arg0
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                let l12 = *arg0
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base11 = l7;
-                                let len11 = l8;
-                                for i in 0..len11 {
-                                    let base = base11
+                                let base15 = l11;
+                                let len15 = l12;
+                                for i in 0..len15 {
+                                    let base = base15
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l9 = *base.add(0).cast::<*mut u8>();
-                                        let l10 = *base
+                                        let l13 = *base.add(0).cast::<*mut u8>();
+                                        let l14 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l9, l10, 1);
+                                        _rt::cabi_dealloc(l13, l14, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base11,
-                                    len11 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base15,
+                                    len15 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                             }
                             _ => {
-                                let l12 = *arg0
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l13 = *arg0
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                let l16 = *arg0.add(8).cast::<*mut u8>();
+                                let l17 = *arg0
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l12, l13, 1);
+                                _rt::cabi_dealloc(l16, l17, 1);
                             }
                         }
                     }
@@ -1155,13 +3430,13 @@ pub mod exports {
                             T_::on_request(arg0 as u32, result4)
                         };
                         let ptr6 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        use super::super::super::super::sluice::gateway::policy_types::Verdict as V14;
+                        use super::super::super::super::sluice::gateway::policy_types::Verdict as V23;
                         match result5 {
-                            V14::Next(e) => {
+                            V23::Next(e) => {
                                 *ptr6.add(0).cast::<u8>() = (0i32) as u8;
                                 *ptr6.add(8).cast::<i64>() = _rt::as_i64(e);
                             }
-                            V14::Respond(e) => {
+                            V23::Respond(e) => {
                                 *ptr6.add(0).cast::<u8>() = (1i32) as u8;
                                 let super::super::super::super::sluice::gateway::policy_types::Reply {
                                     status: status7,
@@ -1228,7 +3503,7 @@ pub mod exports {
                                     .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = ptr12.cast_mut();
                             }
-                            V14::Delay(e) => {
+                            V23::Delay(e) => {
                                 *ptr6.add(0).cast::<u8>() = (2i32) as u8;
                                 let super::super::super::super::sluice::gateway::policy_types::Pause {
                                     nanoseconds: nanoseconds13,
@@ -1236,6 +3511,143 @@ pub mod exports {
                                 } = e;
                                 *ptr6.add(8).cast::<i64>() = _rt::as_i64(nanoseconds13);
                                 *ptr6.add(16).cast::<i64>() = _rt::as_i64(context13);
+                            }
+                            V23::Reroute(e) => {
+                                *ptr6.add(0).cast::<u8>() = (3i32) as u8;
+                                let super::super::super::super::sluice::gateway::policy_types::Reroute {
+                                    service: service14,
+                                    path: path14,
+                                    method: method14,
+                                    status: status14,
+                                    headers: headers14,
+                                    context: context14,
+                                } = e;
+                                let vec15 = (service14.into_bytes()).into_boxed_slice();
+                                let ptr15 = vec15.as_ptr().cast::<u8>();
+                                let len15 = vec15.len();
+                                ::core::mem::forget(vec15);
+                                *ptr6
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len15;
+                                *ptr6.add(8).cast::<*mut u8>() = ptr15.cast_mut();
+                                match path14 {
+                                    Some(e) => {
+                                        *ptr6
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec16 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr16 = vec16.as_ptr().cast::<u8>();
+                                        let len16 = vec16.len();
+                                        ::core::mem::forget(vec16);
+                                        *ptr6
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len16;
+                                        *ptr6
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr16.cast_mut();
+                                    }
+                                    None => {
+                                        *ptr6
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                match method14 {
+                                    Some(e) => {
+                                        *ptr6
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec17 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr17 = vec17.as_ptr().cast::<u8>();
+                                        let len17 = vec17.len();
+                                        ::core::mem::forget(vec17);
+                                        *ptr6
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len17;
+                                        *ptr6
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr17.cast_mut();
+                                    }
+                                    None => {
+                                        *ptr6
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                match status14 {
+                                    Some(e) => {
+                                        *ptr6
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr6
+                                            .add(10 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u16>() = (_rt::as_i32(e)) as u16;
+                                    }
+                                    None => {
+                                        *ptr6
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                let vec21 = headers14;
+                                let len21 = vec21.len();
+                                let layout21 = _rt::alloc::Layout::from_size_align(
+                                        vec21.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result21, _cleanup21) = wit_bindgen::rt::Cleanup::new(
+                                    layout21,
+                                );
+                                if let Some(cleanup) = _cleanup21 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec21.into_iter().enumerate() {
+                                    let base = result21
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::sluice::gateway::policy_types::Header {
+                                            name: name18,
+                                            value: value18,
+                                        } = e;
+                                        let vec19 = (name18.into_bytes()).into_boxed_slice();
+                                        let ptr19 = vec19.as_ptr().cast::<u8>();
+                                        let len19 = vec19.len();
+                                        ::core::mem::forget(vec19);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len19;
+                                        *base.add(0).cast::<*mut u8>() = ptr19.cast_mut();
+                                        let vec20 = (value18.into_bytes()).into_boxed_slice();
+                                        let ptr20 = vec20.as_ptr().cast::<u8>();
+                                        let len20 = vec20.len();
+                                        ::core::mem::forget(vec20);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len20;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr20.cast_mut();
+                                    }
+                                }
+                                *ptr6
+                                    .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len21;
+                                *ptr6
+                                    .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result21;
+                                *ptr6
+                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(context14);
+                            }
+                            V23::Retry(e) => {
+                                *ptr6.add(0).cast::<u8>() = (4i32) as u8;
+                                let super::super::super::super::sluice::gateway::policy_types::Pause {
+                                    nanoseconds: nanoseconds22,
+                                    context: context22,
+                                } = e;
+                                *ptr6.add(8).cast::<i64>() = _rt::as_i64(nanoseconds22);
+                                *ptr6.add(16).cast::<i64>() = _rt::as_i64(context22);
                             }
                         }
                         ptr6
@@ -1290,7 +3702,256 @@ pub mod exports {
                                 let len10 = l9;
                                 _rt::cabi_dealloc(base10, len10 * 1, 1);
                             }
+                            2 => {}
+                            3 => {
+                                let l11 = *arg0.add(8).cast::<*mut u8>();
+                                let l12 = *arg0
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l11, l12, 1);
+                                let l13 = i32::from(
+                                    *arg0
+                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l13 {
+                                    0 => {}
+                                    _ => {
+                                        let l14 = *arg0
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l15 = *arg0
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l14, l15, 1);
+                                    }
+                                }
+                                let l16 = i32::from(
+                                    *arg0
+                                        .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l16 {
+                                    0 => {}
+                                    _ => {
+                                        let l17 = *arg0
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l18 = *arg0
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l17, l18, 1);
+                                    }
+                                }
+                                let l19 = *arg0
+                                    .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l20 = *arg0
+                                    .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base25 = l19;
+                                let len25 = l20;
+                                for i in 0..len25 {
+                                    let base = base25
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l21 = *base.add(0).cast::<*mut u8>();
+                                        let l22 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l21, l22, 1);
+                                        let l23 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l24 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l23, l24, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base25,
+                                    len25 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
                             _ => {}
+                        }
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_on_request_body_cabi<T_: Guest>(
+                    arg0: i32,
+                    arg1: i64,
+                    arg2: *mut u8,
+                    arg3: usize,
+                ) -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result1 = {
+                            let len0 = arg3;
+                            T_::on_request_body(
+                                arg0 as u32,
+                                arg1 as u64,
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(arg2.cast(), len0, len0)),
+                            )
+                        };
+                        let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        use super::super::super::super::sluice::gateway::policy_types::BodyVerdict as V10;
+                        match result1 {
+                            V10::Keep => {
+                                *ptr2.add(0).cast::<u8>() = (0i32) as u8;
+                            }
+                            V10::Replace(e) => {
+                                *ptr2.add(0).cast::<u8>() = (1i32) as u8;
+                                let vec3 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                    .into_boxed_slice();
+                                let ptr3 = vec3.as_ptr().cast::<u8>();
+                                let len3 = vec3.len();
+                                ::core::mem::forget(vec3);
+                                *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len3;
+                                *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr3.cast_mut();
+                            }
+                            V10::Respond(e) => {
+                                *ptr2.add(0).cast::<u8>() = (2i32) as u8;
+                                let super::super::super::super::sluice::gateway::policy_types::Reply {
+                                    status: status4,
+                                    headers: headers4,
+                                    body: body4,
+                                } = e;
+                                *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<u16>() = (_rt::as_i32(status4)) as u16;
+                                let vec8 = headers4;
+                                let len8 = vec8.len();
+                                let layout8 = _rt::alloc::Layout::from_size_align(
+                                        vec8.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result8, _cleanup8) = wit_bindgen::rt::Cleanup::new(
+                                    layout8,
+                                );
+                                if let Some(cleanup) = _cleanup8 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec8.into_iter().enumerate() {
+                                    let base = result8
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::sluice::gateway::policy_types::Header {
+                                            name: name5,
+                                            value: value5,
+                                        } = e;
+                                        let vec6 = (name5.into_bytes()).into_boxed_slice();
+                                        let ptr6 = vec6.as_ptr().cast::<u8>();
+                                        let len6 = vec6.len();
+                                        ::core::mem::forget(vec6);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len6;
+                                        *base.add(0).cast::<*mut u8>() = ptr6.cast_mut();
+                                        let vec7 = (value5.into_bytes()).into_boxed_slice();
+                                        let ptr7 = vec7.as_ptr().cast::<u8>();
+                                        let len7 = vec7.len();
+                                        ::core::mem::forget(vec7);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len7;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr7.cast_mut();
+                                    }
+                                }
+                                *ptr2
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len8;
+                                *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result8;
+                                let vec9 = <_ as Into<_rt::Vec<_>>>::into(body4)
+                                    .into_boxed_slice();
+                                let ptr9 = vec9.as_ptr().cast::<u8>();
+                                let len9 = vec9.len();
+                                ::core::mem::forget(vec9);
+                                *ptr2
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len9;
+                                *ptr2
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr9.cast_mut();
+                            }
+                        }
+                        ptr2
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case)]
+                pub unsafe fn __post_return_on_request_body<T_: Guest>(arg0: *mut u8) {
+                    unsafe {
+                        let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                        match l0 {
+                            0 => {}
+                            1 => {
+                                let l1 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l2 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base3 = l1;
+                                let len3 = l2;
+                                _rt::cabi_dealloc(base3, len3 * 1, 1);
+                            }
+                            _ => {
+                                let l4 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *arg0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base10 = l4;
+                                let len10 = l5;
+                                for i in 0..len10 {
+                                    let base = base10
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l6, l7, 1);
+                                        let l8 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l9 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l8, l9, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base10,
+                                    len10 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l11 = *arg0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *arg0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base13 = l11;
+                                let len13 = l12;
+                                _rt::cabi_dealloc(base13, len13 * 1, 1);
+                            }
                         }
                     }
                 }
@@ -1352,13 +4013,13 @@ pub mod exports {
                             )
                         };
                         let ptr6 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        use super::super::super::super::sluice::gateway::policy_types::Verdict as V14;
+                        use super::super::super::super::sluice::gateway::policy_types::Verdict as V23;
                         match result5 {
-                            V14::Next(e) => {
+                            V23::Next(e) => {
                                 *ptr6.add(0).cast::<u8>() = (0i32) as u8;
                                 *ptr6.add(8).cast::<i64>() = _rt::as_i64(e);
                             }
-                            V14::Respond(e) => {
+                            V23::Respond(e) => {
                                 *ptr6.add(0).cast::<u8>() = (1i32) as u8;
                                 let super::super::super::super::sluice::gateway::policy_types::Reply {
                                     status: status7,
@@ -1425,7 +4086,7 @@ pub mod exports {
                                     .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = ptr12.cast_mut();
                             }
-                            V14::Delay(e) => {
+                            V23::Delay(e) => {
                                 *ptr6.add(0).cast::<u8>() = (2i32) as u8;
                                 let super::super::super::super::sluice::gateway::policy_types::Pause {
                                     nanoseconds: nanoseconds13,
@@ -1433,6 +4094,143 @@ pub mod exports {
                                 } = e;
                                 *ptr6.add(8).cast::<i64>() = _rt::as_i64(nanoseconds13);
                                 *ptr6.add(16).cast::<i64>() = _rt::as_i64(context13);
+                            }
+                            V23::Reroute(e) => {
+                                *ptr6.add(0).cast::<u8>() = (3i32) as u8;
+                                let super::super::super::super::sluice::gateway::policy_types::Reroute {
+                                    service: service14,
+                                    path: path14,
+                                    method: method14,
+                                    status: status14,
+                                    headers: headers14,
+                                    context: context14,
+                                } = e;
+                                let vec15 = (service14.into_bytes()).into_boxed_slice();
+                                let ptr15 = vec15.as_ptr().cast::<u8>();
+                                let len15 = vec15.len();
+                                ::core::mem::forget(vec15);
+                                *ptr6
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len15;
+                                *ptr6.add(8).cast::<*mut u8>() = ptr15.cast_mut();
+                                match path14 {
+                                    Some(e) => {
+                                        *ptr6
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec16 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr16 = vec16.as_ptr().cast::<u8>();
+                                        let len16 = vec16.len();
+                                        ::core::mem::forget(vec16);
+                                        *ptr6
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len16;
+                                        *ptr6
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr16.cast_mut();
+                                    }
+                                    None => {
+                                        *ptr6
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                match method14 {
+                                    Some(e) => {
+                                        *ptr6
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec17 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr17 = vec17.as_ptr().cast::<u8>();
+                                        let len17 = vec17.len();
+                                        ::core::mem::forget(vec17);
+                                        *ptr6
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len17;
+                                        *ptr6
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr17.cast_mut();
+                                    }
+                                    None => {
+                                        *ptr6
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                match status14 {
+                                    Some(e) => {
+                                        *ptr6
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *ptr6
+                                            .add(10 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u16>() = (_rt::as_i32(e)) as u16;
+                                    }
+                                    None => {
+                                        *ptr6
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                let vec21 = headers14;
+                                let len21 = vec21.len();
+                                let layout21 = _rt::alloc::Layout::from_size_align(
+                                        vec21.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result21, _cleanup21) = wit_bindgen::rt::Cleanup::new(
+                                    layout21,
+                                );
+                                if let Some(cleanup) = _cleanup21 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec21.into_iter().enumerate() {
+                                    let base = result21
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::sluice::gateway::policy_types::Header {
+                                            name: name18,
+                                            value: value18,
+                                        } = e;
+                                        let vec19 = (name18.into_bytes()).into_boxed_slice();
+                                        let ptr19 = vec19.as_ptr().cast::<u8>();
+                                        let len19 = vec19.len();
+                                        ::core::mem::forget(vec19);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len19;
+                                        *base.add(0).cast::<*mut u8>() = ptr19.cast_mut();
+                                        let vec20 = (value18.into_bytes()).into_boxed_slice();
+                                        let ptr20 = vec20.as_ptr().cast::<u8>();
+                                        let len20 = vec20.len();
+                                        ::core::mem::forget(vec20);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len20;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr20.cast_mut();
+                                    }
+                                }
+                                *ptr6
+                                    .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len21;
+                                *ptr6
+                                    .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result21;
+                                *ptr6
+                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(context14);
+                            }
+                            V23::Retry(e) => {
+                                *ptr6.add(0).cast::<u8>() = (4i32) as u8;
+                                let super::super::super::super::sluice::gateway::policy_types::Pause {
+                                    nanoseconds: nanoseconds22,
+                                    context: context22,
+                                } = e;
+                                *ptr6.add(8).cast::<i64>() = _rt::as_i64(nanoseconds22);
+                                *ptr6.add(16).cast::<i64>() = _rt::as_i64(context22);
                             }
                         }
                         ptr6
@@ -1487,7 +4285,258 @@ pub mod exports {
                                 let len10 = l9;
                                 _rt::cabi_dealloc(base10, len10 * 1, 1);
                             }
+                            2 => {}
+                            3 => {
+                                let l11 = *arg0.add(8).cast::<*mut u8>();
+                                let l12 = *arg0
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l11, l12, 1);
+                                let l13 = i32::from(
+                                    *arg0
+                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l13 {
+                                    0 => {}
+                                    _ => {
+                                        let l14 = *arg0
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l15 = *arg0
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l14, l15, 1);
+                                    }
+                                }
+                                let l16 = i32::from(
+                                    *arg0
+                                        .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l16 {
+                                    0 => {}
+                                    _ => {
+                                        let l17 = *arg0
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l18 = *arg0
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l17, l18, 1);
+                                    }
+                                }
+                                let l19 = *arg0
+                                    .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l20 = *arg0
+                                    .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base25 = l19;
+                                let len25 = l20;
+                                for i in 0..len25 {
+                                    let base = base25
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l21 = *base.add(0).cast::<*mut u8>();
+                                        let l22 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l21, l22, 1);
+                                        let l23 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l24 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l23, l24, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base25,
+                                    len25 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
                             _ => {}
+                        }
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_on_response_body_cabi<T_: Guest>(
+                    arg0: i32,
+                    arg1: i64,
+                    arg2: i32,
+                    arg3: *mut u8,
+                    arg4: usize,
+                ) -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result1 = {
+                            let len0 = arg4;
+                            T_::on_response_body(
+                                arg0 as u32,
+                                arg1 as u64,
+                                arg2 as u16,
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(arg3.cast(), len0, len0)),
+                            )
+                        };
+                        let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        use super::super::super::super::sluice::gateway::policy_types::BodyVerdict as V10;
+                        match result1 {
+                            V10::Keep => {
+                                *ptr2.add(0).cast::<u8>() = (0i32) as u8;
+                            }
+                            V10::Replace(e) => {
+                                *ptr2.add(0).cast::<u8>() = (1i32) as u8;
+                                let vec3 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                    .into_boxed_slice();
+                                let ptr3 = vec3.as_ptr().cast::<u8>();
+                                let len3 = vec3.len();
+                                ::core::mem::forget(vec3);
+                                *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len3;
+                                *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr3.cast_mut();
+                            }
+                            V10::Respond(e) => {
+                                *ptr2.add(0).cast::<u8>() = (2i32) as u8;
+                                let super::super::super::super::sluice::gateway::policy_types::Reply {
+                                    status: status4,
+                                    headers: headers4,
+                                    body: body4,
+                                } = e;
+                                *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<u16>() = (_rt::as_i32(status4)) as u16;
+                                let vec8 = headers4;
+                                let len8 = vec8.len();
+                                let layout8 = _rt::alloc::Layout::from_size_align(
+                                        vec8.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result8, _cleanup8) = wit_bindgen::rt::Cleanup::new(
+                                    layout8,
+                                );
+                                if let Some(cleanup) = _cleanup8 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec8.into_iter().enumerate() {
+                                    let base = result8
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::sluice::gateway::policy_types::Header {
+                                            name: name5,
+                                            value: value5,
+                                        } = e;
+                                        let vec6 = (name5.into_bytes()).into_boxed_slice();
+                                        let ptr6 = vec6.as_ptr().cast::<u8>();
+                                        let len6 = vec6.len();
+                                        ::core::mem::forget(vec6);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len6;
+                                        *base.add(0).cast::<*mut u8>() = ptr6.cast_mut();
+                                        let vec7 = (value5.into_bytes()).into_boxed_slice();
+                                        let ptr7 = vec7.as_ptr().cast::<u8>();
+                                        let len7 = vec7.len();
+                                        ::core::mem::forget(vec7);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len7;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr7.cast_mut();
+                                    }
+                                }
+                                *ptr2
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len8;
+                                *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result8;
+                                let vec9 = <_ as Into<_rt::Vec<_>>>::into(body4)
+                                    .into_boxed_slice();
+                                let ptr9 = vec9.as_ptr().cast::<u8>();
+                                let len9 = vec9.len();
+                                ::core::mem::forget(vec9);
+                                *ptr2
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len9;
+                                *ptr2
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr9.cast_mut();
+                            }
+                        }
+                        ptr2
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case)]
+                pub unsafe fn __post_return_on_response_body<T_: Guest>(arg0: *mut u8) {
+                    unsafe {
+                        let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                        match l0 {
+                            0 => {}
+                            1 => {
+                                let l1 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l2 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base3 = l1;
+                                let len3 = l2;
+                                _rt::cabi_dealloc(base3, len3 * 1, 1);
+                            }
+                            _ => {
+                                let l4 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *arg0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base10 = l4;
+                                let len10 = l5;
+                                for i in 0..len10 {
+                                    let base = base10
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l6, l7, 1);
+                                        let l8 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l9 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l8, l9, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base10,
+                                    len10 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l11 = *arg0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *arg0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base13 = l11;
+                                let len13 = l12;
+                                _rt::cabi_dealloc(base13, len13 * 1, 1);
+                            }
                         }
                     }
                 }
@@ -1500,10 +4549,23 @@ pub mod exports {
                     arg3: i32,
                     arg4: i32,
                     arg5: i64,
+                    arg6: *mut u8,
+                    arg7: usize,
+                    arg8: i32,
+                    arg9: i32,
+                    arg10: i64,
+                    arg11: i64,
+                    arg12: i32,
                 ) {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
                         {
+                            let len0 = arg7;
+                            let bytes0 = _rt::Vec::from_raw_parts(
+                                arg6.cast(),
+                                len0,
+                                len0,
+                            );
                             T_::on_complete(
                                 arg0 as u32,
                                 arg1 as u64,
@@ -1520,12 +4582,27 @@ pub mod exports {
                                         _ => _rt::invalid_enum_discriminant(),
                                     },
                                     duration_ns: arg5 as u64,
+                                    instance: _rt::string_lift(bytes0),
+                                    upstream_status: match arg8 {
+                                        0 => None,
+                                        1 => {
+                                            let e = arg9 as u16;
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    request_bytes: arg10 as u64,
+                                    response_bytes: arg11 as u64,
+                                    rerouted: _rt::bool_lift(arg12 as u8),
                                 },
                             )
                         };
                     }
                 }
                 pub trait Guest {
+                    /// The JSON schema of its settings, for operators and tools; empty where there is none.
+                    #[allow(async_fn_in_trait)]
+                    fn schema() -> _rt::String;
                     /// Prepares a use. The error text is shown to the operator and the use is left out.
                     #[allow(async_fn_in_trait)]
                     fn configure(
@@ -1541,6 +4618,14 @@ pub mod exports {
                         handle: u32,
                         fields: _rt::Vec<::core::option::Option<_rt::String>>,
                     ) -> Verdict;
+                    /// Once the whole body is there, after every `on-request`, in the order of the chain. `context` is what `on-request`
+                    /// returned. Not called for requests without a body, nor where `on-request` did not let it pass.
+                    #[allow(async_fn_in_trait)]
+                    fn on_request_body(
+                        handle: u32,
+                        context: u64,
+                        body: _rt::Vec<u8>,
+                    ) -> BodyVerdict;
                     /// After the answer's head, in the reverse order of the chain. `context` is what `on-request` returned.
                     #[allow(async_fn_in_trait)]
                     fn on_response(
@@ -1549,8 +4634,17 @@ pub mod exports {
                         status: u16,
                         headers: _rt::Vec<::core::option::Option<_rt::String>>,
                     ) -> Verdict;
-                    /// After the last byte, whatever became of the exchange. Called exactly once for each `on-request` that said
-                    /// `next` or `delay`.
+                    /// Once the whole body of the answer is there, after every `on-response`, in the reverse order of the chain. Not
+                    /// called for answers without a body or with a longer one than the subscription allows.
+                    #[allow(async_fn_in_trait)]
+                    fn on_response_body(
+                        handle: u32,
+                        context: u64,
+                        status: u16,
+                        body: _rt::Vec<u8>,
+                    ) -> BodyVerdict;
+                    /// After the last byte, whatever became of the exchange. Called exactly once for each `on-request` that let the
+                    /// request pass: that said `next`, `delay` or `reroute`.
                     #[allow(async_fn_in_trait)]
                     fn on_complete(handle: u32, context: u64, outcome: Outcome) -> ();
                 }
@@ -1559,6 +4653,13 @@ pub mod exports {
                 macro_rules! __export_sluice_gateway_policy_plugin_0_1_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
+                        "sluice:gateway/policy-plugin@0.1.0#schema")] unsafe extern "C"
+                        fn export_schema() -> * mut u8 { unsafe { $($path_to_types)*::
+                        _export_schema_cabi::<$ty > () } } #[unsafe (export_name =
+                        "cabi_post_sluice:gateway/policy-plugin@0.1.0#schema")] unsafe
+                        extern "C" fn _post_return_schema(arg0 : * mut u8,) { unsafe {
+                        $($path_to_types)*:: __post_return_schema::<$ty > (arg0) } }
+                        #[unsafe (export_name =
                         "sluice:gateway/policy-plugin@0.1.0#configure")] unsafe extern
                         "C" fn export_configure(arg0 : i32, arg1 : * mut u8, arg2 :
                         usize,) -> * mut u8 { unsafe { $($path_to_types)*::
@@ -1580,20 +4681,40 @@ pub mod exports {
                         unsafe extern "C" fn _post_return_on_request(arg0 : * mut u8,) {
                         unsafe { $($path_to_types)*:: __post_return_on_request::<$ty >
                         (arg0) } } #[unsafe (export_name =
-                        "sluice:gateway/policy-plugin@0.1.0#on-response")] unsafe extern
-                        "C" fn export_on_response(arg0 : i32, arg1 : i64, arg2 : i32,
-                        arg3 : * mut u8, arg4 : usize,) -> * mut u8 { unsafe {
-                        $($path_to_types)*:: _export_on_response_cabi::<$ty > (arg0,
+                        "sluice:gateway/policy-plugin@0.1.0#on-request-body")] unsafe
+                        extern "C" fn export_on_request_body(arg0 : i32, arg1 : i64, arg2
+                        : * mut u8, arg3 : usize,) -> * mut u8 { unsafe {
+                        $($path_to_types)*:: _export_on_request_body_cabi::<$ty > (arg0,
+                        arg1, arg2, arg3) } } #[unsafe (export_name =
+                        "cabi_post_sluice:gateway/policy-plugin@0.1.0#on-request-body")]
+                        unsafe extern "C" fn _post_return_on_request_body(arg0 : * mut
+                        u8,) { unsafe { $($path_to_types)*::
+                        __post_return_on_request_body::<$ty > (arg0) } } #[unsafe
+                        (export_name = "sluice:gateway/policy-plugin@0.1.0#on-response")]
+                        unsafe extern "C" fn export_on_response(arg0 : i32, arg1 : i64,
+                        arg2 : i32, arg3 : * mut u8, arg4 : usize,) -> * mut u8 { unsafe
+                        { $($path_to_types)*:: _export_on_response_cabi::<$ty > (arg0,
                         arg1, arg2, arg3, arg4) } } #[unsafe (export_name =
                         "cabi_post_sluice:gateway/policy-plugin@0.1.0#on-response")]
                         unsafe extern "C" fn _post_return_on_response(arg0 : * mut u8,) {
                         unsafe { $($path_to_types)*:: __post_return_on_response::<$ty >
                         (arg0) } } #[unsafe (export_name =
-                        "sluice:gateway/policy-plugin@0.1.0#on-complete")] unsafe extern
-                        "C" fn export_on_complete(arg0 : i32, arg1 : i64, arg2 : i32,
-                        arg3 : i32, arg4 : i32, arg5 : i64,) { unsafe {
-                        $($path_to_types)*:: _export_on_complete_cabi::<$ty > (arg0,
-                        arg1, arg2, arg3, arg4, arg5) } } };
+                        "sluice:gateway/policy-plugin@0.1.0#on-response-body")] unsafe
+                        extern "C" fn export_on_response_body(arg0 : i32, arg1 : i64,
+                        arg2 : i32, arg3 : * mut u8, arg4 : usize,) -> * mut u8 { unsafe
+                        { $($path_to_types)*:: _export_on_response_body_cabi::<$ty >
+                        (arg0, arg1, arg2, arg3, arg4) } } #[unsafe (export_name =
+                        "cabi_post_sluice:gateway/policy-plugin@0.1.0#on-response-body")]
+                        unsafe extern "C" fn _post_return_on_response_body(arg0 : * mut
+                        u8,) { unsafe { $($path_to_types)*::
+                        __post_return_on_response_body::<$ty > (arg0) } } #[unsafe
+                        (export_name = "sluice:gateway/policy-plugin@0.1.0#on-complete")]
+                        unsafe extern "C" fn export_on_complete(arg0 : i32, arg1 : i64,
+                        arg2 : i32, arg3 : i32, arg4 : i32, arg5 : i64, arg6 : * mut u8,
+                        arg7 : usize, arg8 : i32, arg9 : i32, arg10 : i64, arg11 : i64,
+                        arg12 : i32,) { unsafe { $($path_to_types)*::
+                        _export_on_complete_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4,
+                        arg5, arg6, arg7, arg8, arg9, arg10, arg11, arg12) } } };
                     };
                 }
                 #[doc(hidden)]
@@ -1602,11 +4723,11 @@ pub mod exports {
                 struct _RetArea(
                     [::core::mem::MaybeUninit<
                         u8,
-                    >; 16 + 4 * ::core::mem::size_of::<*const u8>()],
+                    >; 24 + 10 * ::core::mem::size_of::<*const u8>()],
                 );
                 static mut _RET_AREA: _RetArea = _RetArea(
-                    [::core::mem::MaybeUninit::uninit(); 16
-                        + 4 * ::core::mem::size_of::<*const u8>()],
+                    [::core::mem::MaybeUninit::uninit(); 24
+                        + 10 * ::core::mem::size_of::<*const u8>()],
                 );
             }
         }
@@ -1631,6 +4752,15 @@ mod _rt {
             unsafe { core::hint::unreachable_unchecked() }
         }
     }
+    pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
+        if size == 0 {
+            return;
+        }
+        unsafe {
+            let layout = alloc::Layout::from_size_align_unchecked(size, align);
+            alloc::dealloc(ptr, layout);
+        }
+    }
     pub fn as_i64<T: AsI64>(t: T) -> i64 {
         t.as_i64()
     }
@@ -1652,6 +4782,17 @@ mod _rt {
         #[inline]
         fn as_i64(self) -> i64 {
             self as i64
+        }
+    }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
         }
     }
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
@@ -1713,30 +4854,27 @@ mod _rt {
             self as i32
         }
     }
-    pub unsafe fn bool_lift(val: u8) -> bool {
-        if cfg!(debug_assertions) {
-            match val {
-                0 => false,
-                1 => true,
-                _ => panic!("invalid bool discriminant"),
-            }
-        } else {
-            val != 0
+    pub fn as_f64<T: AsF64>(t: T) -> f64 {
+        t.as_f64()
+    }
+    pub trait AsF64 {
+        fn as_f64(self) -> f64;
+    }
+    impl<'a, T: Copy + AsF64> AsF64 for &'a T {
+        fn as_f64(self) -> f64 {
+            (*self).as_f64()
         }
     }
+    impl AsF64 for f64 {
+        #[inline]
+        fn as_f64(self) -> f64 {
+            self as f64
+        }
+    }
+    pub use alloc_crate::alloc;
     #[cfg(target_arch = "wasm32")]
     pub fn run_ctors_once() {
         wit_bindgen::rt::run_ctors_once();
-    }
-    pub use alloc_crate::alloc;
-    pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
-        if size == 0 {
-            return;
-        }
-        unsafe {
-            let layout = alloc::Layout::from_size_align_unchecked(size, align);
-            alloc::dealloc(ptr, layout);
-        }
     }
     extern crate alloc as alloc_crate;
 }
@@ -1772,44 +4910,95 @@ macro_rules! __export_policy_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1638] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3967] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe9\x0b\x01A\x02\x01\
-A\x0e\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x1e\x01A\x02\x01\
+A\x19\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x17\x01q\x0a\x06method\0\0\x04path\0\0\x05query\0\0\
-\x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0aentrypoint\0\0\x05route\0\0\x07se\
-rvice\0\0\x06header\x01s\0\x04\0\x05field\x03\0\0\x01n\x03\x0aon-request\x0bon-r\
-esponse\x0bon-complete\x04\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x03\x05hooks\
-\x03\x0erequest-fields\x04\x10response-headers\x05\x04\0\x0csubscription\x03\0\x06\
-\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\x08\x01p\x09\x01p}\x01r\x03\x06\
-status{\x07headers\x0a\x04body\x0b\x04\0\x05reply\x03\0\x0c\x01r\x02\x0bnanoseco\
-ndsw\x07contextw\x04\0\x05pause\x03\0\x0e\x01q\x03\x04next\x01w\0\x07respond\x01\
-\x0d\0\x05delay\x01\x0f\0\x04\0\x07verdict\x03\0\x10\x01m\x05\x07connect\x07time\
-out\x08protocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x12\x01k\x13\x01\
-r\x03\x06status{\x07failure\x14\x0bduration-nsw\x04\0\x07outcome\x03\0\x15\x03\0\
-!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05field\x01B\x0c\x02\x03\
-\x02\x01\x02\x04\0\x05field\x03\0\0\x01ks\x01@\x01\x05field\x01\0\x02\x04\0\x0dr\
-equest-field\x01\x03\x01j\0\x01s\x01@\x02\x04names\x05values\0\x04\x04\0\x12set-\
-request-header\x01\x05\x01@\x01\x04names\0\x04\x04\0\x15remove-request-header\x01\
-\x06\x04\0\x13set-response-header\x01\x05\x04\0\x16remove-response-header\x01\x06\
-\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x03\x01B\x0d\x01r\x03\x07averagew\x09\
-period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\0\x01y\x04\0\x06bucket\x03\0\x02\
-\x01r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0breservation\x03\0\x04\
-\x01j\x01\x03\x01s\x01@\x02\x04names\x04spec\x01\0\x06\x04\0\x0bopen-bucket\x01\x07\
-\x01@\x04\x06bucket\x03\x03keys\x04costy\x0bmax-wait-nsw\0\x05\x04\0\x07reserve\x01\
-\x08\x01@\x03\x06bucket\x03\x03keys\x04costy\x01\0\x04\0\x06refund\x01\x09\x03\0\
-\x1asluice:gateway/state@0.1.0\x05\x04\x02\x03\0\x01\x0csubscription\x02\x03\0\x01\
-\x07verdict\x02\x03\0\x01\x07outcome\x01B\x13\x02\x03\x02\x01\x05\x04\0\x0csubsc\
-ription\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07verdict\x03\0\x02\x02\x03\x02\x01\x07\
-\x04\0\x07outcome\x03\0\x04\x01j\x01\x01\x01s\x01@\x02\x06handley\x08settingss\0\
-\x06\x04\0\x09configure\x01\x07\x01@\x01\x06handley\x01\0\x04\0\x07release\x01\x08\
-\x01ks\x01p\x09\x01@\x02\x06handley\x06fields\x0a\0\x03\x04\0\x0aon-request\x01\x0b\
-\x01@\x04\x06handley\x07contextw\x06status{\x07headers\x0a\0\x03\x04\0\x0bon-res\
-ponse\x01\x0c\x01@\x03\x06handley\x07contextw\x07outcome\x05\x01\0\x04\0\x0bon-c\
-omplete\x01\x0d\x04\0\"sluice:gateway/policy-plugin@0.1.0\x05\x08\x04\0\x1bsluic\
-e:gateway/policy@0.1.0\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09producers\x01\
-\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+gateway/log@0.1.0\x05\0\x01B\x1d\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
+\x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0bclient-port\0\0\x0aentrypoint\0\0\
+\x05route\0\0\x07service\0\0\x03tls\0\0\x07attempt\0\0\x0arequest-id\0\0\x06head\
+er\x01s\0\x06cookie\x01s\0\x0bquery-param\x01s\0\x04\0\x05field\x03\0\0\x01n\x05\
+\x0aon-request\x0bon-response\x0bon-complete\x0crequest-body\x0dresponse-body\x04\
+\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x05\x05hooks\x03\x0erequest-fields\x04\
+\x10response-headers\x05\x12request-body-limitw\x13response-body-limitw\x04\0\x0c\
+subscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\x08\x01\
+p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\x04\0\x05reply\x03\0\x0c\
+\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\0\x0e\x01ks\x01k{\x01r\x06\
+\x07services\x04path\x10\x06method\x10\x06status\x11\x07headers\x0a\x07contextw\x04\
+\0\x07reroute\x03\0\x12\x01q\x05\x04next\x01w\0\x07respond\x01\x0d\0\x05delay\x01\
+\x0f\0\x07reroute\x01\x13\0\x05retry\x01\x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\
+\x04keep\0\0\x07replace\x01\x0b\0\x07respond\x01\x0d\0\x04\0\x0cbody-verdict\x03\
+\0\x16\x01m\x05\x07connect\x07timeout\x08protocol\x0bno-instance\x06client\x04\0\
+\x07failure\x03\0\x18\x01k\x19\x01r\x08\x06status{\x07failure\x1a\x0bduration-ns\
+w\x08instances\x0fupstream-status\x11\x0drequest-bytesw\x0eresponse-bytesw\x08re\
+routed\x7f\x04\0\x07outcome\x03\0\x1b\x03\0!sluice:gateway/policy-types@0.1.0\x05\
+\x01\x02\x03\0\x01\x05field\x01B\x1b\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\x01\
+ks\x01@\x01\x05field\x01\0\x02\x04\0\x0drequest-field\x01\x03\x01ps\x01@\x01\x04\
+names\0\x04\x04\0\x15request-header-values\x01\x05\x01@\x01\x04names\0\x02\x04\0\
+\x0fresponse-header\x01\x06\x01j\0\x01s\x01@\x02\x04names\x05values\0\x07\x04\0\x12\
+set-request-header\x01\x08\x04\0\x12add-request-header\x01\x08\x01@\x01\x04names\
+\0\x07\x04\0\x15remove-request-header\x01\x09\x04\0\x13set-response-header\x01\x08\
+\x04\0\x13add-response-header\x01\x08\x04\0\x16remove-response-header\x01\x09\x01\
+@\x01\x04paths\0\x07\x04\0\x08set-path\x01\x0a\x01@\x01\x05query\x02\0\x07\x04\0\
+\x09set-query\x01\x0b\x01@\x02\x03keys\x05values\x01\0\x04\0\x08annotate\x01\x0c\
+\x01@\x01\x0bduration-nsw\0\x7f\x04\0\x0eeject-instance\x01\x0d\x03\0\x1dsluice:\
+gateway/exchange@0.1.0\x05\x03\x02\x03\0\x01\x07failure\x01BV\x02\x03\x02\x01\x04\
+\x04\0\x07failure\x03\0\0\x01m\x04\x0ctoken-bucket\x04gcra\x0esliding-window\x08\
+calendar\x04\0\x0bbucket-kind\x03\0\x02\x01r\x04\x04kind\x03\x07averagew\x09peri\
+od-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\x04\x01y\x04\0\x06bucket\x03\0\x06\x01\
+r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0breservation\x03\0\x08\x01\
+r\x04\x05slotsy\x07slot-nsw\x07latency\x7f\x07slow-nsw\x04\0\x0bwindow-spec\x03\0\
+\x0a\x01y\x04\0\x06window\x03\0\x0c\x01r\x04\x08requestsw\x08failuresw\x06errors\
+w\x04sloww\x04\0\x06totals\x03\0\x0e\x01m\x03\x09gradient2\x05vegas\x04aimd\x04\0\
+\x0dadaptive-kind\x03\0\x10\x01r\x03\x04kind\x11\x03miny\x03maxy\x04\0\x08adapti\
+ve\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05limity\x08adaptive\x14\x06shares\x15\x04\
+\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04gate\x03\0\x18\x01r\x03\x07granted\x7f\x09\
+in-flighty\x05limity\x04\0\x07entered\x03\0\x1a\x01y\x04\0\x04cell\x03\0\x1c\x01\
+j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\0\x1e\x04\0\x0bopen-bucket\x01\x1f\x01\
+@\x04\x06bucket\x07\x03keys\x04costy\x0bmax-wait-nsw\0\x09\x04\0\x07reserve\x01\x20\
+\x01@\x03\x06bucket\x07\x03keys\x04costy\x01\0\x04\0\x06refund\x01!\x01j\x01\x0d\
+\x01s\x01@\x02\x04names\x04spec\x0b\0\"\x04\0\x0bopen-window\x01#\x01k\x01\x01@\x05\
+\x06window\x0d\x03keys\x04code{\x07failure$\x0alatency-nsw\x01\0\x04\0\x07observ\
+e\x01%\x01@\x02\x06window\x0d\x03keys\0\x0f\x04\0\x09count-all\x01&\x01@\x04\x06\
+window\x0d\x03keys\x04from{\x02to{\0w\x04\0\x0bcount-codes\x01'\x01@\x06\x06wind\
+ow\x0d\x03keys\x04from{\x02to{\x0cdivisor-from{\x0adivisor-to{\0u\x04\0\x0acode-\
+ratio\x01(\x01@\x02\x06window\x0d\x03keys\0u\x04\0\x13network-error-ratio\x01)\x01\
+@\x03\x06window\x0d\x03keys\x08quantileu\0w\x04\0\x13latency-quantile-ms\x01*\x01\
+@\x02\x06window\x0d\x03keys\x01\0\x04\0\x06forget\x01+\x01j\x01\x19\x01s\x01@\x02\
+\x04names\x04spec\x17\0,\x04\0\x09open-gate\x01-\x01@\x03\x04gate\x19\x03keys\x08\
+priority}\0\x1b\x04\0\x05enter\x01.\x01@\x02\x04gate\x19\x05limity\x01\0\x04\0\x09\
+set-limit\x01/\x01j\x01\x1d\x01s\x01@\x01\x04names\00\x04\0\x09open-cell\x011\x01\
+@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x012\x01j\0\x01w\x01@\x04\x04cell\x1d\
+\x03keys\x08expectedw\x03neww\03\x04\0\x07swap-if\x014\x01@\x03\x04cell\x1d\x03k\
+eys\x05deltax\0w\x04\0\x03add\x015\x01p}\x01k6\x01@\x01\x03keys\07\x04\0\x06kv-g\
+et\x018\x01j\0\x01s\x01@\x03\x03keys\x05value6\x06ttl-nsw\09\x04\0\x06kv-set\x01\
+:\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01;\x01@\x01\x06statuss\x01\0\x04\0\
+\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06forced\x01>\x03\0\x1asluice:gateway/st\
+ate@0.1.0\x05\x05\x01B\x03\x01@\0\0w\x04\0\x06now-ns\x01\0\x04\0\x07wall-ms\x01\0\
+\x03\0\x1asluice:gateway/clock@0.1.0\x05\x06\x01B\x02\x01@\0\0w\x04\0\x0arandom-\
+u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\x07\x01B\x04\x01r\x03\x0ccpu-\
+permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\x08pressure\x03\0\0\x01@\0\0\
+\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gateway/system@0.1.0\x05\x08\x02\x03\
+\0\x01\x06header\x01B\x0b\x02\x03\x02\x01\x09\x04\0\x06header\x03\0\0\x01p\x01\x01\
+p}\x01r\x06\x06targets\x06methods\x04paths\x07headers\x02\x04body\x03\x0atimeout\
+-nsw\x04\0\x07request\x03\0\x04\x01r\x03\x06status{\x07headers\x02\x04body\x03\x04\
+\0\x08response\x03\0\x06\x01j\x01\x07\x01s\x01@\x01\x07request\x05\0\x08\x04\0\x04\
+send\x01\x09\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\x0a\x02\x03\0\x01\x0csub\
+scription\x02\x03\0\x01\x07verdict\x02\x03\0\x01\x0cbody-verdict\x02\x03\0\x01\x07\
+outcome\x01B\x1c\x02\x03\x02\x01\x0b\x04\0\x0csubscription\x03\0\0\x02\x03\x02\x01\
+\x0c\x04\0\x07verdict\x03\0\x02\x02\x03\x02\x01\x0d\x04\0\x0cbody-verdict\x03\0\x04\
+\x02\x03\x02\x01\x0e\x04\0\x07outcome\x03\0\x06\x01@\0\0s\x04\0\x06schema\x01\x08\
+\x01j\x01\x01\x01s\x01@\x02\x06handley\x08settingss\0\x09\x04\0\x09configure\x01\
+\x0a\x01@\x01\x06handley\x01\0\x04\0\x07release\x01\x0b\x01ks\x01p\x0c\x01@\x02\x06\
+handley\x06fields\x0d\0\x03\x04\0\x0aon-request\x01\x0e\x01p}\x01@\x03\x06handle\
+y\x07contextw\x04body\x0f\0\x05\x04\0\x0fon-request-body\x01\x10\x01@\x04\x06han\
+dley\x07contextw\x06status{\x07headers\x0d\0\x03\x04\0\x0bon-response\x01\x11\x01\
+@\x04\x06handley\x07contextw\x06status{\x04body\x0f\0\x05\x04\0\x10on-response-b\
+ody\x01\x12\x01@\x03\x06handley\x07contextw\x07outcome\x07\x01\0\x04\0\x0bon-com\
+plete\x01\x13\x04\0\"sluice:gateway/policy-plugin@0.1.0\x05\x0f\x04\0\x1bsluice:\
+gateway/policy@0.1.0\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -1822,36 +5011,83 @@ pub use __export_policy_impl as __export_policy_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1348] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa7\x09\x01A\x02\x01\
-A\x09\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3513] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9c\x1a\x01A\x02\x01\
+A\x13\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x17\x01q\x0a\x06method\0\0\x04path\0\0\x05query\0\0\
-\x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0aentrypoint\0\0\x05route\0\0\x07se\
-rvice\0\0\x06header\x01s\0\x04\0\x05field\x03\0\0\x01n\x03\x0aon-request\x0bon-r\
-esponse\x0bon-complete\x04\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x03\x05hooks\
-\x03\x0erequest-fields\x04\x10response-headers\x05\x04\0\x0csubscription\x03\0\x06\
-\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\x08\x01p\x09\x01p}\x01r\x03\x06\
-status{\x07headers\x0a\x04body\x0b\x04\0\x05reply\x03\0\x0c\x01r\x02\x0bnanoseco\
-ndsw\x07contextw\x04\0\x05pause\x03\0\x0e\x01q\x03\x04next\x01w\0\x07respond\x01\
-\x0d\0\x05delay\x01\x0f\0\x04\0\x07verdict\x03\0\x10\x01m\x05\x07connect\x07time\
-out\x08protocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x12\x01k\x13\x01\
-r\x03\x06status{\x07failure\x14\x0bduration-nsw\x04\0\x07outcome\x03\0\x15\x03\0\
-!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05field\x01B\x0c\x02\x03\
-\x02\x01\x02\x04\0\x05field\x03\0\0\x01ks\x01@\x01\x05field\x01\0\x02\x04\0\x0dr\
-equest-field\x01\x03\x01j\0\x01s\x01@\x02\x04names\x05values\0\x04\x04\0\x12set-\
-request-header\x01\x05\x01@\x01\x04names\0\x04\x04\0\x15remove-request-header\x01\
-\x06\x04\0\x13set-response-header\x01\x05\x04\0\x16remove-response-header\x01\x06\
-\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x03\x01B\x0d\x01r\x03\x07averagew\x09\
-period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\0\x01y\x04\0\x06bucket\x03\0\x02\
-\x01r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0breservation\x03\0\x04\
-\x01j\x01\x03\x01s\x01@\x02\x04names\x04spec\x01\0\x06\x04\0\x0bopen-bucket\x01\x07\
-\x01@\x04\x06bucket\x03\x03keys\x04costy\x0bmax-wait-nsw\0\x05\x04\0\x07reserve\x01\
-\x08\x01@\x03\x06bucket\x03\x03keys\x04costy\x01\0\x04\0\x06refund\x01\x09\x03\0\
-\x1asluice:gateway/state@0.1.0\x05\x04\x04\0;sluice:gateway/policy-with-all-of-i\
-ts-exports-removed@0.1.0\x04\0\x0b,\x01\0&policy-with-all-of-its-exports-removed\
-\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10\
-wit-bindgen-rust\x060.63.0";
+gateway/log@0.1.0\x05\0\x01B\x1d\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
+\x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0bclient-port\0\0\x0aentrypoint\0\0\
+\x05route\0\0\x07service\0\0\x03tls\0\0\x07attempt\0\0\x0arequest-id\0\0\x06head\
+er\x01s\0\x06cookie\x01s\0\x0bquery-param\x01s\0\x04\0\x05field\x03\0\0\x01n\x05\
+\x0aon-request\x0bon-response\x0bon-complete\x0crequest-body\x0dresponse-body\x04\
+\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x05\x05hooks\x03\x0erequest-fields\x04\
+\x10response-headers\x05\x12request-body-limitw\x13response-body-limitw\x04\0\x0c\
+subscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\x08\x01\
+p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\x04\0\x05reply\x03\0\x0c\
+\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\0\x0e\x01ks\x01k{\x01r\x06\
+\x07services\x04path\x10\x06method\x10\x06status\x11\x07headers\x0a\x07contextw\x04\
+\0\x07reroute\x03\0\x12\x01q\x05\x04next\x01w\0\x07respond\x01\x0d\0\x05delay\x01\
+\x0f\0\x07reroute\x01\x13\0\x05retry\x01\x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\
+\x04keep\0\0\x07replace\x01\x0b\0\x07respond\x01\x0d\0\x04\0\x0cbody-verdict\x03\
+\0\x16\x01m\x05\x07connect\x07timeout\x08protocol\x0bno-instance\x06client\x04\0\
+\x07failure\x03\0\x18\x01k\x19\x01r\x08\x06status{\x07failure\x1a\x0bduration-ns\
+w\x08instances\x0fupstream-status\x11\x0drequest-bytesw\x0eresponse-bytesw\x08re\
+routed\x7f\x04\0\x07outcome\x03\0\x1b\x03\0!sluice:gateway/policy-types@0.1.0\x05\
+\x01\x02\x03\0\x01\x05field\x01B\x1b\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\x01\
+ks\x01@\x01\x05field\x01\0\x02\x04\0\x0drequest-field\x01\x03\x01ps\x01@\x01\x04\
+names\0\x04\x04\0\x15request-header-values\x01\x05\x01@\x01\x04names\0\x02\x04\0\
+\x0fresponse-header\x01\x06\x01j\0\x01s\x01@\x02\x04names\x05values\0\x07\x04\0\x12\
+set-request-header\x01\x08\x04\0\x12add-request-header\x01\x08\x01@\x01\x04names\
+\0\x07\x04\0\x15remove-request-header\x01\x09\x04\0\x13set-response-header\x01\x08\
+\x04\0\x13add-response-header\x01\x08\x04\0\x16remove-response-header\x01\x09\x01\
+@\x01\x04paths\0\x07\x04\0\x08set-path\x01\x0a\x01@\x01\x05query\x02\0\x07\x04\0\
+\x09set-query\x01\x0b\x01@\x02\x03keys\x05values\x01\0\x04\0\x08annotate\x01\x0c\
+\x01@\x01\x0bduration-nsw\0\x7f\x04\0\x0eeject-instance\x01\x0d\x03\0\x1dsluice:\
+gateway/exchange@0.1.0\x05\x03\x02\x03\0\x01\x07failure\x01BV\x02\x03\x02\x01\x04\
+\x04\0\x07failure\x03\0\0\x01m\x04\x0ctoken-bucket\x04gcra\x0esliding-window\x08\
+calendar\x04\0\x0bbucket-kind\x03\0\x02\x01r\x04\x04kind\x03\x07averagew\x09peri\
+od-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\x04\x01y\x04\0\x06bucket\x03\0\x06\x01\
+r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0breservation\x03\0\x08\x01\
+r\x04\x05slotsy\x07slot-nsw\x07latency\x7f\x07slow-nsw\x04\0\x0bwindow-spec\x03\0\
+\x0a\x01y\x04\0\x06window\x03\0\x0c\x01r\x04\x08requestsw\x08failuresw\x06errors\
+w\x04sloww\x04\0\x06totals\x03\0\x0e\x01m\x03\x09gradient2\x05vegas\x04aimd\x04\0\
+\x0dadaptive-kind\x03\0\x10\x01r\x03\x04kind\x11\x03miny\x03maxy\x04\0\x08adapti\
+ve\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05limity\x08adaptive\x14\x06shares\x15\x04\
+\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04gate\x03\0\x18\x01r\x03\x07granted\x7f\x09\
+in-flighty\x05limity\x04\0\x07entered\x03\0\x1a\x01y\x04\0\x04cell\x03\0\x1c\x01\
+j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\0\x1e\x04\0\x0bopen-bucket\x01\x1f\x01\
+@\x04\x06bucket\x07\x03keys\x04costy\x0bmax-wait-nsw\0\x09\x04\0\x07reserve\x01\x20\
+\x01@\x03\x06bucket\x07\x03keys\x04costy\x01\0\x04\0\x06refund\x01!\x01j\x01\x0d\
+\x01s\x01@\x02\x04names\x04spec\x0b\0\"\x04\0\x0bopen-window\x01#\x01k\x01\x01@\x05\
+\x06window\x0d\x03keys\x04code{\x07failure$\x0alatency-nsw\x01\0\x04\0\x07observ\
+e\x01%\x01@\x02\x06window\x0d\x03keys\0\x0f\x04\0\x09count-all\x01&\x01@\x04\x06\
+window\x0d\x03keys\x04from{\x02to{\0w\x04\0\x0bcount-codes\x01'\x01@\x06\x06wind\
+ow\x0d\x03keys\x04from{\x02to{\x0cdivisor-from{\x0adivisor-to{\0u\x04\0\x0acode-\
+ratio\x01(\x01@\x02\x06window\x0d\x03keys\0u\x04\0\x13network-error-ratio\x01)\x01\
+@\x03\x06window\x0d\x03keys\x08quantileu\0w\x04\0\x13latency-quantile-ms\x01*\x01\
+@\x02\x06window\x0d\x03keys\x01\0\x04\0\x06forget\x01+\x01j\x01\x19\x01s\x01@\x02\
+\x04names\x04spec\x17\0,\x04\0\x09open-gate\x01-\x01@\x03\x04gate\x19\x03keys\x08\
+priority}\0\x1b\x04\0\x05enter\x01.\x01@\x02\x04gate\x19\x05limity\x01\0\x04\0\x09\
+set-limit\x01/\x01j\x01\x1d\x01s\x01@\x01\x04names\00\x04\0\x09open-cell\x011\x01\
+@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x012\x01j\0\x01w\x01@\x04\x04cell\x1d\
+\x03keys\x08expectedw\x03neww\03\x04\0\x07swap-if\x014\x01@\x03\x04cell\x1d\x03k\
+eys\x05deltax\0w\x04\0\x03add\x015\x01p}\x01k6\x01@\x01\x03keys\07\x04\0\x06kv-g\
+et\x018\x01j\0\x01s\x01@\x03\x03keys\x05value6\x06ttl-nsw\09\x04\0\x06kv-set\x01\
+:\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01;\x01@\x01\x06statuss\x01\0\x04\0\
+\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06forced\x01>\x03\0\x1asluice:gateway/st\
+ate@0.1.0\x05\x05\x01B\x03\x01@\0\0w\x04\0\x06now-ns\x01\0\x04\0\x07wall-ms\x01\0\
+\x03\0\x1asluice:gateway/clock@0.1.0\x05\x06\x01B\x02\x01@\0\0w\x04\0\x0arandom-\
+u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\x07\x01B\x04\x01r\x03\x0ccpu-\
+permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\x08pressure\x03\0\0\x01@\0\0\
+\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gateway/system@0.1.0\x05\x08\x02\x03\
+\0\x01\x06header\x01B\x0b\x02\x03\x02\x01\x09\x04\0\x06header\x03\0\0\x01p\x01\x01\
+p}\x01r\x06\x06targets\x06methods\x04paths\x07headers\x02\x04body\x03\x0atimeout\
+-nsw\x04\0\x07request\x03\0\x04\x01r\x03\x06status{\x07headers\x02\x04body\x03\x04\
+\0\x08response\x03\0\x06\x01j\x01\x07\x01s\x01@\x01\x07request\x05\0\x08\x04\0\x04\
+send\x01\x09\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\x0a\x04\0;sluice:gateway\
+/policy-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&policy-with-all-o\
+f-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-com\
+ponent\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

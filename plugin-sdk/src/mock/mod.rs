@@ -18,7 +18,7 @@
 //!     type Settings = Settings;
 //!
 //!     fn configure(_: Settings) -> Result<(Self, Subscription), String> {
-//!         let bucket = Bucket::open("rate", BucketSpec { average: 1, period_ns: 60_000_000_000, burst: 1 })?;
+//!         let bucket = Bucket::open("rate", BucketSpec::token_bucket(1, Duration::from_secs(60), 1))?;
 //!         Ok((Self(bucket), Subscription::new().on_request([Field::ClientIp])))
 //!     }
 //!
@@ -41,25 +41,73 @@
 
 mod bucket;
 mod exchange;
+mod gate;
 pub(crate) mod imports;
+mod store;
+mod uses;
+mod window;
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::log::Level;
-use crate::policy::{Field, Fields, Hooks, Outcome, Policy, Subscription, Uses, Verdict};
-use bucket::BucketSet;
+use crate::policy::outbound::{Request, Response};
+use crate::policy::state::Forced;
+use crate::policy::system::Pressure;
+use crate::policy::{Field, Policy};
+use bucket::{BucketSet, Now};
 use exchange::Exchange;
+use gate::GateSet;
+use store::Store;
+pub use uses::Use;
+use window::WindowSet;
 
-/// Everything the mock knows.
+/// When a test begins, by the wall clock: the first of January 2026.
+const WALL_START_MS: u64 = 1_767_225_600_000;
+
+/// Everything the mock knows. What is open is kept by name, in the order it was opened.
 #[derive(Default)]
 struct World {
     now_ns: u64,
     in_hook: bool,
     buckets: Vec<(String, BucketSet)>,
+    windows: Vec<(String, WindowSet)>,
+    gates: Vec<(String, GateSet)>,
+    cells: Vec<(String, BTreeMap<String, u64>)>,
+    kv: Store,
+    published: Option<String>,
+    forced: Option<String>,
+    /// Gates the exchange at hand has entered.
+    entering: Vec<(u32, String)>,
+    /// The gates of exchanges that are under way, the oldest first.
+    inside: VecDeque<Vec<(u32, String)>>,
     exchange: Exchange,
+    may_eject: bool,
+    randoms: VecDeque<u64>,
+    seed: u64,
+    pressure: Pressure,
+    outbound: Option<Answer>,
+    sent: Vec<Request>,
     log: Vec<(Level, String)>,
+}
+
+/// What answers requests of the plugin's own.
+type Answer = Box<dyn FnMut(&Request) -> Result<Response, String>>;
+
+impl World {
+    fn now(&self) -> Now {
+        Now { ns: self.now_ns, wall_ms: WALL_START_MS + self.now_ns / 1_000_000 }
+    }
+
+    fn leave(&mut self, gates: Vec<(u32, String)>) {
+        for (gate, key) in gates {
+            if let Some((_, set)) = self.gates.get_mut(gate as usize) {
+                set.leave(&key);
+            }
+        }
+    }
 }
 
 thread_local! {
@@ -80,7 +128,7 @@ impl Host {
         reason = "it resets the thread's host, which no default would be expected to"
     )]
     pub fn new() -> Self {
-        WORLD.set(World::default());
+        WORLD.set(World { may_eject: true, ..World::default() });
         Self { not_send: PhantomData }
     }
 
@@ -123,72 +171,83 @@ impl Host {
         WORLD.with_borrow(|world| world.log.clone())
     }
 
+    /// What the policy published last.
+    #[must_use]
+    pub fn published(&self) -> Option<String> {
+        WORLD.with_borrow(|world| world.published.clone())
+    }
+
+    /// Forces the policy, as an operator does.
+    pub fn force(&self, forced: Option<Forced>) {
+        let name = forced.map(|forced| match forced {
+            Forced::Open => "open",
+            Forced::Closed => "closed",
+            Forced::Disabled => "disabled",
+        });
+        WORLD.with_borrow_mut(|world| world.forced = name.map(str::to_owned));
+    }
+
+    /// Ends every exchange that is under way: they leave the gates they entered.
+    pub fn end_exchanges(&self) {
+        WORLD.with_borrow_mut(|world| {
+            let inside = std::mem::take(&mut world.inside).into_iter().flatten();
+            let all = inside.chain(std::mem::take(&mut world.entering)).collect();
+            world.leave(all);
+        });
+    }
+
+    /// Gives a gate another limit, as an adaptive one does by itself in the gateway.
+    pub fn set_gate_limit(&self, name: &str, limit: u32) {
+        WORLD.with_borrow_mut(|world| {
+            if let Some((_, set)) = world.gates.iter_mut().find(|(known, _)| known == name) {
+                set.spec.limit = limit;
+            }
+        });
+    }
+
+    /// The random number that comes next; without one they come from a fixed sequence.
+    pub fn next_random(&self, number: u64) {
+        WORLD.with_borrow_mut(|world| world.randoms.push_back(number));
+    }
+
+    /// How busy the machine is from now on.
+    pub fn set_pressure(&self, pressure: Pressure) {
+        WORLD.with_borrow_mut(|world| world.pressure = pressure);
+    }
+
+    /// Who answers requests of the plugin's own.
+    pub fn on_outbound(&self, answer: impl FnMut(&Request) -> Result<Response, String> + 'static) {
+        WORLD.with_borrow_mut(|world| world.outbound = Some(Box::new(answer)));
+    }
+
+    /// The requests the plugin has sent.
+    #[must_use]
+    pub fn outbound_requests(&self) -> Vec<Request> {
+        WORLD.with_borrow(|world| world.sent.clone())
+    }
+
+    /// What the plugin added to the exchange's line in the access log.
+    #[must_use]
+    pub fn annotations(&self) -> Vec<(String, String)> {
+        WORLD.with_borrow(|world| world.exchange.annotations.clone())
+    }
+
+    /// For how long the plugin left the exchange's instance out, each time it did.
+    #[must_use]
+    pub fn ejections(&self) -> Vec<Duration> {
+        WORLD.with_borrow(|world| world.exchange.ejections.clone())
+    }
+
+    /// Whether an instance may be left out.
+    pub fn allow_ejection(&self, allowed: bool) {
+        WORLD.with_borrow_mut(|world| world.may_eject = allowed);
+    }
+
     /// Configures a policy with settings as JSON, as the gateway does.
     ///
     /// # Errors
     /// What the operator would read.
     pub fn configure<P: Policy>(&self, settings: &str) -> Result<Use<P>, String> {
-        let mut uses = Uses::new();
-        let subscription = uses.configure(0, settings)?;
-        Ok(Use { uses, subscription })
+        Use::configure(settings)
     }
-}
-
-/// A configured use of a policy. Hooks that are not subscribed are not called, here as in the gateway.
-pub struct Use<P> {
-    uses: Uses<P>,
-    subscription: Subscription,
-}
-
-impl<P: Policy> Use<P> {
-    /// What the policy subscribed to.
-    #[must_use]
-    pub fn subscription(&self) -> &Subscription {
-        &self.subscription
-    }
-
-    /// Other settings for the same use. Its state stays.
-    ///
-    /// # Errors
-    /// What the operator would read; the old settings stay in use.
-    pub fn reconfigure(&mut self, settings: &str) -> Result<(), String> {
-        self.subscription = self.uses.configure(0, settings)?;
-        Ok(())
-    }
-
-    /// Lets the policy see the exchange's request.
-    pub fn request(&mut self) -> Verdict {
-        if !self.subscription.hooks.has(Hooks::ON_REQUEST) {
-            return Verdict::next();
-        }
-        let fields = WORLD.with_borrow(|world| {
-            self.subscription.request_fields.iter().map(|field| world.exchange.request(field)).collect::<Vec<_>>()
-        });
-        in_hook(|| self.uses.on_request(0, Fields::from(fields)))
-    }
-
-    /// Lets the policy see the exchange's response.
-    pub fn response(&mut self, context: u64, status: u16) -> Verdict {
-        if !self.subscription.hooks.has(Hooks::ON_RESPONSE) {
-            return Verdict::next();
-        }
-        let headers = WORLD.with_borrow(|world| {
-            self.subscription.response_headers.iter().map(|name| world.exchange.response(name)).collect::<Vec<_>>()
-        });
-        in_hook(|| self.uses.on_response(0, context, status, Fields::from(headers)))
-    }
-
-    /// Ends the exchange.
-    pub fn complete(&mut self, context: u64, outcome: Outcome) {
-        if self.subscription.hooks.has(Hooks::ON_COMPLETE) {
-            in_hook(|| self.uses.on_complete(0, context, outcome));
-        }
-    }
-}
-
-fn in_hook<T>(hook: impl FnOnce() -> T) -> T {
-    WORLD.with_borrow_mut(|world| world.in_hook = true);
-    let result = hook();
-    WORLD.with_borrow_mut(|world| world.in_hook = false);
-    result
 }

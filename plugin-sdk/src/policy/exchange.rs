@@ -2,6 +2,8 @@
 //!
 //! Outside a hook every read answers `None` and every change is ignored.
 
+use std::time::Duration;
+
 use crate::host;
 use crate::policy::Field;
 
@@ -16,7 +18,7 @@ use crate::policy::Field;
 /// ```
 #[must_use]
 pub fn request_field(field: &Field) -> Option<String> {
-    host::request_field(field)
+    host::exchange::request_field(field)
 }
 
 /// Replaces every value of that request header.
@@ -24,7 +26,36 @@ pub fn request_field(field: &Field) -> Option<String> {
 /// # Errors
 /// Framing headers, pseudo-headers, and what is not valid HTTP are refused.
 pub fn set_request_header(name: &str, value: &str) -> Result<(), String> {
-    host::set_request_header(name, value)
+    host::exchange::set_request_header(name, value)
+}
+
+/// Each value of a request header by itself.
+///
+/// ```
+/// use sluice_plugin_sdk::policy::{Field, exchange};
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// host.set_request(Field::Header("x-tag".into()), "a");
+/// exchange::add_request_header("X-Tag", "b").unwrap();
+/// assert_eq!(exchange::request_header_values("x-tag"), ["a", "b"]);
+/// ```
+#[must_use]
+pub fn request_header_values(name: &str) -> Vec<String> {
+    host::exchange::request_header_values(name)
+}
+
+/// The values of a header of the response at hand, joined by `, `; `None` before there is a response.
+#[must_use]
+pub fn response_header(name: &str) -> Option<String> {
+    host::exchange::response_header(name)
+}
+
+/// Adds a value to a request header.
+///
+/// # Errors
+/// Framing headers, pseudo-headers, and what is not valid HTTP are refused.
+pub fn add_request_header(name: &str, value: &str) -> Result<(), String> {
+    host::exchange::add_request_header(name, value)
 }
 
 /// Takes every value of that request header away.
@@ -32,7 +63,7 @@ pub fn set_request_header(name: &str, value: &str) -> Result<(), String> {
 /// # Errors
 /// Framing headers and pseudo-headers are refused.
 pub fn remove_request_header(name: &str) -> Result<(), String> {
-    host::remove_request_header(name)
+    host::exchange::remove_request_header(name)
 }
 
 /// Replaces every value of that header in the response the client will get.
@@ -49,7 +80,7 @@ pub fn remove_request_header(name: &str) -> Result<(), String> {
 /// # Errors
 /// Framing headers, pseudo-headers, and what is not valid HTTP are refused.
 pub fn set_response_header(name: &str, value: &str) -> Result<(), String> {
-    host::set_response_header(name, value)
+    host::exchange::set_response_header(name, value)
 }
 
 /// Takes every value of that header out of the response the client will get.
@@ -57,5 +88,50 @@ pub fn set_response_header(name: &str, value: &str) -> Result<(), String> {
 /// # Errors
 /// Framing headers and pseudo-headers are refused.
 pub fn remove_response_header(name: &str) -> Result<(), String> {
-    host::remove_response_header(name)
+    host::exchange::remove_response_header(name)
+}
+
+/// Adds a value to a header of the response the client will get.
+///
+/// # Errors
+/// Framing headers, pseudo-headers, and what is not valid HTTP are refused.
+pub fn add_response_header(name: &str, value: &str) -> Result<(), String> {
+    host::exchange::add_response_header(name, value)
+}
+
+/// Replaces the path of the request. The route stays the one that was found.
+///
+/// ```
+/// use sluice_plugin_sdk::policy::{Field, exchange};
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// exchange::set_path("/v2/cart").unwrap();
+/// exchange::set_query(Some("full=1")).unwrap();
+/// assert_eq!(host.request(&Field::Path).as_deref(), Some("/v2/cart"));
+/// assert_eq!(host.request(&Field::QueryParam("full".into())).as_deref(), Some("1"));
+/// ```
+///
+/// # Errors
+/// It is not a path, or climbs out of its root.
+pub fn set_path(path: &str) -> Result<(), String> {
+    host::exchange::set_path(path)
+}
+
+/// Replaces the query, without `?`; `None` takes it away.
+///
+/// # Errors
+/// It is not a query.
+pub fn set_query(query: Option<&str>) -> Result<(), String> {
+    host::exchange::set_query(query)
+}
+
+/// Adds `key=value` to the exchange's line in the access log: at most 8 of 256 bytes each.
+pub fn annotate(key: &str, value: &str) {
+    host::exchange::annotate(key, value);
+}
+
+/// Leaves the instance that answered, or failed to, out of its service's turn for that long. `false` where there is none,
+/// or where that would leave out more instances than the service allows.
+pub fn eject_instance(duration: Duration) -> bool {
+    host::exchange::eject_instance(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }

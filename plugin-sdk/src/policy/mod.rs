@@ -1,16 +1,20 @@
 //! The data-plane plugin: what it subscribes to, what it sees, and what it answers.
 
+pub mod clock;
 pub mod exchange;
 mod fields;
+pub mod outbound;
+pub mod random;
 pub mod state;
 mod subscription;
+pub mod system;
 mod uses;
 mod verdict;
 
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::policy::sluice::gateway::policy_types::{
-    Failure, Field, Header, Hooks, Outcome, Pause, Reply, Subscription, Verdict,
+    BodyVerdict, Failure, Field, Header, Hooks, Outcome, Pause, Reply, Reroute, Subscription, Verdict,
 };
 pub use fields::Fields;
 #[doc(hidden)]
@@ -30,10 +34,24 @@ pub trait Policy: Sized + 'static {
     /// A text for the operator; the use is left out.
     fn configure(settings: Self::Settings) -> Result<(Self, Subscription), String>;
 
+    /// The JSON schema of the settings, for operators and tools. With the feature `schema`, which is on by default, it is
+    /// `sluice_plugin_sdk::schema::<Self::Settings>()` for settings that derive [`JsonSchema`](schemars::JsonSchema).
+    #[must_use]
+    fn schema() -> String {
+        String::new()
+    }
+
     /// Before the request goes further down the chain, with the request fields of the subscription.
     fn on_request(&mut self, fields: Fields) -> Verdict {
         let _ = fields;
         Verdict::next()
+    }
+
+    /// Once the whole body of the request is there, after every `on_request`. Larger ones than the subscription allows
+    /// are refused with 413 and not seen here.
+    fn on_request_body(&mut self, context: u64, body: Vec<u8>) -> BodyVerdict {
+        let _ = (context, body);
+        BodyVerdict::Keep
     }
 
     /// After the answer's head, with the response headers of the subscription. `context` is what
@@ -43,7 +61,14 @@ pub trait Policy: Sized + 'static {
         Verdict::next()
     }
 
-    /// After the last byte, exactly once for each `on_request` that said `Next` or `Delay`.
+    /// Once the whole body of the answer is there, after every `on_response`. Larger ones than the subscription allows go
+    /// on untouched and are not seen here.
+    fn on_response_body(&mut self, context: u64, status: u16, body: Vec<u8>) -> BodyVerdict {
+        let _ = (context, status, body);
+        BodyVerdict::Keep
+    }
+
+    /// After the last byte, exactly once for each `on_request` that let the request pass.
     fn on_complete(&mut self, context: u64, outcome: Outcome) {
         let _ = (context, outcome);
     }
@@ -62,7 +87,7 @@ macro_rules! export_policy {
         #[allow(unsafe_code, reason = "the canonical ABI's exports are raw functions")]
         const _: () = {
             use $crate::bindings::policy as bindings;
-            use $crate::policy::{Outcome, Subscription, Uses, Verdict};
+            use $crate::policy::{BodyVerdict, Outcome, Policy, Subscription, Uses, Verdict};
 
             struct Exported;
 
@@ -71,6 +96,10 @@ macro_rules! export_policy {
             }
 
             impl bindings::exports::sluice::gateway::policy_plugin::Guest for Exported {
+                fn schema() -> ::std::string::String {
+                    <$policy as Policy>::schema()
+                }
+
                 fn configure(
                     handle: u32,
                     settings: ::std::string::String,
@@ -89,6 +118,10 @@ macro_rules! export_policy {
                     USES.with_borrow_mut(|uses| uses.on_request(handle, fields.into()))
                 }
 
+                fn on_request_body(handle: u32, context: u64, body: ::std::vec::Vec<u8>) -> BodyVerdict {
+                    USES.with_borrow_mut(|uses| uses.on_request_body(handle, context, body))
+                }
+
                 fn on_response(
                     handle: u32,
                     context: u64,
@@ -96,6 +129,10 @@ macro_rules! export_policy {
                     headers: ::std::vec::Vec<::std::option::Option<::std::string::String>>,
                 ) -> Verdict {
                     USES.with_borrow_mut(|uses| uses.on_response(handle, context, status, headers.into()))
+                }
+
+                fn on_response_body(handle: u32, context: u64, status: u16, body: ::std::vec::Vec<u8>) -> BodyVerdict {
+                    USES.with_borrow_mut(|uses| uses.on_response_body(handle, context, status, body))
                 }
 
                 fn on_complete(handle: u32, context: u64, outcome: Outcome) {

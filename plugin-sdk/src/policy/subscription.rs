@@ -14,7 +14,13 @@ impl Subscription {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self { hooks: Hooks::empty(), request_fields: Vec::new(), response_headers: Vec::new() }
+        Self {
+            hooks: Hooks::empty(),
+            request_fields: Vec::new(),
+            response_headers: Vec::new(),
+            request_body_limit: 0,
+            response_body_limit: 0,
+        }
     }
 
     /// Wants `on_request`, with these fields.
@@ -37,6 +43,22 @@ impl Subscription {
     #[must_use]
     pub fn on_complete(mut self) -> Self {
         self.hooks = self.hooks | Hooks::ON_COMPLETE;
+        self
+    }
+
+    /// Wants `on_request_body`, for bodies of up to `limit` bytes; longer ones are refused with 413.
+    #[must_use]
+    pub fn on_request_body(mut self, limit: u64) -> Self {
+        self.hooks = self.hooks | Hooks::REQUEST_BODY;
+        self.request_body_limit = limit;
+        self
+    }
+
+    /// Wants `on_response_body`, for bodies of up to `limit` bytes; longer ones go on untouched.
+    #[must_use]
+    pub fn on_response_body(mut self, limit: u64) -> Self {
+        self.hooks = self.hooks | Hooks::RESPONSE_BODY;
+        self.response_body_limit = limit;
         self
     }
 }

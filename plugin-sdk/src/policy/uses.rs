@@ -1,6 +1,6 @@
 //! Which use a handle means: what `export_policy!` and the mock share.
 
-use crate::policy::{Fields, Outcome, Policy, Subscription, Verdict};
+use crate::policy::{BodyVerdict, Fields, Outcome, Policy, Subscription, Verdict};
 use crate::{log, settings};
 
 /// The configured uses of a plugin within one instance of it. Handles are small, so a use is a place in a list.
@@ -41,6 +41,16 @@ impl<P: Policy> Uses<P> {
     /// Hands the hook to its use.
     pub fn on_response(&mut self, handle: u32, context: u64, status: u16, headers: Fields) -> Verdict {
         self.find(handle).map_or_else(Verdict::next, |policy| policy.on_response(context, status, headers))
+    }
+
+    /// Hands the hook to its use.
+    pub fn on_request_body(&mut self, handle: u32, context: u64, body: Vec<u8>) -> BodyVerdict {
+        self.find(handle).map_or(BodyVerdict::Keep, |policy| policy.on_request_body(context, body))
+    }
+
+    /// Hands the hook to its use.
+    pub fn on_response_body(&mut self, handle: u32, context: u64, status: u16, body: Vec<u8>) -> BodyVerdict {
+        self.find(handle).map_or(BodyVerdict::Keep, |policy| policy.on_response_body(context, status, body))
     }
 
     /// Hands the hook to its use.

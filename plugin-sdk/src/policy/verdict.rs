@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{Header, Pause, Reply, Verdict};
+use crate::policy::{BodyVerdict, Header, Outcome, Pause, Reply, Reroute, Verdict};
 
 impl Verdict {
     /// Go on, with nothing to remember for later hooks.
@@ -24,6 +24,93 @@ impl Verdict {
     pub fn delay(time: Duration) -> Self {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self::Delay(Pause { nanoseconds, context: 0 })
+    }
+
+    /// Go on to another service, or get the answer from there; [`Reroute::to`] has more to set.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::{Reroute, Verdict};
+    ///
+    /// let page = Reroute::to("error-pages").with_request("GET", "/500.html").with_status(503);
+    /// assert_eq!(page.path.as_deref(), Some("/500.html"));
+    /// assert_eq!(Verdict::reroute("spare"), Verdict::Reroute(Reroute::to("spare")));
+    /// ```
+    #[must_use]
+    pub fn reroute(service: impl Into<String>) -> Self {
+        Self::Reroute(Reroute::to(service))
+    }
+
+    /// Discard the answer and send the request again after waiting.
+    #[must_use]
+    pub fn retry(wait: Duration) -> Self {
+        let nanoseconds = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        Self::Retry(Pause { nanoseconds, context: 0 })
+    }
+}
+
+impl Reroute {
+    /// To a service, by the name that routes use; otherwise the request as it is.
+    #[must_use]
+    pub fn to(service: impl Into<String>) -> Self {
+        Self { service: service.into(), path: None, method: None, status: None, headers: Vec::new(), context: 0 }
+    }
+
+    /// Another request, without a body.
+    #[must_use]
+    pub fn with_request(self, method: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { method: Some(method.into()), path: Some(path.into()), ..self }
+    }
+
+    /// The status the client gets, where an answer is discarded for this one.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// One more header of the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push(Header { name: name.into(), value: value.into() });
+        self
+    }
+}
+
+impl Outcome {
+    /// An exchange that was answered with `status` after `duration`, and nothing more: for tests.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::{Failure, Outcome};
+    ///
+    /// let failed = Outcome { failure: Some(Failure::Connect), ..Outcome::new(502, Duration::from_millis(3)) };
+    /// assert_eq!(failed.duration(), Duration::from_millis(3));
+    /// ```
+    #[must_use]
+    pub fn new(status: u16, duration: Duration) -> Self {
+        Self {
+            status,
+            failure: None,
+            duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            instance: String::new(),
+            upstream_status: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            rerouted: false,
+        }
+    }
+
+    /// From the request's arrival to the end of the response.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        Duration::from_nanos(self.duration_ns)
+    }
+}
+
+impl BodyVerdict {
+    /// Put these bytes in its place.
+    #[must_use]
+    pub fn replace(body: impl Into<Vec<u8>>) -> Self {
+        Self::Replace(body.into())
     }
 }
 

@@ -74,7 +74,7 @@ impl Limiter {
 /// The first is `rate` whatever follows it, so that its tokens survive when rates are added or taken away.
 fn open(place: usize, rate: &Rate) -> Result<Bucket, String> {
     let name = if place == 0 { "rate".to_owned() } else { format!("rate-{place}") };
-    Bucket::open(&name, BucketSpec { average: rate.average, period_ns: rate.period_ns, burst: rate.burst })
+    Bucket::open(&name, BucketSpec::token_bucket(rate.average, Duration::from_nanos(rate.period_ns), rate.burst))
 }
 
 /// Half the time between two tokens, by the whole number of tokens a second; half a second where that is none.

@@ -15,7 +15,7 @@ use super::*;
 const SECOND: u64 = 1_000_000_000;
 
 fn spec(average: u64, period_ns: u64, burst: u64) -> BucketSpec {
-    BucketSpec { average, period_ns, burst }
+    BucketSpec { kind: BucketKind::Token, average, period_ns, burst }
 }
 
 /// A bucket as one would write it down: how much is in it, in units of time, and when that was true.

@@ -4,5 +4,8 @@ mod policy;
 mod router;
 mod service;
 
-pub(crate) use policy::{field, outcome, reservation, subscription, verdict};
+pub(crate) use policy::{
+    body_verdict, bucket_kind, failure_of, field, gate_spec, outcome, pressure, reservation, subscription, totals,
+    verdict,
+};
 pub(crate) use router::{contribution, instances, tags};

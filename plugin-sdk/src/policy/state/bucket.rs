@@ -1,11 +1,11 @@
-//! State the host keeps: one truth for all workers, and it outlives plugin versions, routes and generations.
+//! Limits over time.
 
 use std::time::Duration;
 
-use crate::bindings::policy::sluice::gateway::state as wit;
+use super::{nanoseconds, wit};
 use crate::host;
 
-pub use wit::BucketSpec;
+pub use wit::{BucketKind, BucketSpec};
 
 /// A set of token buckets, one for each key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,32 @@ pub enum Reservation {
     },
 }
 
+impl BucketSpec {
+    /// At most `burst` tokens, of which `average` come each `period`.
+    #[must_use]
+    pub fn token_bucket(average: u64, period: Duration, burst: u64) -> Self {
+        Self { kind: BucketKind::TokenBucket, average, period_ns: nanoseconds(period), burst }
+    }
+
+    /// `average` each `period`, evenly spaced, `burst` at once.
+    #[must_use]
+    pub fn gcra(average: u64, period: Duration, burst: u64) -> Self {
+        Self { kind: BucketKind::Gcra, ..Self::token_bucket(average, period, burst) }
+    }
+
+    /// `limit` in any span of `period`, estimated from this period and the one before.
+    #[must_use]
+    pub fn sliding_window(limit: u64, period: Duration) -> Self {
+        Self { kind: BucketKind::SlidingWindow, ..Self::token_bucket(limit, period, limit) }
+    }
+
+    /// `limit` in each unit of the UTC calendar: whole minutes, hours or days.
+    #[must_use]
+    pub fn calendar(limit: u64, period: Duration) -> Self {
+        Self { kind: BucketKind::Calendar, ..Self::token_bucket(limit, period, limit) }
+    }
+}
+
 impl Bucket {
     /// Opens the set of that name. What an earlier version of the plugin, or the same with other limits, left in it is
     /// still there. Works only while a policy is [configured](crate::policy::Policy::configure).
@@ -39,7 +65,7 @@ impl Bucket {
     /// use sluice_plugin_sdk::policy::state::{Bucket, BucketSpec, Reservation};
     ///
     /// let host = sluice_plugin_sdk::mock::Host::new();
-    /// let spec = BucketSpec { average: 10, period_ns: 1_000_000_000, burst: 1 };
+    /// let spec = BucketSpec::token_bucket(10, Duration::from_secs(1), 1);
     /// let bucket = Bucket::open("rate", spec).unwrap();
     ///
     /// let first = bucket.reserve("10.0.0.1", 1, Duration::ZERO);
@@ -53,14 +79,15 @@ impl Bucket {
     /// # Errors
     /// Limits of zero are refused, and more sets than the host keeps for a policy.
     pub fn open(name: &str, spec: BucketSpec) -> Result<Self, String> {
-        host::open_bucket(name, spec).map(Self)
+        host::state::open_bucket(name, spec).map(Self)
     }
 
-    /// Takes `cost` tokens from the key's bucket, if need be tokens that will exist within `max_wait`.
+    /// Takes `cost` tokens from the key's bucket, if need be tokens that will exist within `max_wait`. A cost of 0 only
+    /// looks.
     #[must_use]
     pub fn reserve(self, key: &str, cost: u32, max_wait: Duration) -> Reservation {
-        let max_wait_ns = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
-        let wit::Reservation { granted, wait_ns, remaining } = host::reserve(self.0, key, cost, max_wait_ns);
+        let wit::Reservation { granted, wait_ns, remaining } =
+            host::state::reserve(self.0, key, cost, nanoseconds(max_wait));
         let time = Duration::from_nanos(wait_ns);
         if granted {
             Reservation::Granted { wait: time, remaining }
@@ -71,6 +98,6 @@ impl Bucket {
 
     /// Gives back what a granted reservation took.
     pub fn refund(self, key: &str, cost: u32) {
-        host::refund(self.0, key, cost);
+        host::state::refund(self.0, key, cost);
     }
 }

@@ -1,0 +1,65 @@
+//! What policies leave with an exchange. There is nothing of it, and no memory for it, until one does.
+
+use std::cell::OnceCell;
+use std::fmt;
+
+use hyper::header::{HeaderName, HeaderValue};
+use sluice_wasm::GateLease;
+
+/// Words for the access log that one exchange may have.
+const MOST_ANNOTATIONS: usize = 8;
+
+/// A change policies want made to the response's headers.
+#[derive(Clone, Debug)]
+pub enum HeaderEdit {
+    /// Replaces every value.
+    Set(HeaderName, HeaderValue),
+    /// Adds a value.
+    Add(HeaderName, HeaderValue),
+    /// Takes every value away.
+    Remove(HeaderName),
+}
+
+/// What policies leave with an exchange.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// For the access log, in order.
+    pub annotations: Vec<(String, String)>,
+    /// Places in gates.
+    pub leases: Leases,
+    /// Made where a policy asks for it and the client sent none.
+    pub request_id: OnceCell<String>,
+}
+
+/// Places in gates, given back when this is dropped.
+#[derive(Default)]
+pub struct Leases(Vec<Box<dyn GateLease>>);
+
+impl Notes {
+    /// Keeps words for the access log, as many as one exchange may have.
+    pub fn annotate(&mut self, key: &str, value: &str) {
+        if self.annotations.len() < MOST_ANNOTATIONS {
+            self.annotations.push((key.to_owned(), value.to_owned()));
+        }
+    }
+}
+
+impl Leases {
+    /// Keeps a place.
+    pub fn hold(&mut self, lease: Box<dyn GateLease>) {
+        self.0.push(lease);
+    }
+
+    /// The exchange has ended by itself.
+    pub fn finish(self, overloaded: bool) {
+        for lease in self.0 {
+            lease.finish(overloaded);
+        }
+    }
+}
+
+impl fmt::Debug for Leases {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} leases", self.0.len())
+    }
+}

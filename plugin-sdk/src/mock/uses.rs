@@ -1,0 +1,99 @@
+//! A configured use of a policy, called as the gateway calls it.
+
+use super::WORLD;
+use crate::policy::{BodyVerdict, Fields, Hooks, Outcome, Policy, Subscription, Uses, Verdict};
+
+/// A configured use of a policy. Hooks that are not subscribed are not called, here as in the gateway.
+pub struct Use<P> {
+    uses: Uses<P>,
+    subscription: Subscription,
+}
+
+impl<P: Policy> Use<P> {
+    pub(super) fn configure(settings: &str) -> Result<Self, String> {
+        let mut uses = Uses::new();
+        let subscription = uses.configure(0, settings)?;
+        Ok(Self { uses, subscription })
+    }
+
+    /// What the policy subscribed to.
+    #[must_use]
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// Other settings for the same use. Its state stays.
+    ///
+    /// # Errors
+    /// What the operator would read; the old settings stay in use.
+    pub fn reconfigure(&mut self, settings: &str) -> Result<(), String> {
+        self.subscription = self.uses.configure(0, settings)?;
+        Ok(())
+    }
+
+    /// Lets the policy see the exchange's request. One that is let pass is under way until [`complete`](Self::complete).
+    pub fn request(&mut self) -> Verdict {
+        if !self.subscription.hooks.has(Hooks::ON_REQUEST) {
+            return Verdict::next();
+        }
+        let fields = WORLD.with_borrow(|world| {
+            self.subscription.request_fields.iter().map(|field| world.exchange.request(field)).collect::<Vec<_>>()
+        });
+        let verdict = in_hook(|| self.uses.on_request(0, Fields::from(fields)));
+        WORLD.with_borrow_mut(|world| {
+            let entered = std::mem::take(&mut world.entering);
+            match verdict {
+                Verdict::Respond(_) => world.leave(entered),
+                _ => world.inside.push_back(entered),
+            }
+        });
+        verdict
+    }
+
+    /// Lets the policy see the body of the request, if it is not too long for that.
+    pub fn request_body(&mut self, context: u64, body: &[u8]) -> BodyVerdict {
+        let wanted = self.subscription.hooks.has(Hooks::REQUEST_BODY);
+        if !wanted || body.is_empty() || body.len() as u64 > self.subscription.request_body_limit {
+            return BodyVerdict::Keep;
+        }
+        in_hook(|| self.uses.on_request_body(0, context, body.to_vec()))
+    }
+
+    /// Lets the policy see the exchange's response.
+    pub fn response(&mut self, context: u64, status: u16) -> Verdict {
+        if !self.subscription.hooks.has(Hooks::ON_RESPONSE) {
+            return Verdict::next();
+        }
+        let headers = WORLD.with_borrow(|world| {
+            self.subscription.response_headers.iter().map(|name| world.exchange.response(name)).collect::<Vec<_>>()
+        });
+        in_hook(|| self.uses.on_response(0, context, status, Fields::from(headers)))
+    }
+
+    /// Lets the policy see the body of the response, if it is not too long for that.
+    pub fn response_body(&mut self, context: u64, status: u16, body: &[u8]) -> BodyVerdict {
+        let wanted = self.subscription.hooks.has(Hooks::RESPONSE_BODY);
+        if !wanted || body.is_empty() || body.len() as u64 > self.subscription.response_body_limit {
+            return BodyVerdict::Keep;
+        }
+        in_hook(|| self.uses.on_response_body(0, context, status, body.to_vec()))
+    }
+
+    /// Ends the exchange; of several that are under way, the oldest leaves its gates.
+    pub fn complete(&mut self, context: u64, outcome: Outcome) {
+        if self.subscription.hooks.has(Hooks::ON_COMPLETE) {
+            in_hook(|| self.uses.on_complete(0, context, outcome));
+        }
+        WORLD.with_borrow_mut(|world| {
+            let entered = world.inside.pop_front().unwrap_or_default();
+            world.leave(entered);
+        });
+    }
+}
+
+fn in_hook<T>(hook: impl FnOnce() -> T) -> T {
+    WORLD.with_borrow_mut(|world| world.in_hook = true);
+    let result = hook();
+    WORLD.with_borrow_mut(|world| world.in_hook = false);
+    result
+}

@@ -1,0 +1,33 @@
+//! Time.
+
+use std::time::Duration;
+
+use crate::host;
+
+/// Time since some moment, the same for all workers. Never less than before.
+///
+/// ```
+/// use std::time::Duration;
+/// use sluice_plugin_sdk::policy::clock;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// let before = clock::now();
+/// host.advance(Duration::from_secs(3));
+/// assert_eq!(clock::now() - before, Duration::from_secs(3));
+/// ```
+#[must_use]
+pub fn now() -> Duration {
+    Duration::from_nanos(host::clock::now_ns())
+}
+
+/// The same as a number of nanoseconds, as a [`Cell`](crate::policy::state::Cell) keeps it.
+#[must_use]
+pub fn now_ns() -> u64 {
+    host::clock::now_ns()
+}
+
+/// Time since 1970, UTC, in milliseconds.
+#[must_use]
+pub fn wall_ms() -> u64 {
+    host::clock::wall_ms()
+}
