@@ -86,17 +86,27 @@ async fn a_long_answer_arrives_whole_and_is_not_held_in_memory() {
     })
     .await;
     let gateway = gateway_with(&upstream).await;
-    assert_eq!(gateway.get("unknown.test", "/").await.status(), 404); // the first request loads code
+    // What a first body of this size needs once (code, buffers the allocator keeps) is not what is looked for.
+    read_long_answer(&mut ask_for_long_answer(&gateway).await).await;
     let before = gateway.resident_bytes();
 
-    let mut wire = Wire::connect(gateway.web()).await.unwrap();
-    wire.write(Request::get("shop.test", "/").bytes()).await.unwrap();
-    let head = wire.read_head().await.unwrap().unwrap();
-    assert_eq!(head.get("content-length"), Some((CHUNK * CHUNKS).to_string().as_str()));
+    let mut wire = ask_for_long_answer(&gateway).await;
     // Nobody reads for a while: the gateway has to stop reading from the upstream rather than pile up.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let held = gateway.resident_bytes().saturating_sub(before);
     assert!(held < (CHUNK * CHUNKS / 4) as u64, "{held} bytes held for a client that does not read");
+    read_long_answer(&mut wire).await;
+}
+
+async fn ask_for_long_answer(gateway: &Gateway) -> Wire {
+    let mut wire = Wire::connect(gateway.web()).await.unwrap();
+    wire.write(Request::get("shop.test", "/").bytes()).await.unwrap();
+    let head = wire.read_head().await.unwrap().unwrap();
+    assert_eq!(head.get("content-length"), Some((CHUNK * CHUNKS).to_string().as_str()));
+    wire
+}
+
+async fn read_long_answer(wire: &mut Wire) {
     for number in 0..CHUNKS {
         assert_eq!(wire.read_exactly(CHUNK).await.unwrap(), chunk(number), "chunk {number}");
     }
