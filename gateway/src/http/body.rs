@@ -28,6 +28,9 @@ pub enum BodyError {
     /// The sender broke off or broke the protocol.
     #[error("the body broke off: {0}")]
     Broken(#[from] hyper::Error),
+    /// The instance broke off or broke the protocol.
+    #[error("the body broke off: {0}")]
+    Io(std::io::Error),
     /// No byte came for too long.
     #[error("the body stalled for longer than {0:?}")]
     Stalled(std::time::Duration),

@@ -16,7 +16,7 @@ use crate::balance::{self, Lease};
 use crate::http::{Body, Exchange, Failure, RequestBody, finish_request, finish_response, reply_to};
 use crate::live::Service;
 use crate::policy::Passed;
-use crate::upstream::{Answer, SendError};
+use crate::upstream::{AnswerBody, SendError};
 
 /// Instances tried for one request, as long as nothing of it has been sent.
 const MOST_TRIES: usize = 3;
@@ -33,7 +33,7 @@ pub(super) async fn forward(
     trace.hold(&mut exchange);
     let client_side = exchange.head.extensions.remove::<OnUpgrade>();
     match send(worker, service, &mut exchange, body, &passed, &mut trace).await {
-        Ok((answer, lease)) if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+        Ok((answer, lease)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch(exchange, answer, lease, client_side, passed, trace)
         }
         Ok((answer, lease)) => stream_back(worker, exchange, answer, lease, passed, trace),
@@ -52,7 +52,7 @@ async fn send(
     body: Incoming,
     passed: &[Passed],
     trace: &mut Trace,
-) -> Result<(Answer, Lease), Failure> {
+) -> Result<(Response<AnswerBody>, Lease), Failure> {
     let upgrade = exchange.upgrade.is_some();
     let pass_host = service.pass_host_header;
     let (mut lease, host) = balance::pick(service, &[]).ok_or(Failure::NoInstance)?;
@@ -94,12 +94,12 @@ fn take_head(exchange: &mut Exchange, keep: bool) -> request::Parts {
 fn stream_back(
     worker: &Rc<Worker>,
     exchange: Box<Exchange>,
-    answer: Answer,
+    answer: Response<AnswerBody>,
     lease: Lease,
     passed: Vec<Passed>,
     trace: Trace,
 ) -> Response<Body> {
-    let (mut head, incoming) = answer.response.into_parts();
+    let (mut head, incoming) = answer.into_parts();
     let (mut exchange, replaced) = chain::leave(worker, exchange, &passed, &head);
     if let Some(replaced) = replaced {
         // The upstream's body is dropped unread, and its connection with it.
@@ -108,9 +108,9 @@ fn stream_back(
         return trace.answered(Response::from_parts(head, body), passed);
     }
     finish_response(&mut head, &mut exchange, false);
-    let ending = Ending::new(Rc::clone(worker), answer.connection, lease, passed, trace, head.status);
+    let ending = Ending::new(Rc::clone(worker), lease, passed, trace, head.status);
     if incoming.is_end_stream() {
-        ending.complete();
+        ending.complete(incoming);
         return Response::from_parts(head, Body::Empty);
     }
     let body = UpstreamBody::new(incoming, ending, worker.settings.response_idle);
@@ -120,26 +120,24 @@ fn stream_back(
 /// Joins the two connections after an accepted upgrade.
 fn switch(
     mut exchange: Box<Exchange>,
-    mut answer: Answer,
+    answer: Response<AnswerBody>,
     lease: Lease,
     client_side: Option<OnUpgrade>,
     passed: Vec<Passed>,
     mut trace: Trace,
 ) -> Response<Body> {
-    let upstream_side = answer.response.extensions_mut().remove::<OnUpgrade>();
-    let (Some(client_side), Some(upstream_side), Some(_)) = (client_side, upstream_side, &exchange.upgrade) else {
+    let (mut head, body) = answer.into_parts();
+    let upstream_side = body.into_switched();
+    let (Some(client_side), Some(mut upstream), Some(_)) = (client_side, upstream_side, &exchange.upgrade) else {
         // A switch nobody asked for.
         trace.note(Failure::Protocol);
         return trace.answered(reply_to(Failure::Protocol), passed);
     };
-    let (mut head, _) = answer.response.into_parts();
     finish_response(&mut head, &mut exchange, true);
     let status = head.status;
     tokio::task::spawn_local(async move {
-        let (Ok(client), Ok(upstream)) = (client_side.await, upstream_side.await) else {
-            return trace.ended(status, 0, passed);
-        };
-        let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+        let Ok(client) = client_side.await else { return trace.ended(status, 0, passed) };
+        let mut client = TokioIo::new(client);
         let copied = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
         drop(lease);
         trace.ended(status, copied.map_or(0, |(_, down)| down), passed);

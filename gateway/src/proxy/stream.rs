@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Worker;
 use super::trace::Trace;
@@ -15,20 +15,21 @@ use crate::balance::Lease;
 use crate::http::{BodyError, Failure, Streaming};
 use crate::policy::Passed;
 use crate::timer::Idle;
-use crate::upstream::Connection;
+use crate::upstream::AnswerBody;
 
 /// An upstream's body. Dropped before its end, it counts as given up by the client.
 pub(super) struct UpstreamBody {
-    incoming: Incoming,
+    incoming: AnswerBody,
     idle: Idle,
     ending: Option<Ending>,
     sent: u64,
+    /// Told once what came before it is on its way to the client.
+    error: Option<BodyError>,
 }
 
 /// What is due once an answer has been passed on.
 pub(super) struct Ending {
     worker: Rc<Worker>,
-    connection: Option<Connection>,
     lease: Lease,
     passed: Vec<Passed>,
     trace: Trace,
@@ -36,25 +37,18 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    pub(super) fn new(
-        worker: Rc<Worker>,
-        connection: Option<Connection>,
-        lease: Lease,
-        passed: Vec<Passed>,
-        trace: Trace,
-        status: StatusCode,
-    ) -> Self {
-        Self { worker, connection, lease, passed, trace, status }
+    pub(super) fn new(worker: Rc<Worker>, lease: Lease, passed: Vec<Passed>, trace: Trace, status: StatusCode) -> Self {
+        Self { worker, lease, passed, trace, status }
     }
 
     /// The answer had no body.
-    pub(super) fn complete(self) {
-        self.finish(0);
+    pub(super) fn complete(self, mut body: AnswerBody) {
+        self.finish(&mut body, 0);
     }
 
-    fn finish(self, sent: u64) {
+    fn finish(self, body: &mut AnswerBody, sent: u64) {
         drop(self.lease);
-        if let Some(connection) = self.connection {
+        if let Some(connection) = body.take_connection() {
             self.worker.pool.give_back(connection);
         }
         self.trace.ended(self.status, sent, self.passed);
@@ -64,19 +58,18 @@ impl Ending {
     fn abort(mut self, sent: u64, failure: Failure) {
         self.trace.note(failure);
         drop(self.lease);
-        drop(self.connection);
         self.trace.ended(self.status, sent, self.passed);
     }
 }
 
 impl UpstreamBody {
-    pub(super) fn new(incoming: Incoming, ending: Ending, idle: Duration) -> Self {
-        Self { incoming, idle: Idle::new(idle), ending: Some(ending), sent: 0 }
+    pub(super) fn new(incoming: AnswerBody, ending: Ending, idle: Duration) -> Self {
+        Self { incoming, idle: Idle::new(idle), ending: Some(ending), sent: 0, error: None }
     }
 
     fn end(&mut self) {
         if let Some(ending) = self.ending.take() {
-            ending.finish(self.sent);
+            ending.finish(&mut self.incoming, self.sent);
         }
     }
 
@@ -93,6 +86,9 @@ impl HttpBody for UpstreamBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.idle.reset();
@@ -104,7 +100,10 @@ impl HttpBody for UpstreamBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 this.fail(Failure::Protocol);
-                Poll::Ready(Some(Err(error.into())))
+                // An error ends the client's connection with all that has not been written yet.
+                this.error = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Ready(None) => {
                 this.end();

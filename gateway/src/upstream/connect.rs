@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use sluice_model::Scheme;
@@ -11,63 +11,52 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::pool::Sender;
+use super::http1::{Http1, Stream};
+use super::pool::{Connection, Way};
 use crate::local::LocalExecutor;
 use crate::state::InstanceState;
 use crate::timer::CoarseTimer;
-
-/// More response headers than this and the answer is refused.
-const MOST_RESPONSE_HEADERS: usize = 256;
 
 /// Opens connections.
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
+    /// Offers nothing but HTTP/1.1, for exchanges that may switch protocols.
+    tls_http1: TlsConnector,
 }
 
 impl Connector {
     /// Verifies `https` instances as `tls` says.
     #[must_use]
     pub fn new(tls: Arc<rustls::ClientConfig>) -> Self {
-        Self { tls: tls.into() }
+        let mut http1 = rustls::ClientConfig::clone(&tls);
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { tls: tls.into(), tls_http1: Arc::new(http1).into() }
     }
 
-    /// Connects to an instance. `upgrade` keeps the way open for a protocol switch on HTTP/1.1.
-    pub(super) async fn connect(&self, instance: &InstanceState, upgrade: bool) -> io::Result<Sender> {
+    /// Connects to an instance. An `upgrade` is possible on HTTP/1.1 only.
+    pub(super) async fn connect(&self, instance: &Arc<InstanceState>, upgrade: bool) -> io::Result<Way> {
+        let http1 = |stream| Way::Http1(Connection::new(Http1::new(stream), instance));
         let stream = TcpStream::connect((instance.key.address.as_str(), instance.key.port)).await?;
         stream.set_nodelay(true)?;
         match instance.key.scheme {
-            Scheme::Http => http1(stream, upgrade).await,
+            Scheme::Http => Ok(http1(Stream::Tcp(stream))),
             Scheme::H2c => http2(stream).await,
             Scheme::Https => {
                 let name = ServerName::try_from(instance.key.address.clone()).map_err(io::Error::other)?;
-                let stream = self.tls.connect(name, stream).await?;
-                if !upgrade && stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let tls = if upgrade { &self.tls_http1 } else { &self.tls };
+                let stream = tls.connect(name, stream).await?;
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     http2(stream).await
                 } else {
-                    http1(stream, upgrade).await
+                    Ok(http1(Stream::Tls(Box::new(stream))))
                 }
             }
         }
     }
 }
 
-async fn http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, upgrade: bool) -> io::Result<Sender> {
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(MOST_RESPONSE_HEADERS)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    // Its errors reach whoever waits for an answer.
-    if upgrade {
-        tokio::task::spawn_local(async move { connection.with_upgrades().await.ok() });
-    } else {
-        tokio::task::spawn_local(async move { connection.await.ok() });
-    }
-    Ok(Sender::Http1(sender))
-}
-
-async fn http2(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> io::Result<Sender> {
+async fn http2(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> io::Result<Way> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(CoarseTimer)
         .adaptive_window(true)
@@ -75,5 +64,5 @@ async fn http2(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> io::Res
         .await
         .map_err(io::Error::other)?;
     tokio::task::spawn_local(async move { connection.await.ok() });
-    Ok(Sender::Http2(sender))
+    Ok(Way::Http2(sender))
 }

@@ -4,29 +4,28 @@
 //! whether the request can still go elsewhere. Connections are kept for each worker alone, so there is nothing to
 //! lock. It never chooses an instance and never looks at routes.
 
+mod body;
 mod connect;
+mod http1;
 mod pool;
 
+pub use body::AnswerBody;
 pub use connect::Connector;
+pub use http1::Switched;
 pub use pool::{Connection, Pool, PoolLimits};
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::client::conn::http2;
+use hyper::{Method, Request, Response};
 
-use crate::http::{Failure, RequestBody};
+use crate::http::{BodyError, Failure, RequestBody};
 use crate::state::InstanceState;
-
-/// An answer, and the connection to give back once its body has been read.
-pub struct Answer {
-    /// Head and body.
-    pub response: Response<Incoming>,
-    /// `None` where the connection cannot be used again.
-    pub connection: Option<Connection>,
-}
+use crate::timer::Deadline;
+use http1::NoAnswer;
+use pool::{Held, Way};
 
 /// Why there is no answer.
 pub struct SendError {
@@ -48,60 +47,131 @@ impl Pool {
         instance: &std::sync::Arc<InstanceState>,
         mut request: Request<RequestBody>,
         upgrade: bool,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<Response<AnswerBody>, SendError> {
         // A kept connection may have been closed by its peer at this very moment; then the request comes back unsent
         // and the next one is tried. The last resort is a new connection.
-        while let Some(connection) = (!upgrade).then(|| self.take(instance)).flatten() {
-            match self.exchange(connection, request).await {
+        while let Some(way) = self.take(instance, upgrade) {
+            match self.exchange(way, request, Kept::Yes).await {
                 Err(SendError { unsent: Some(unsent), .. }) => request = unsent,
                 done => return done,
             }
         }
         let connected = tokio::time::timeout(self.connect_timeout(), self.connect(instance, upgrade)).await;
         let failure = match connected {
-            Ok(Ok(connection)) => return self.exchange(connection, request).await,
+            Ok(Ok(way)) => return self.exchange(way, request, Kept::No).await,
             Ok(Err(cause)) => (Failure::Connect, cause.to_string()),
             Err(_) => (Failure::ConnectTimeout, "connecting took too long".to_owned()),
         };
         Err(SendError { failure: failure.0, unsent: Some(request), cause: failure.1 })
     }
 
-    async fn exchange(&self, mut connection: Connection, request: Request<RequestBody>) -> Result<Answer, SendError> {
-        let mut deadline = std::mem::take(&mut connection.deadline);
+    async fn exchange(
+        &self,
+        way: Way,
+        request: Request<RequestBody>,
+        kept: Kept,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        match way {
+            Way::Http1(connection) => self.exchange_http1(connection, request, kept).await,
+            Way::Http2(sender) => self.exchange_http2(sender, request).await,
+        }
+    }
+
+    async fn exchange_http1(
+        &self,
+        mut connection: Connection,
+        request: Request<RequestBody>,
+        kept: Kept,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        let (head, body) = request.into_parts();
+        let Held { wire, deadline, .. } = &mut *connection.held;
+        wire.begin(&head, body);
         deadline.set(self.response_timeout());
-        let answered = {
-            let mut answer = pin!(connection.send(request));
-            let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-                Poll::Pending => deadline.poll_due(cx).map(Err),
-            });
-            answered.await
+        let answered = poll_fn(|cx| match wire.poll_answer(cx, &head.method) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => {
+                // The time for an answer begins with the end of the request; the body has a limit of its own.
+                if wire.is_sending() {
+                    deadline.set(self.response_timeout());
+                }
+                deadline.poll_due(cx).map(Err)
+            }
+        });
+        let (failure, cause) = match answered.await {
+            Ok(Ok(answer)) => {
+                deadline.clear();
+                return Ok(Response::from_parts(answer, AnswerBody::Http1(Some(connection))));
+            }
+            Ok(Err(error)) => (classify_http1(&error), error.to_string()),
+            Err(()) => return Err(SendError::late()),
         };
-        deadline.clear();
-        connection.deadline = deadline;
-        match answered {
-            Ok(Ok(response)) => {
-                let reusable = connection.can_be_kept(response.status());
-                Ok(Answer { response, connection: reusable.then_some(connection) })
+        let repeatable = kept == Kept::Yes && is_idempotent(&head.method);
+        let unsent = connection.held.wire.take_unsent(repeatable).map(|body| Request::from_parts(head, body));
+        Err(SendError { failure, unsent, cause })
+    }
+
+    async fn exchange_http2(
+        &self,
+        mut sender: http2::SendRequest<RequestBody>,
+        request: Request<RequestBody>,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        let mut deadline = Deadline::default();
+        deadline.set(self.response_timeout());
+        let mut answer = pin!(sender.try_send_request(pool::with_authority(request)));
+        let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => deadline.poll_due(cx).map(Err),
+        });
+        match answered.await {
+            Ok(Ok(response)) => Ok(response.map(AnswerBody::Http2)),
+            Ok(Err(mut error)) => {
+                let unsent = error.take_message();
+                let error = error.into_error();
+                Err(SendError { failure: classify(&error), unsent, cause: describe(&error) })
             }
-            Ok(Err((error, unsent))) => Err(SendError {
-                failure: classify(&error),
-                unsent: unsent.map(|request| *request),
-                cause: describe(&error),
-            }),
-            Err(()) => {
-                let cause = "no answer in time".to_owned();
-                Err(SendError { failure: Failure::ResponseTimeout, unsent: None, cause })
-            }
+            Err(()) => Err(SendError::late()),
         }
     }
 }
 
+/// Whether a connection has carried exchanges before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
+impl SendError {
+    fn late() -> Self {
+        Self { failure: Failure::ResponseTimeout, unsent: None, cause: "no answer in time".to_owned() }
+    }
+}
+
+/// Whether making a request twice does what making it once does (RFC 9110 section 9.2.2).
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE)
+}
+
+fn classify_http1(error: &NoAnswer) -> Failure {
+    match error {
+        NoAnswer::Io(_) | NoAnswer::Closed => Failure::Connect,
+        NoAnswer::Invalid(_) => Failure::Protocol,
+        NoAnswer::Body(error) => classify_body(error),
+    }
+}
+
+/// What failed is the client's side.
+fn classify_body(error: &BodyError) -> Failure {
+    match error {
+        BodyError::Stalled(_) => Failure::SlowBody,
+        BodyError::Broken(_) | BodyError::Io(_) => Failure::Client,
+    }
+}
+
 fn classify(error: &hyper::Error) -> Failure {
-    let body = std::error::Error::source(error).and_then(|source| source.downcast_ref::<crate::http::BodyError>());
+    let body = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>());
     match body {
-        Some(crate::http::BodyError::Stalled(_)) => Failure::SlowBody,
-        Some(crate::http::BodyError::Broken(_)) => Failure::Client,
+        Some(error) => classify_body(error),
         None if error.is_parse() => Failure::Protocol,
         None => Failure::Connect,
     }

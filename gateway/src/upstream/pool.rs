@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response, StatusCode};
+use hyper::Request;
+use hyper::client::conn::http2;
 use tokio::time::Instant;
 
 use super::connect::Connector;
+use super::http1::Http1;
 use crate::http::RequestBody;
 use crate::state::InstanceState;
 use crate::timer::Deadline;
@@ -35,17 +35,24 @@ pub struct PoolLimits {
     pub most_idle: usize,
 }
 
-/// A connection in use.
+/// A connection that speaks HTTP/1.1, in use or kept. Moving it moves a pointer.
 pub struct Connection {
-    pub(super) sender: Sender,
+    pub(super) held: Box<Held>,
+}
+
+pub(super) struct Held {
+    pub(super) wire: Http1,
     pub(super) instance: Arc<InstanceState>,
     /// For the answer under way.
     pub(super) deadline: Deadline,
+    /// When it was given back.
+    unused_since: Instant,
 }
 
-pub(super) enum Sender {
-    /// One exchange at a time.
-    Http1(http1::SendRequest<RequestBody>),
+/// How an instance can be reached.
+pub(super) enum Way {
+    /// For one exchange at a time.
+    Http1(Connection),
     /// Shared by all exchanges of this worker with the instance.
     Http2(http2::SendRequest<RequestBody>),
 }
@@ -53,15 +60,8 @@ pub(super) enum Sender {
 #[derive(Default)]
 struct Kept {
     /// The most recently used is last.
-    http1: Vec<Unused>,
+    http1: Vec<Connection>,
     http2: Option<http2::SendRequest<RequestBody>>,
-}
-
-/// A connection nobody uses.
-struct Unused {
-    sender: http1::SendRequest<RequestBody>,
-    deadline: Deadline,
-    since: Instant,
 }
 
 impl Pool {
@@ -79,49 +79,51 @@ impl Pool {
         self.limits.response
     }
 
-    /// A kept connection that is ready now, the most recently used first.
-    pub(super) fn take(&self, instance: &Arc<InstanceState>) -> Option<Connection> {
+    /// A kept connection that can be used now, the most recently used first. An upgrade needs HTTP/1.1.
+    pub(super) fn take(&self, instance: &Arc<InstanceState>, upgrade: bool) -> Option<Way> {
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(&instance.id)?;
-        if let Some(sender) = kept.http2.as_ref().filter(|sender| !sender.is_closed()) {
-            return Some(Connection::new(Sender::Http2(sender.clone()), instance));
+        if !upgrade && let Some(sender) = kept.http2.as_ref().filter(|sender| !sender.is_closed()) {
+            return Some(Way::Http2(sender.clone()));
         }
-        // One that is not ready still carries the end of a request body; it is left for later.
-        let ready = (0..kept.http1.len())
-            .rev()
-            .find(|at| kept.http1.get(*at).is_some_and(|unused| unused.sender.is_ready()))?;
-        let Unused { sender, deadline, .. } = kept.http1.remove(ready);
-        Some(Connection { sender: Sender::Http1(sender), instance: Arc::clone(instance), deadline })
+        while let Some(mut connection) = kept.http1.pop() {
+            if connection.held.wire.is_usable() {
+                return Some(Way::Http1(connection));
+            }
+        }
+        None
     }
 
-    pub(super) async fn connect(&self, instance: &Arc<InstanceState>, upgrade: bool) -> std::io::Result<Connection> {
-        let sender = self.connector.connect(instance, upgrade).await?;
-        if let Sender::Http2(sender) = &sender {
+    pub(super) async fn connect(&self, instance: &Arc<InstanceState>, upgrade: bool) -> std::io::Result<Way> {
+        let way = self.connector.connect(instance, upgrade).await?;
+        if let Way::Http2(sender) = &way {
             self.kept.borrow_mut().entry(instance.id).or_default().http2 = Some(sender.clone());
         }
-        Ok(Connection::new(sender, instance))
+        Ok(way)
     }
 
-    /// Keeps a connection whose answer has been read to its end.
-    pub fn give_back(&self, connection: Connection) {
-        let Sender::Http1(sender) = connection.sender else { return };
-        if sender.is_closed() {
+    /// Keeps a connection whose answer has been read to its end, if it can be used again.
+    pub fn give_back(&self, mut connection: Connection) {
+        connection.held.wire.rest();
+        if !connection.held.wire.is_finished() {
             return;
         }
+        connection.held.unused_since = Instant::now();
         let mut kept = self.kept.borrow_mut();
-        let list = &mut kept.entry(connection.instance.id).or_default().http1;
+        let list = &mut kept.entry(connection.held.instance.id).or_default().http1;
         if list.len() >= self.limits.most_idle {
             list.remove(0);
         }
-        list.push(Unused { sender, deadline: connection.deadline, since: Instant::now() });
+        list.push(connection);
     }
 
     /// Closes what has not been used for too long or was closed by its peer. To be called every few seconds.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.kept.borrow_mut().retain(|_, kept| {
-            kept.http1
-                .retain(|unused| !unused.sender.is_closed() && now.duration_since(unused.since) < self.limits.idle);
+            kept.http1.retain_mut(|unused| {
+                now.duration_since(unused.held.unused_since) < self.limits.idle && unused.held.wire.is_usable()
+            });
             if kept.http2.as_ref().is_some_and(http2::SendRequest::is_closed) {
                 kept.http2 = None;
             }
@@ -131,31 +133,18 @@ impl Pool {
 }
 
 impl Connection {
-    fn new(sender: Sender, instance: &Arc<InstanceState>) -> Self {
-        Self { sender, instance: Arc::clone(instance), deadline: Deadline::default() }
+    pub(super) fn new(wire: Http1, instance: &Arc<InstanceState>) -> Self {
+        let (instance, deadline) = (Arc::clone(instance), Deadline::default());
+        Self { held: Box::new(Held { wire, instance, deadline, unused_since: Instant::now() }) }
     }
 
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, (hyper::Error, Option<Box<Request<RequestBody>>>)> {
-        let sent = match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
-            Sender::Http2(sender) => sender.try_send_request(with_authority(request)).await,
-        };
-        sent.map_err(|mut error| {
-            let unsent = error.take_message().map(Box::new);
-            (error.into_error(), unsent)
-        })
-    }
-
-    pub(super) fn can_be_kept(&self, status: StatusCode) -> bool {
-        status != StatusCode::SWITCHING_PROTOCOLS && matches!(self.sender, Sender::Http1(_))
+    pub(super) fn into_wire(self) -> Http1 {
+        self.held.wire
     }
 }
 
 /// HTTP/2 carries the host in its target.
-fn with_authority(mut request: Request<RequestBody>) -> Request<RequestBody> {
+pub(super) fn with_authority(mut request: Request<RequestBody>) -> Request<RequestBody> {
     let host = request.headers_mut().remove(hyper::header::HOST);
     if request.uri().authority().is_some() {
         return request;
