@@ -7,6 +7,8 @@ use crate::service::ServiceSpec;
 
 use crate::tcp::{TcpRouteSpec, TcpServiceSpec, TcpStepSpec};
 
+use crate::action::Action;
+
 /// The whole answer of a router plugin for one catalog service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contribution {
@@ -146,37 +148,6 @@ pub struct StepSpec {
     pub name: String,
     /// What it does.
     pub action: Action,
-}
-
-/// What a step does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Take the first matching prefix off the path.
-    StripPrefix(Vec<String>),
-    /// The same with regular expressions.
-    StripPrefixRegexp(Vec<String>),
-    /// Put text before the path.
-    AddPrefix(String),
-    /// Set the path.
-    ReplacePath(String),
-    /// Replace what a regular expression matches in the path.
-    ReplacePathRegexp {
-        /// The regular expression.
-        pattern: String,
-        /// With `$1` and `${name}`.
-        replacement: String,
-    },
-    /// Answer 301 to the path with its final slash toggled.
-    RedirectSlash,
-    /// Other steps, in order.
-    Chain(Vec<String>),
-    /// A policy plugin with its settings as JSON.
-    Policy {
-        /// The plugin's name.
-        plugin: String,
-        /// JSON.
-        settings: String,
-    },
 }
 
 /// A problem with one object; everything else goes on working.

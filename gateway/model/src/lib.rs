@@ -1,9 +1,10 @@
 //! The nouns of Sluice and the pure functions over them: what providers say ([`catalog`]), what a router plugin makes
-//! of it ([`contribution`]), and how contributions become something a request can be matched against ([`link`],
-//! [`rule`], [`table`], [`balance`], [`path`], and [`tcp`] for whole connections).
+//! of it ([`contribution`], [`action`]), and how contributions become something a request can be matched against
+//! ([`link`], [`rule`], [`table`], [`balance`], [`path`], and [`tcp`] for whole connections).
 //!
 //! No I/O, no clock, no async, no serde: everything here can be tested, fuzzed and measured alone.
 
+pub mod action;
 pub mod balance;
 pub mod catalog;
 pub mod contribution;
@@ -15,9 +16,10 @@ pub mod service;
 pub mod table;
 pub mod tcp;
 
+pub use action::Action;
 pub use catalog::{Catalog, CatalogInstance, CatalogService, Health};
 pub use contribution::{
-    Action, Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, Severity, StepSpec,
+    Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, Severity, StepSpec,
     Transport,
 };
 pub use service::{Balancer, ServiceKind, ServiceSpec, Target};

@@ -13,7 +13,8 @@ pub use tcp::{LinkedTcp, LinkedTcpRoute};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::contribution::{Action, Contribution, Diagnostic, RouteSpec, Severity, StepSpec};
+use crate::action::Action;
+use crate::contribution::{Contribution, Diagnostic, RouteSpec, Severity, StepSpec};
 use crate::service::ServiceSpec;
 use crate::tcp::{TcpRouteSpec, TcpServiceSpec, TcpStepSpec};
 

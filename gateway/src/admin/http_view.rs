@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use sluice_model::{Action, StepSpec};
+use sluice_model::StepSpec;
 
-use super::View;
+use super::{View, action_view};
 use crate::control::provider_names;
 use crate::live::{Generation, RouteStatus, Service};
 
@@ -95,7 +95,7 @@ fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
     let users = generation.routes.iter().filter(|route| route.steps.iter().any(|used| **used == *name));
     let users: Vec<&str> = users.map(|route| &*route.name).collect();
     let error = generation.policies.get(name).and_then(|status| status.policy.as_ref().err());
-    let (kind, settings) = action(&step.action);
+    let (kind, settings) = action_view::of(&step.action);
     let mut shown = json!({
         "name": name,
         "provider": provider_of(name),
@@ -110,24 +110,6 @@ fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
         }
     }
     shown
-}
-
-fn action(action: &Action) -> (&'static str, Value) {
-    match action {
-        Action::StripPrefix(prefixes) => ("stripprefix", json!({ "prefixes": prefixes })),
-        Action::StripPrefixRegexp(patterns) => ("stripprefixregex", json!({ "regex": patterns })),
-        Action::AddPrefix(prefix) => ("addprefix", json!({ "prefix": prefix })),
-        Action::ReplacePath(path) => ("replacepath", json!({ "path": path })),
-        Action::ReplacePathRegexp { pattern, replacement } => {
-            ("replacepathregex", json!({ "regex": pattern, "replacement": replacement }))
-        }
-        Action::RedirectSlash => ("redirectslash", json!({})),
-        Action::Chain(steps) => ("chain", json!({ "middlewares": steps })),
-        Action::Policy { plugin, settings } => {
-            let settings: Value = serde_json::from_str(settings).unwrap_or_default();
-            ("plugin", json!({ plugin: settings }))
-        }
-    }
 }
 
 pub(super) fn overview(view: &View) -> Value {

@@ -4,6 +4,7 @@
 //! POST. It shares nothing with the data plane's listeners, so it answers while those are overloaded, and no route can
 //! ever lead to it.
 
+mod action_view;
 mod answer;
 mod auth;
 mod discovery;

@@ -8,14 +8,14 @@ use std::time::SystemTime;
 use hyper::header::HeaderValue;
 use sluice_model::balance::Cycle;
 use sluice_model::link::{Item, LinkProblem, Linked, LinkedRoute, LinkedService};
-use sluice_model::rule::{Rule, compile_regex};
+use sluice_model::rule::Rule;
 use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Action, Diagnostic, RouteSpec, Severity, StepSpec, Transport};
+use sluice_model::{Diagnostic, RouteSpec, Severity, StepSpec, Transport};
 
-use super::Parts;
 use super::policies::Policies;
+use super::{Parts, native};
 use crate::config::{Attachment, Config};
-use crate::live::{Endpoint, EntrypointTable, Generation, PathStep, Route, RouteStatus, Service, Step};
+use crate::live::{Endpoint, EntrypointTable, Generation, Route, RouteStatus, Service, Step};
 use crate::state::Instances;
 use crate::telemetry::Telemetry;
 
@@ -74,9 +74,7 @@ impl Compiler {
         self.natives = linked
             .steps
             .iter()
-            .filter_map(|(name, item)| {
-                self.path_step(item).map(|step| (Arc::clone(name), (Arc::clone(&item.spec), step)))
-            })
+            .filter_map(|(name, item)| self.native(item).map(|step| (Arc::clone(name), (Arc::clone(&item.spec), step))))
             .collect();
         let routes: Vec<RouteStatus> = linked.routes.iter().map(|route| self.route(route, policies)).collect();
         let working = routes.iter().filter_map(|status| status.route.clone());
@@ -116,27 +114,11 @@ impl Compiler {
     }
 
     /// A step that is native; `None` for policies, which are not compiled here.
-    fn path_step(&self, item: &Item<StepSpec>) -> Option<Result<Step, String>> {
-        if let Some((_, step)) = self.natives.get(&item.name).filter(|(spec, _)| *spec == item.spec) {
-            return Some(step.clone());
+    fn native(&self, item: &Item<StepSpec>) -> Option<Result<Step, String>> {
+        match self.natives.get(&item.name).filter(|(spec, _)| *spec == item.spec) {
+            Some((_, step)) => Some(step.clone()),
+            None => native::compile(&item.spec.action).map(|step| step.map(|step| Step::Native(Arc::new(step)))),
         }
-        let regex = |pattern: &String| compile_regex(pattern).map_err(|error| error.to_string());
-        let path = |step: PathStep| Step::Path(Arc::new(step));
-        Some(match &item.spec.action {
-            Action::StripPrefix(prefixes) => Ok(path(PathStep::StripPrefix(prefixes.clone()))),
-            Action::StripPrefixRegexp(patterns) => patterns
-                .iter()
-                .map(regex)
-                .collect::<Result<_, _>>()
-                .map(|patterns| path(PathStep::StripPrefixRegexp(patterns))),
-            Action::AddPrefix(prefix) => Ok(path(PathStep::AddPrefix(prefix.clone()))),
-            Action::ReplacePath(whole) => Ok(path(PathStep::Replace(whole.clone()))),
-            Action::ReplacePathRegexp { pattern, replacement } => {
-                regex(pattern).map(|pattern| path(PathStep::ReplaceRegexp(pattern, replacement.clone())))
-            }
-            Action::RedirectSlash => Ok(Step::RedirectSlash),
-            Action::Chain(_) | Action::Policy { .. } => return None,
-        })
     }
 
     fn route(&self, linked: &LinkedRoute, policies: &Policies) -> RouteStatus {

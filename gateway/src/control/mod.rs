@@ -11,6 +11,7 @@ mod directory;
 mod dry_run;
 mod file_provider;
 mod last_good;
+mod native;
 mod plugins;
 mod policies;
 mod status;

@@ -125,6 +125,15 @@ impl Exchange {
         self.notes.get_or_insert_default()
     }
 
+    /// Asks for another host upstream from here on; the forwarding headers keep the client's.
+    pub fn set_host(&mut self, authority: &HeaderValue) {
+        super::forwarded::keep_host(self);
+        if let Ok(host) = super::ingress::host_of(authority) {
+            self.host = host;
+        }
+        self.authority = authority.clone();
+    }
+
     /// The host for people and policies: without a trailing dot.
     #[must_use]
     pub fn plain_host(&self) -> &str {

@@ -88,9 +88,15 @@ pub(super) fn add(exchange: &mut Exchange, server: &HeaderValue) {
             (true, true) => "wss",
         })
     });
-    set_if_absent(headers, PORT, || port_of(&exchange.authority, client.is_tls()));
+    keep_host(exchange);
+    exchange.head.headers.insert(SERVER, server.clone());
+}
+
+/// Writes down which host the client asked for, unless that was done before.
+pub(super) fn keep_host(exchange: &mut Exchange) {
+    let headers = &mut exchange.head.headers;
+    set_if_absent(headers, PORT, || port_of(&exchange.authority, exchange.client.is_tls()));
     set_if_absent(headers, HOST, || exchange.authority.clone());
-    headers.insert(SERVER, server.clone());
 }
 
 fn set_if_absent(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> HeaderValue) {

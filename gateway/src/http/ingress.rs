@@ -164,7 +164,7 @@ fn authority(head: &Parts, seen: &Seen) -> Result<HeaderValue, Refusal> {
 }
 
 /// The host alone, lower-cased, for routing.
-fn host_of(authority: &HeaderValue) -> Result<String, Refusal> {
+pub(super) fn host_of(authority: &HeaderValue) -> Result<String, Refusal> {
     let text = authority.to_str().map_err(|_| bad("bad_host"))?;
     let name = if let Some(inside) = text.strip_prefix('[') {
         let (address, port) = inside.split_once(']').ok_or(bad("bad_host"))?;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
 use sluice_wasm::{Artifact, Limits, PolicyPre, Subscription};
 
+use super::native::Native;
 use crate::http::Exchange;
 use crate::state::PolicyState;
 use crate::telemetry::PluginMetrics;
@@ -12,27 +12,10 @@ use crate::telemetry::PluginMetrics;
 /// One step of a chain.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Changes the path.
-    Path(Arc<PathStep>),
-    /// Answers 301 to the path with its final slash toggled.
-    RedirectSlash,
+    /// Does its work here.
+    Native(Arc<Native>),
     /// Asks a plugin.
     Policy(Arc<PolicyUse>),
-}
-
-/// A change to the path.
-#[derive(Debug)]
-pub enum PathStep {
-    /// Take the first of these that the decoded path begins with off it.
-    StripPrefix(Vec<String>),
-    /// Take what the first of these matches at the path's beginning off it.
-    StripPrefixRegexp(Vec<Regex>),
-    /// Put this before it.
-    AddPrefix(String),
-    /// Put this in its place.
-    Replace(String),
-    /// Replace what a regular expression matches.
-    ReplaceRegexp(Regex, String),
 }
 
 /// A configured use of a policy plugin, ready for every worker.
@@ -86,9 +69,8 @@ impl Step {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Path(a), Self::Path(b)) => Arc::ptr_eq(a, b),
+            (Self::Native(a), Self::Native(b)) => Arc::ptr_eq(a, b),
             (Self::Policy(a), Self::Policy(b)) => Arc::ptr_eq(a, b),
-            (Self::RedirectSlash, Self::RedirectSlash) => true,
             _ => false,
         }
     }

@@ -5,8 +5,9 @@
 
 mod chain;
 mod generation;
+pub mod native;
 
-pub use chain::{FailureMode, PathStep, Plugin, PolicyUse, Step};
+pub use chain::{FailureMode, Plugin, PolicyUse, Step};
 pub use generation::{Endpoint, EntrypointTable, Generation, PolicyStatus, Route, RouteStatus, Service};
 
 use std::sync::Arc;

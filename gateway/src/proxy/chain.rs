@@ -2,23 +2,39 @@
 
 use std::rc::Rc;
 
-use hyper::header::{HeaderValue, LOCATION};
+use hyper::Response;
 use hyper::http::response;
-use hyper::{Response, StatusCode};
 
+use super::steps::Entered;
 use super::trace::Trace;
-use super::{Worker, path};
-use crate::http::{Body, Exchange, Failure, finish_response, plain, reply_to, with_query};
+use super::{Worker, steps};
+use crate::http::{Body, Exchange, Failure, finish_response, reply_to};
 use crate::live::{PolicyUse, Route, Step};
-use crate::policy::{Decision, Passed};
+use crate::policy::{self, Decision};
 
 /// Where a request stands after the chain.
 pub(super) struct Enter {
     pub(super) exchange: Box<Exchange>,
-    /// The policies that let it pass, in order.
+    /// What let it pass and has to do with its answer too, in order.
     pub(super) passed: Vec<Passed>,
     /// Set where the chain answers the request itself.
     pub(super) stopped: Option<Stopped>,
+}
+
+/// A step that let a request pass and has to do with its answer as well.
+pub(super) enum Passed {
+    Native(steps::Leave),
+    Policy(policy::Passed),
+}
+
+impl Passed {
+    /// The policy that passed, where it is one.
+    pub(super) fn policy(&self) -> Option<&policy::Passed> {
+        match self {
+            Self::Native(_) => None,
+            Self::Policy(policy) => Some(policy),
+        }
+    }
 }
 
 /// How a chain ends a request.
@@ -42,8 +58,14 @@ pub(super) async fn enter(
     exchange.service = Some(std::sync::Arc::clone(&route.service.name));
     for step in chains.iter().copied().flatten() {
         let stopped = match step {
-            Step::Path(change) => path::apply(change, &mut exchange).err().map(Stopped::Failed),
-            Step::RedirectSlash => Some(Stopped::Answered(redirect_slash(&exchange))),
+            Step::Native(step) => match steps::enter(step, &mut exchange) {
+                Entered::Pass => None,
+                Entered::PassWith(leave) => {
+                    passed.push(Passed::Native(leave));
+                    None
+                }
+                Entered::Stop(stopped) => Some(stopped),
+            },
             Step::Policy(policy) => {
                 let asked = worker.instances.on_request(policy, exchange);
                 exchange = asked.0;
@@ -71,7 +93,7 @@ async fn heed(policy: &std::sync::Arc<PolicyUse>, decision: Decision, passed: &m
     };
     let wanted = &policy.subscription;
     if wanted.on_response || wanted.on_complete {
-        passed.push(Passed { policy: std::sync::Arc::clone(policy), context });
+        passed.push(Passed::Policy(policy::Passed { policy: std::sync::Arc::clone(policy), context }));
     }
     None
 }
@@ -105,7 +127,7 @@ pub(super) fn answer(
 ) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let close = head.headers.remove(hyper::header::CONNECTION);
-    let (mut exchange, replaced) = leave(worker, exchange, &passed, &head);
+    let (mut exchange, replaced) = leave(worker, exchange, &passed, &mut head);
     let (mut head, body) = replaced.map_or((head, body), Response::into_parts);
     finish_response(&mut head, &mut exchange, false);
     if let Some(close) = close {
@@ -114,41 +136,30 @@ pub(super) fn answer(
     trace.answered(Response::from_parts(head, body), passed)
 }
 
-/// Shows the head of a response to the policies that want to see it, in reverse order. One of them may replace it.
+/// Takes the head of a response back through the chain: native steps change it, policies that want to see it are shown
+/// it, and one of them may replace the response.
 pub(super) fn leave(
     worker: &Rc<Worker>,
     mut exchange: Box<Exchange>,
     passed: &[Passed],
-    head: &response::Parts,
+    head: &mut response::Parts,
 ) -> (Box<Exchange>, Option<Response<Body>>) {
-    let mut replaced: Option<Response<Body>> = None;
-    for policy in passed.iter().rev().filter(|passed| passed.policy.subscription.on_response) {
-        let parts = replaced.take().map(Response::into_parts);
-        let shown = parts.as_ref().map_or(head, |(head, _)| head);
-        let (back, decision) = worker.instances.on_response(policy, exchange, shown);
-        exchange = back;
-        replaced = match decision {
-            Decision::Respond(response) => Some(response),
-            Decision::Fail => Some(reply_to(Failure::Policy)),
-            Decision::Continue(_) | Decision::Delay(..) | Decision::Skip => {
-                parts.map(|(head, body)| Response::from_parts(head, body))
+    let mut replaced: Option<(response::Parts, Body)> = None;
+    for passed in passed.iter().rev() {
+        let shown = replaced.as_mut().map_or(&mut *head, |(head, _)| head);
+        match passed {
+            Passed::Native(step) => step.apply(shown),
+            Passed::Policy(policy) if policy.policy.subscription.on_response => {
+                let (back, decision) = worker.instances.on_response(policy, exchange, shown);
+                exchange = back;
+                match decision {
+                    Decision::Respond(response) => replaced = Some(response.into_parts()),
+                    Decision::Fail => replaced = Some(reply_to(Failure::Policy).into_parts()),
+                    Decision::Continue(_) | Decision::Delay(..) | Decision::Skip => {}
+                }
             }
-        };
+            Passed::Policy(_) => {}
+        }
     }
-    (exchange, replaced)
-}
-
-/// 301 to the same path with its final slash toggled, the query kept.
-fn redirect_slash(exchange: &Exchange) -> Response<Body> {
-    let path = exchange.path.as_str();
-    let toggled = match path.strip_suffix('/') {
-        Some("") | None => format!("{path}/"),
-        Some(without) => without.to_owned(),
-    };
-    let location = with_query(&toggled, exchange.head.uri.query());
-    let mut response = plain(StatusCode::MOVED_PERMANENTLY, "Moved Permanently");
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    response
+    (exchange, replaced.map(|(head, body)| Response::from_parts(head, body)))
 }

@@ -9,13 +9,13 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
+use super::chain::Passed;
 use super::stream::{Ending, UpstreamBody};
 use super::trace::Trace;
 use super::{Worker, chain};
 use crate::balance::{self, Lease};
 use crate::http::{Body, Exchange, Failure, RequestBody, finish_request, finish_response, reply_to};
 use crate::live::Service;
-use crate::policy::Passed;
 use crate::upstream::{AnswerBody, SendError};
 
 /// Instances tried for one request, as long as nothing of it has been sent.
@@ -57,7 +57,10 @@ async fn send(
     let pass_host = service.pass_host_header;
     let (mut lease, host) = balance::pick(service, &[]).ok_or(Failure::NoInstance)?;
     finish_request(exchange, (!pass_host).then_some(host), &worker.settings.server_name);
-    let head = take_head(exchange, passed.iter().any(|passed| passed.policy.subscription.on_response));
+    let head = take_head(
+        exchange,
+        passed.iter().filter_map(Passed::policy).any(|passed| passed.policy.subscription.on_response),
+    );
     let mut request = Request::from_parts(head, RequestBody::new(body, exchange.client.body_idle));
     let mut tried = Vec::new();
     loop {
@@ -100,7 +103,7 @@ fn stream_back(
     trace: Trace,
 ) -> Response<Body> {
     let (mut head, incoming) = answer.into_parts();
-    let (mut exchange, replaced) = chain::leave(worker, exchange, &passed, &head);
+    let (mut exchange, replaced) = chain::leave(worker, exchange, &passed, &mut head);
     if let Some(replaced) = replaced {
         // The upstream's body is dropped unread, and its connection with it.
         let (mut head, body) = replaced.into_parts();

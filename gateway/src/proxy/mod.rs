@@ -5,7 +5,7 @@
 
 mod chain;
 mod forward;
-mod path;
+mod steps;
 mod stream;
 mod trace;
 mod worker;

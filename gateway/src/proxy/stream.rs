@@ -10,10 +10,10 @@ use hyper::StatusCode;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Worker;
+use super::chain::Passed;
 use super::trace::Trace;
 use crate::balance::Lease;
 use crate::http::{BodyError, Failure, Streaming};
-use crate::policy::Passed;
 use crate::timer::Idle;
 use crate::upstream::AnswerBody;
 

@@ -12,9 +12,9 @@ use hyper::{Method, Response, StatusCode, Version};
 use sluice_wasm::Outcome;
 
 use super::Worker;
+use super::chain::Passed;
 use crate::http::{Body, Client, Exchange, Failure, Leases, Refusal, reply_to};
 use crate::live::Route;
-use crate::policy::Passed;
 use crate::state::InstanceState;
 use crate::telemetry::{AccessRecord, Finished};
 use crate::upstream::SendError;
@@ -135,7 +135,7 @@ impl Trace {
         let duration = self.begun.elapsed();
         self.leave_gates();
         let status = status.as_u16();
-        for passed in passed.iter().filter(|passed| passed.policy.subscription.on_complete) {
+        for passed in passed.iter().filter_map(Passed::policy).filter(|passed| passed.policy.subscription.on_complete) {
             let outcome = Outcome { failure: self.failure.and_then(outcome_failure), ..Outcome::new(status, duration) };
             self.worker.instances.on_complete(passed, outcome);
         }

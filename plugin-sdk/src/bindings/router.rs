@@ -1342,6 +1342,215 @@ pub mod sluice {
                         .finish()
                 }
             }
+            /// Where the scheme of the request's own address comes from.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum SchemeSource {
+                /// The connection.
+                Connection,
+                /// `X-Forwarded-Proto` where a trusted client sent it, else the connection.
+                Forwarded,
+            }
+            impl ::core::fmt::Debug for SchemeSource {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        SchemeSource::Connection => {
+                            f.debug_tuple("SchemeSource::Connection").finish()
+                        }
+                        SchemeSource::Forwarded => {
+                            f.debug_tuple("SchemeSource::Forwarded").finish()
+                        }
+                    }
+                }
+            }
+            impl SchemeSource {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> SchemeSource {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => SchemeSource::Connection,
+                        1 => SchemeSource::Forwarded,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// Answers with what a regular expression makes of the request's address, unless that is the same address. GET is
+            /// answered 302, every other method 307.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct RedirectRegexp {
+                /// Looked for in `scheme://host[:port]/path?query`; where it is not found the request passes.
+                pub pattern: _rt::String,
+                /// With `$1` and `${name}`.
+                pub replacement: _rt::String,
+                /// 301 and 308 in place of 302 and 307.
+                pub permanent: bool,
+                pub scheme_from: SchemeSource,
+            }
+            impl ::core::fmt::Debug for RedirectRegexp {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("RedirectRegexp")
+                        .field("pattern", &self.pattern)
+                        .field("replacement", &self.replacement)
+                        .field("permanent", &self.permanent)
+                        .field("scheme-from", &self.scheme_from)
+                        .finish()
+                }
+            }
+            /// Answers with the same address in another scheme, unless the request, or the trusted proxy before it, came in by
+            /// that scheme and port. Statuses are those of `redirect-regexp`.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct RedirectScheme {
+                pub scheme: _rt::String,
+                /// Written as it is; without one the address has no port.
+                pub port: ::core::option::Option<u16>,
+                pub permanent: bool,
+                /// Requests that come in on this entrypoint pass.
+                pub except_entrypoint: ::core::option::Option<_rt::String>,
+            }
+            impl ::core::fmt::Debug for RedirectScheme {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("RedirectScheme")
+                        .field("scheme", &self.scheme)
+                        .field("port", &self.port)
+                        .field("permanent", &self.permanent)
+                        .field("except-entrypoint", &self.except_entrypoint)
+                        .finish()
+                }
+            }
+            /// A header to set, or to remove where the value is empty.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct HeaderEdit {
+                pub name: _rt::String,
+                pub value: _rt::String,
+            }
+            impl ::core::fmt::Debug for HeaderEdit {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("HeaderEdit")
+                        .field("name", &self.name)
+                        .field("value", &self.value)
+                        .finish()
+                }
+            }
+            /// What a server says to browsers about other origins. A preflight (OPTIONS with `Origin` and
+            /// `Access-Control-Request-Method`) is answered 200 and goes no further, whether its origin may ask or not.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Cors {
+                /// Origins that may ask; `*` is every one. With `*` and credentials the origin, headers and method asked for
+                /// are repeated, since browsers take no `*` then.
+                pub origins: _rt::Vec<_rt::String>,
+                pub origin_regexps: _rt::Vec<_rt::String>,
+                pub credentials: bool,
+                pub headers: _rt::Vec<_rt::String>,
+                pub methods: _rt::Vec<_rt::String>,
+                pub expose: _rt::Vec<_rt::String>,
+                /// In seconds.
+                pub max_age: i64,
+                /// Add `Origin` to the answer's `Vary`.
+                pub vary: bool,
+            }
+            impl ::core::fmt::Debug for Cors {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Cors")
+                        .field("origins", &self.origins)
+                        .field("origin-regexps", &self.origin_regexps)
+                        .field("credentials", &self.credentials)
+                        .field("headers", &self.headers)
+                        .field("methods", &self.methods)
+                        .field("expose", &self.expose)
+                        .field("max-age", &self.max_age)
+                        .field("vary", &self.vary)
+                        .finish()
+                }
+            }
+            /// Requests without TLS are answered 301 to `https`.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct TlsRedirect {
+                /// 307 in place of 301.
+                pub temporary: bool,
+                /// The host to go to; the request's own without.
+                pub host: ::core::option::Option<_rt::String>,
+                /// Requests with TLS for another host are redirected as well.
+                pub force_host: bool,
+            }
+            impl ::core::fmt::Debug for TlsRedirect {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("TlsRedirect")
+                        .field("temporary", &self.temporary)
+                        .field("host", &self.host)
+                        .field("force-host", &self.force_host)
+                        .finish()
+                }
+            }
+            /// `Strict-Transport-Security`, on connections with TLS or on all.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Hsts {
+                pub value: _rt::String,
+                pub always: bool,
+            }
+            impl ::core::fmt::Debug for Hsts {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Hsts")
+                        .field("value", &self.value)
+                        .field("always", &self.always)
+                        .finish()
+                }
+            }
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Headers {
+                /// Changes to the request. `Host` changes the host that is sent upstream.
+                pub request: _rt::Vec<HeaderEdit>,
+                /// Changes to the answer, whoever gives it.
+                pub response: _rt::Vec<HeaderEdit>,
+                pub cors: ::core::option::Option<Cors>,
+                /// Requests for other hosts are answered 500; none are where this is empty.
+                pub allowed_hosts: _rt::Vec<_rt::String>,
+                /// Request headers that may carry the host in place of `Host`.
+                pub host_headers: _rt::Vec<_rt::String>,
+                /// Request headers, and the values by which they say that the client speaks TLS.
+                pub tls_headers: _rt::Vec<HeaderEdit>,
+                pub tls_redirect: ::core::option::Option<TlsRedirect>,
+                pub hsts: ::core::option::Option<Hsts>,
+            }
+            impl ::core::fmt::Debug for Headers {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Headers")
+                        .field("request", &self.request)
+                        .field("response", &self.response)
+                        .field("cors", &self.cors)
+                        .field("allowed-hosts", &self.allowed_hosts)
+                        .field("host-headers", &self.host_headers)
+                        .field("tls-headers", &self.tls_headers)
+                        .field("tls-redirect", &self.tls_redirect)
+                        .field("hsts", &self.hsts)
+                        .finish()
+                }
+            }
             #[derive(Clone, Eq, PartialEq)]
             pub enum Action {
                 /// Takes the first of these prefixes that matches off the decoded path and adds it as `X-Forwarded-Prefix`.
@@ -1354,6 +1563,9 @@ pub mod sluice {
                 ReplacePathRegexp(Replacement),
                 /// Answers 301 to the same path with its final slash toggled, the query kept.
                 RedirectSlash,
+                RedirectRegexp(RedirectRegexp),
+                RedirectScheme(RedirectScheme),
+                Headers(Headers),
                 /// Other steps by name, in order.
                 Chain(_rt::Vec<_rt::String>),
                 Policy(PolicyUse),
@@ -1381,6 +1593,15 @@ pub mod sluice {
                         }
                         Action::RedirectSlash => {
                             f.debug_tuple("Action::RedirectSlash").finish()
+                        }
+                        Action::RedirectRegexp(e) => {
+                            f.debug_tuple("Action::RedirectRegexp").field(e).finish()
+                        }
+                        Action::RedirectScheme(e) => {
+                            f.debug_tuple("Action::RedirectScheme").field(e).finish()
+                        }
+                        Action::Headers(e) => {
+                            f.debug_tuple("Action::Headers").field(e).finish()
                         }
                         Action::Chain(e) => {
                             f.debug_tuple("Action::Chain").field(e).finish()
@@ -3034,22 +3255,23 @@ pub mod exports {
                         *ptr20
                             .add(2 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>() = result106;
-                        let vec124 = steps21;
-                        let len124 = vec124.len();
-                        let layout124 = _rt::alloc::Layout::from_size_align(
-                                vec124.len() * (7 * ::core::mem::size_of::<*const u8>()),
-                                ::core::mem::size_of::<*const u8>(),
+                        let vec162 = steps21;
+                        let len162 = vec162.len();
+                        let layout162 = _rt::alloc::Layout::from_size_align(
+                                vec162.len()
+                                    * (40 + 32 * ::core::mem::size_of::<*const u8>()),
+                                8,
                             )
                             .unwrap();
-                        let (result124, _cleanup124) = wit_bindgen::rt::Cleanup::new(
-                            layout124,
+                        let (result162, _cleanup162) = wit_bindgen::rt::Cleanup::new(
+                            layout162,
                         );
-                        if let Some(cleanup) = _cleanup124 {
+                        if let Some(cleanup) = _cleanup162 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec124.into_iter().enumerate() {
-                            let base = result124
-                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec162.into_iter().enumerate() {
+                            let base = result162
+                                .add(i * (40 + 32 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Step {
                                     name: name107,
@@ -3063,9 +3285,9 @@ pub mod exports {
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len108;
                                 *base.add(0).cast::<*mut u8>() = ptr108.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::Action as V123;
+                                use super::super::super::super::sluice::gateway::routing::Action as V161;
                                 match action107 {
-                                    V123::StripPrefix(e) => {
+                                    V161::StripPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -3097,13 +3319,13 @@ pub mod exports {
                                             }
                                         }
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len110;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result110;
                                     }
-                                    V123::StripPrefixRegexp(e) => {
+                                    V161::StripPrefixRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
@@ -3135,13 +3357,13 @@ pub mod exports {
                                             }
                                         }
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len112;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result112;
                                     }
-                                    V123::AddPrefix(e) => {
+                                    V161::AddPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
@@ -3150,13 +3372,13 @@ pub mod exports {
                                         let len113 = vec113.len();
                                         ::core::mem::forget(vec113);
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len113;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr113.cast_mut();
                                     }
-                                    V123::ReplacePath(e) => {
+                                    V161::ReplacePath(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (3i32) as u8;
@@ -3165,13 +3387,13 @@ pub mod exports {
                                         let len114 = vec114.len();
                                         ::core::mem::forget(vec114);
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len114;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr114.cast_mut();
                                     }
-                                    V123::ReplacePathRegexp(e) => {
+                                    V161::ReplacePathRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (4i32) as u8;
@@ -3184,10 +3406,10 @@ pub mod exports {
                                         let len116 = vec116.len();
                                         ::core::mem::forget(vec116);
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len116;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr116.cast_mut();
                                         let vec117 = (replacement115.into_bytes())
                                             .into_boxed_slice();
@@ -3195,701 +3417,1313 @@ pub mod exports {
                                         let len117 = vec117.len();
                                         ::core::mem::forget(vec117);
                                         *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len117;
                                         *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr117.cast_mut();
                                     }
-                                    V123::RedirectSlash => {
+                                    V161::RedirectSlash => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (5i32) as u8;
                                     }
-                                    V123::Chain(e) => {
+                                    V161::RedirectRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (6i32) as u8;
-                                        let vec119 = e;
+                                        let super::super::super::super::sluice::gateway::routing::RedirectRegexp {
+                                            pattern: pattern118,
+                                            replacement: replacement118,
+                                            permanent: permanent118,
+                                            scheme_from: scheme_from118,
+                                        } = e;
+                                        let vec119 = (pattern118.into_bytes()).into_boxed_slice();
+                                        let ptr119 = vec119.as_ptr().cast::<u8>();
                                         let len119 = vec119.len();
-                                        let layout119 = _rt::alloc::Layout::from_size_align(
-                                                vec119.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result119, _cleanup119) = wit_bindgen::rt::Cleanup::new(
-                                            layout119,
-                                        );
-                                        if let Some(cleanup) = _cleanup119 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec119.into_iter().enumerate() {
-                                            let base = result119
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let vec118 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr118 = vec118.as_ptr().cast::<u8>();
-                                                let len118 = vec118.len();
-                                                ::core::mem::forget(vec118);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len118;
-                                                *base.add(0).cast::<*mut u8>() = ptr118.cast_mut();
-                                            }
-                                        }
+                                        ::core::mem::forget(vec119);
                                         *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len119;
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result119;
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr119.cast_mut();
+                                        let vec120 = (replacement118.into_bytes())
+                                            .into_boxed_slice();
+                                        let ptr120 = vec120.as_ptr().cast::<u8>();
+                                        let len120 = vec120.len();
+                                        ::core::mem::forget(vec120);
+                                        *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len120;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr120.cast_mut();
+                                        *base
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match permanent118 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        *base
+                                            .add(9 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (scheme_from118.clone() as i32) as u8;
                                     }
-                                    V123::Policy(e) => {
+                                    V161::RedirectScheme(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (7i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
-                                            plugin: plugin120,
-                                            settings: settings120,
+                                        let super::super::super::super::sluice::gateway::routing::RedirectScheme {
+                                            scheme: scheme121,
+                                            port: port121,
+                                            permanent: permanent121,
+                                            except_entrypoint: except_entrypoint121,
                                         } = e;
-                                        let vec121 = (plugin120.into_bytes()).into_boxed_slice();
-                                        let ptr121 = vec121.as_ptr().cast::<u8>();
-                                        let len121 = vec121.len();
-                                        ::core::mem::forget(vec121);
-                                        *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len121;
-                                        *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr121.cast_mut();
-                                        let vec122 = (settings120.into_bytes()).into_boxed_slice();
+                                        let vec122 = (scheme121.into_bytes()).into_boxed_slice();
                                         let ptr122 = vec122.as_ptr().cast::<u8>();
                                         let len122 = vec122.len();
                                         ::core::mem::forget(vec122);
                                         *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len122;
                                         *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr122.cast_mut();
+                                        match port121 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                *base
+                                                    .add(10 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>() = (_rt::as_i32(e)) as u16;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        *base
+                                            .add(12 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match permanent121 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        match except_entrypoint121 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec123 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr123 = vec123.as_ptr().cast::<u8>();
+                                                let len123 = vec123.len();
+                                                ::core::mem::forget(vec123);
+                                                *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len123;
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr123.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                    }
+                                    V161::Headers(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (8i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Headers {
+                                            request: request124,
+                                            response: response124,
+                                            cors: cors124,
+                                            allowed_hosts: allowed_hosts124,
+                                            host_headers: host_headers124,
+                                            tls_headers: tls_headers124,
+                                            tls_redirect: tls_redirect124,
+                                            hsts: hsts124,
+                                        } = e;
+                                        let vec128 = request124;
+                                        let len128 = vec128.len();
+                                        let layout128 = _rt::alloc::Layout::from_size_align(
+                                                vec128.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result128, _cleanup128) = wit_bindgen::rt::Cleanup::new(
+                                            layout128,
+                                        );
+                                        if let Some(cleanup) = _cleanup128 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec128.into_iter().enumerate() {
+                                            let base = result128
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let super::super::super::super::sluice::gateway::routing::HeaderEdit {
+                                                    name: name125,
+                                                    value: value125,
+                                                } = e;
+                                                let vec126 = (name125.into_bytes()).into_boxed_slice();
+                                                let ptr126 = vec126.as_ptr().cast::<u8>();
+                                                let len126 = vec126.len();
+                                                ::core::mem::forget(vec126);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len126;
+                                                *base.add(0).cast::<*mut u8>() = ptr126.cast_mut();
+                                                let vec127 = (value125.into_bytes()).into_boxed_slice();
+                                                let ptr127 = vec127.as_ptr().cast::<u8>();
+                                                let len127 = vec127.len();
+                                                ::core::mem::forget(vec127);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len127;
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr127.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len128;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result128;
+                                        let vec132 = response124;
+                                        let len132 = vec132.len();
+                                        let layout132 = _rt::alloc::Layout::from_size_align(
+                                                vec132.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result132, _cleanup132) = wit_bindgen::rt::Cleanup::new(
+                                            layout132,
+                                        );
+                                        if let Some(cleanup) = _cleanup132 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec132.into_iter().enumerate() {
+                                            let base = result132
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let super::super::super::super::sluice::gateway::routing::HeaderEdit {
+                                                    name: name129,
+                                                    value: value129,
+                                                } = e;
+                                                let vec130 = (name129.into_bytes()).into_boxed_slice();
+                                                let ptr130 = vec130.as_ptr().cast::<u8>();
+                                                let len130 = vec130.len();
+                                                ::core::mem::forget(vec130);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len130;
+                                                *base.add(0).cast::<*mut u8>() = ptr130.cast_mut();
+                                                let vec131 = (value129.into_bytes()).into_boxed_slice();
+                                                let ptr131 = vec131.as_ptr().cast::<u8>();
+                                                let len131 = vec131.len();
+                                                ::core::mem::forget(vec131);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len131;
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr131.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len132;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result132;
+                                        match cors124 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::Cors {
+                                                    origins: origins133,
+                                                    origin_regexps: origin_regexps133,
+                                                    credentials: credentials133,
+                                                    headers: headers133,
+                                                    methods: methods133,
+                                                    expose: expose133,
+                                                    max_age: max_age133,
+                                                    vary: vary133,
+                                                } = e;
+                                                let vec135 = origins133;
+                                                let len135 = vec135.len();
+                                                let layout135 = _rt::alloc::Layout::from_size_align(
+                                                        vec135.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result135, _cleanup135) = wit_bindgen::rt::Cleanup::new(
+                                                    layout135,
+                                                );
+                                                if let Some(cleanup) = _cleanup135 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec135.into_iter().enumerate() {
+                                                    let base = result135
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let vec134 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr134 = vec134.as_ptr().cast::<u8>();
+                                                        let len134 = vec134.len();
+                                                        ::core::mem::forget(vec134);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len134;
+                                                        *base.add(0).cast::<*mut u8>() = ptr134.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len135;
+                                                *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result135;
+                                                let vec137 = origin_regexps133;
+                                                let len137 = vec137.len();
+                                                let layout137 = _rt::alloc::Layout::from_size_align(
+                                                        vec137.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result137, _cleanup137) = wit_bindgen::rt::Cleanup::new(
+                                                    layout137,
+                                                );
+                                                if let Some(cleanup) = _cleanup137 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec137.into_iter().enumerate() {
+                                                    let base = result137
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let vec136 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr136 = vec136.as_ptr().cast::<u8>();
+                                                        let len136 = vec136.len();
+                                                        ::core::mem::forget(vec136);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len136;
+                                                        *base.add(0).cast::<*mut u8>() = ptr136.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len137;
+                                                *base
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result137;
+                                                *base
+                                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match credentials133 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                let vec139 = headers133;
+                                                let len139 = vec139.len();
+                                                let layout139 = _rt::alloc::Layout::from_size_align(
+                                                        vec139.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result139, _cleanup139) = wit_bindgen::rt::Cleanup::new(
+                                                    layout139,
+                                                );
+                                                if let Some(cleanup) = _cleanup139 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec139.into_iter().enumerate() {
+                                                    let base = result139
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let vec138 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr138 = vec138.as_ptr().cast::<u8>();
+                                                        let len138 = vec138.len();
+                                                        ::core::mem::forget(vec138);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len138;
+                                                        *base.add(0).cast::<*mut u8>() = ptr138.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len139;
+                                                *base
+                                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result139;
+                                                let vec141 = methods133;
+                                                let len141 = vec141.len();
+                                                let layout141 = _rt::alloc::Layout::from_size_align(
+                                                        vec141.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result141, _cleanup141) = wit_bindgen::rt::Cleanup::new(
+                                                    layout141,
+                                                );
+                                                if let Some(cleanup) = _cleanup141 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec141.into_iter().enumerate() {
+                                                    let base = result141
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let vec140 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr140 = vec140.as_ptr().cast::<u8>();
+                                                        let len140 = vec140.len();
+                                                        ::core::mem::forget(vec140);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len140;
+                                                        *base.add(0).cast::<*mut u8>() = ptr140.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len141;
+                                                *base
+                                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result141;
+                                                let vec143 = expose133;
+                                                let len143 = vec143.len();
+                                                let layout143 = _rt::alloc::Layout::from_size_align(
+                                                        vec143.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result143, _cleanup143) = wit_bindgen::rt::Cleanup::new(
+                                                    layout143,
+                                                );
+                                                if let Some(cleanup) = _cleanup143 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec143.into_iter().enumerate() {
+                                                    let base = result143
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let vec142 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr142 = vec142.as_ptr().cast::<u8>();
+                                                        let len142 = vec142.len();
+                                                        ::core::mem::forget(vec142);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len142;
+                                                        *base.add(0).cast::<*mut u8>() = ptr142.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(16 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len143;
+                                                *base
+                                                    .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result143;
+                                                *base
+                                                    .add(24 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(max_age133);
+                                                *base
+                                                    .add(32 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match vary133 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        let vec145 = allowed_hosts124;
+                                        let len145 = vec145.len();
+                                        let layout145 = _rt::alloc::Layout::from_size_align(
+                                                vec145.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result145, _cleanup145) = wit_bindgen::rt::Cleanup::new(
+                                            layout145,
+                                        );
+                                        if let Some(cleanup) = _cleanup145 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec145.into_iter().enumerate() {
+                                            let base = result145
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec144 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr144 = vec144.as_ptr().cast::<u8>();
+                                                let len144 = vec144.len();
+                                                ::core::mem::forget(vec144);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len144;
+                                                *base.add(0).cast::<*mut u8>() = ptr144.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(40 + 17 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len145;
+                                        *base
+                                            .add(40 + 16 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result145;
+                                        let vec147 = host_headers124;
+                                        let len147 = vec147.len();
+                                        let layout147 = _rt::alloc::Layout::from_size_align(
+                                                vec147.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result147, _cleanup147) = wit_bindgen::rt::Cleanup::new(
+                                            layout147,
+                                        );
+                                        if let Some(cleanup) = _cleanup147 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec147.into_iter().enumerate() {
+                                            let base = result147
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec146 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr146 = vec146.as_ptr().cast::<u8>();
+                                                let len146 = vec146.len();
+                                                ::core::mem::forget(vec146);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len146;
+                                                *base.add(0).cast::<*mut u8>() = ptr146.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(40 + 19 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len147;
+                                        *base
+                                            .add(40 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result147;
+                                        let vec151 = tls_headers124;
+                                        let len151 = vec151.len();
+                                        let layout151 = _rt::alloc::Layout::from_size_align(
+                                                vec151.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result151, _cleanup151) = wit_bindgen::rt::Cleanup::new(
+                                            layout151,
+                                        );
+                                        if let Some(cleanup) = _cleanup151 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec151.into_iter().enumerate() {
+                                            let base = result151
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let super::super::super::super::sluice::gateway::routing::HeaderEdit {
+                                                    name: name148,
+                                                    value: value148,
+                                                } = e;
+                                                let vec149 = (name148.into_bytes()).into_boxed_slice();
+                                                let ptr149 = vec149.as_ptr().cast::<u8>();
+                                                let len149 = vec149.len();
+                                                ::core::mem::forget(vec149);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len149;
+                                                *base.add(0).cast::<*mut u8>() = ptr149.cast_mut();
+                                                let vec150 = (value148.into_bytes()).into_boxed_slice();
+                                                let ptr150 = vec150.as_ptr().cast::<u8>();
+                                                let len150 = vec150.len();
+                                                ::core::mem::forget(vec150);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len150;
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr150.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(40 + 21 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len151;
+                                        *base
+                                            .add(40 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result151;
+                                        match tls_redirect124 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(40 + 22 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::TlsRedirect {
+                                                    temporary: temporary152,
+                                                    host: host152,
+                                                    force_host: force_host152,
+                                                } = e;
+                                                *base
+                                                    .add(40 + 23 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match temporary152 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                match host152 {
+                                                    Some(e) => {
+                                                        *base
+                                                            .add(40 + 24 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                        let vec153 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr153 = vec153.as_ptr().cast::<u8>();
+                                                        let len153 = vec153.len();
+                                                        ::core::mem::forget(vec153);
+                                                        *base
+                                                            .add(40 + 26 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len153;
+                                                        *base
+                                                            .add(40 + 25 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr153.cast_mut();
+                                                    }
+                                                    None => {
+                                                        *base
+                                                            .add(40 + 24 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                *base
+                                                    .add(40 + 27 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match force_host152 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(40 + 22 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match hsts124 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(40 + 28 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::Hsts {
+                                                    value: value154,
+                                                    always: always154,
+                                                } = e;
+                                                let vec155 = (value154.into_bytes()).into_boxed_slice();
+                                                let ptr155 = vec155.as_ptr().cast::<u8>();
+                                                let len155 = vec155.len();
+                                                ::core::mem::forget(vec155);
+                                                *base
+                                                    .add(40 + 30 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len155;
+                                                *base
+                                                    .add(40 + 29 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr155.cast_mut();
+                                                *base
+                                                    .add(40 + 31 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match always154 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(40 + 28 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                    }
+                                    V161::Chain(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (9i32) as u8;
+                                        let vec157 = e;
+                                        let len157 = vec157.len();
+                                        let layout157 = _rt::alloc::Layout::from_size_align(
+                                                vec157.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result157, _cleanup157) = wit_bindgen::rt::Cleanup::new(
+                                            layout157,
+                                        );
+                                        if let Some(cleanup) = _cleanup157 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec157.into_iter().enumerate() {
+                                            let base = result157
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec156 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr156 = vec156.as_ptr().cast::<u8>();
+                                                let len156 = vec156.len();
+                                                ::core::mem::forget(vec156);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len156;
+                                                *base.add(0).cast::<*mut u8>() = ptr156.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len157;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result157;
+                                    }
+                                    V161::Policy(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (10i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
+                                            plugin: plugin158,
+                                            settings: settings158,
+                                        } = e;
+                                        let vec159 = (plugin158.into_bytes()).into_boxed_slice();
+                                        let ptr159 = vec159.as_ptr().cast::<u8>();
+                                        let len159 = vec159.len();
+                                        ::core::mem::forget(vec159);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len159;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr159.cast_mut();
+                                        let vec160 = (settings158.into_bytes()).into_boxed_slice();
+                                        let ptr160 = vec160.as_ptr().cast::<u8>();
+                                        let len160 = vec160.len();
+                                        ::core::mem::forget(vec160);
+                                        *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len160;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr160.cast_mut();
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(5 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len124;
+                            .cast::<usize>() = len162;
                         *ptr20
                             .add(4 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result124;
-                        let vec163 = tcp_routes21;
-                        let len163 = vec163.len();
-                        let layout163 = _rt::alloc::Layout::from_size_align(
-                                vec163.len()
+                            .cast::<*mut u8>() = result162;
+                        let vec201 = tcp_routes21;
+                        let len201 = vec201.len();
+                        let layout201 = _rt::alloc::Layout::from_size_align(
+                                vec201.len()
                                     * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result163, _cleanup163) = wit_bindgen::rt::Cleanup::new(
-                            layout163,
+                        let (result201, _cleanup201) = wit_bindgen::rt::Cleanup::new(
+                            layout201,
                         );
-                        if let Some(cleanup) = _cleanup163 {
+                        if let Some(cleanup) = _cleanup201 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec163.into_iter().enumerate() {
-                            let base = result163
+                        for (i, e) in vec201.into_iter().enumerate() {
+                            let base = result201
                                 .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpRoute {
-                                    name: name125,
-                                    rule: rule125,
-                                    priority: priority125,
-                                    entrypoints: entrypoints125,
-                                    tls: tls125,
-                                    tls_options: tls_options125,
-                                    steps: steps125,
-                                    service: service125,
+                                    name: name163,
+                                    rule: rule163,
+                                    priority: priority163,
+                                    entrypoints: entrypoints163,
+                                    tls: tls163,
+                                    tls_options: tls_options163,
+                                    steps: steps163,
+                                    service: service163,
                                 } = e;
-                                let vec126 = (name125.into_bytes()).into_boxed_slice();
-                                let ptr126 = vec126.as_ptr().cast::<u8>();
-                                let len126 = vec126.len();
-                                ::core::mem::forget(vec126);
+                                let vec164 = (name163.into_bytes()).into_boxed_slice();
+                                let ptr164 = vec164.as_ptr().cast::<u8>();
+                                let len164 = vec164.len();
+                                ::core::mem::forget(vec164);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len126;
-                                *base.add(0).cast::<*mut u8>() = ptr126.cast_mut();
+                                    .cast::<usize>() = len164;
+                                *base.add(0).cast::<*mut u8>() = ptr164.cast_mut();
                                 let super::super::super::super::sluice::gateway::routing::Rule {
-                                    text: text127,
-                                    nodes: nodes127,
-                                    root: root127,
-                                } = rule125;
-                                let vec128 = (text127.into_bytes()).into_boxed_slice();
-                                let ptr128 = vec128.as_ptr().cast::<u8>();
-                                let len128 = vec128.len();
-                                ::core::mem::forget(vec128);
+                                    text: text165,
+                                    nodes: nodes165,
+                                    root: root165,
+                                } = rule163;
+                                let vec166 = (text165.into_bytes()).into_boxed_slice();
+                                let ptr166 = vec166.as_ptr().cast::<u8>();
+                                let len166 = vec166.len();
+                                ::core::mem::forget(vec166);
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len128;
+                                    .cast::<usize>() = len166;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr128.cast_mut();
-                                let vec156 = nodes127;
-                                let len156 = vec156.len();
-                                let layout156 = _rt::alloc::Layout::from_size_align(
-                                        vec156.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr166.cast_mut();
+                                let vec194 = nodes165;
+                                let len194 = vec194.len();
+                                let layout194 = _rt::alloc::Layout::from_size_align(
+                                        vec194.len() * (6 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result156, _cleanup156) = wit_bindgen::rt::Cleanup::new(
-                                    layout156,
+                                let (result194, _cleanup194) = wit_bindgen::rt::Cleanup::new(
+                                    layout194,
                                 );
-                                if let Some(cleanup) = _cleanup156 {
+                                if let Some(cleanup) = _cleanup194 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec156.into_iter().enumerate() {
-                                    let base = result156
+                                for (i, e) in vec194.into_iter().enumerate() {
+                                    let base = result194
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V155;
+                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V193;
                                         match e {
-                                            V155::All(e) => {
+                                            V193::All(e) => {
                                                 *base.add(0).cast::<u8>() = (0i32) as u8;
-                                                let vec129 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                let vec167 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
-                                                let ptr129 = vec129.as_ptr().cast::<u8>();
-                                                let len129 = vec129.len();
-                                                ::core::mem::forget(vec129);
+                                                let ptr167 = vec167.as_ptr().cast::<u8>();
+                                                let len167 = vec167.len();
+                                                ::core::mem::forget(vec167);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len129;
+                                                    .cast::<usize>() = len167;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr129.cast_mut();
+                                                    .cast::<*mut u8>() = ptr167.cast_mut();
                                             }
-                                            V155::Any(e) => {
+                                            V193::Any(e) => {
                                                 *base.add(0).cast::<u8>() = (1i32) as u8;
-                                                let vec130 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                let vec168 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
-                                                let ptr130 = vec130.as_ptr().cast::<u8>();
-                                                let len130 = vec130.len();
-                                                ::core::mem::forget(vec130);
+                                                let ptr168 = vec168.as_ptr().cast::<u8>();
+                                                let len168 = vec168.len();
+                                                ::core::mem::forget(vec168);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len130;
+                                                    .cast::<usize>() = len168;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr130.cast_mut();
+                                                    .cast::<*mut u8>() = ptr168.cast_mut();
                                             }
-                                            V155::Not(e) => {
+                                            V193::Not(e) => {
                                                 *base.add(0).cast::<u8>() = (2i32) as u8;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>() = _rt::as_i32(e);
                                             }
-                                            V155::Host(e) => {
+                                            V193::Host(e) => {
                                                 *base.add(0).cast::<u8>() = (3i32) as u8;
-                                                let vec131 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr131 = vec131.as_ptr().cast::<u8>();
-                                                let len131 = vec131.len();
-                                                ::core::mem::forget(vec131);
+                                                let vec169 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr169 = vec169.as_ptr().cast::<u8>();
+                                                let len169 = vec169.len();
+                                                ::core::mem::forget(vec169);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len131;
+                                                    .cast::<usize>() = len169;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr131.cast_mut();
+                                                    .cast::<*mut u8>() = ptr169.cast_mut();
                                             }
-                                            V155::HostExact(e) => {
+                                            V193::HostExact(e) => {
                                                 *base.add(0).cast::<u8>() = (4i32) as u8;
-                                                let vec132 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr132 = vec132.as_ptr().cast::<u8>();
-                                                let len132 = vec132.len();
-                                                ::core::mem::forget(vec132);
+                                                let vec170 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr170 = vec170.as_ptr().cast::<u8>();
+                                                let len170 = vec170.len();
+                                                ::core::mem::forget(vec170);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len132;
+                                                    .cast::<usize>() = len170;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr132.cast_mut();
+                                                    .cast::<*mut u8>() = ptr170.cast_mut();
                                             }
-                                            V155::HostRegexp(e) => {
+                                            V193::HostRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (5i32) as u8;
-                                                let vec133 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr133 = vec133.as_ptr().cast::<u8>();
-                                                let len133 = vec133.len();
-                                                ::core::mem::forget(vec133);
+                                                let vec171 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr171 = vec171.as_ptr().cast::<u8>();
+                                                let len171 = vec171.len();
+                                                ::core::mem::forget(vec171);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len133;
+                                                    .cast::<usize>() = len171;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr133.cast_mut();
+                                                    .cast::<*mut u8>() = ptr171.cast_mut();
                                             }
-                                            V155::Path(e) => {
+                                            V193::Path(e) => {
                                                 *base.add(0).cast::<u8>() = (6i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern134,
-                                                    view: view134,
+                                                    pattern: pattern172,
+                                                    view: view172,
                                                 } = e;
-                                                let vec135 = (pattern134.into_bytes()).into_boxed_slice();
-                                                let ptr135 = vec135.as_ptr().cast::<u8>();
-                                                let len135 = vec135.len();
-                                                ::core::mem::forget(vec135);
+                                                let vec173 = (pattern172.into_bytes()).into_boxed_slice();
+                                                let ptr173 = vec173.as_ptr().cast::<u8>();
+                                                let len173 = vec173.len();
+                                                ::core::mem::forget(vec173);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len135;
+                                                    .cast::<usize>() = len173;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr135.cast_mut();
+                                                    .cast::<*mut u8>() = ptr173.cast_mut();
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view134.clone() as i32) as u8;
+                                                    .cast::<u8>() = (view172.clone() as i32) as u8;
                                             }
-                                            V155::PathPrefix(e) => {
+                                            V193::PathPrefix(e) => {
                                                 *base.add(0).cast::<u8>() = (7i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern136,
-                                                    view: view136,
+                                                    pattern: pattern174,
+                                                    view: view174,
                                                 } = e;
-                                                let vec137 = (pattern136.into_bytes()).into_boxed_slice();
-                                                let ptr137 = vec137.as_ptr().cast::<u8>();
-                                                let len137 = vec137.len();
-                                                ::core::mem::forget(vec137);
+                                                let vec175 = (pattern174.into_bytes()).into_boxed_slice();
+                                                let ptr175 = vec175.as_ptr().cast::<u8>();
+                                                let len175 = vec175.len();
+                                                ::core::mem::forget(vec175);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len137;
+                                                    .cast::<usize>() = len175;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr137.cast_mut();
+                                                    .cast::<*mut u8>() = ptr175.cast_mut();
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view136.clone() as i32) as u8;
+                                                    .cast::<u8>() = (view174.clone() as i32) as u8;
                                             }
-                                            V155::PathRegexp(e) => {
+                                            V193::PathRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (8i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern138,
-                                                    view: view138,
+                                                    pattern: pattern176,
+                                                    view: view176,
                                                 } = e;
-                                                let vec139 = (pattern138.into_bytes()).into_boxed_slice();
-                                                let ptr139 = vec139.as_ptr().cast::<u8>();
-                                                let len139 = vec139.len();
-                                                ::core::mem::forget(vec139);
+                                                let vec177 = (pattern176.into_bytes()).into_boxed_slice();
+                                                let ptr177 = vec177.as_ptr().cast::<u8>();
+                                                let len177 = vec177.len();
+                                                ::core::mem::forget(vec177);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len139;
+                                                    .cast::<usize>() = len177;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr139.cast_mut();
+                                                    .cast::<*mut u8>() = ptr177.cast_mut();
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view138.clone() as i32) as u8;
+                                                    .cast::<u8>() = (view176.clone() as i32) as u8;
                                             }
-                                            V155::Method(e) => {
+                                            V193::Method(e) => {
                                                 *base.add(0).cast::<u8>() = (9i32) as u8;
-                                                let vec140 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr140 = vec140.as_ptr().cast::<u8>();
-                                                let len140 = vec140.len();
-                                                ::core::mem::forget(vec140);
+                                                let vec178 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr178 = vec178.as_ptr().cast::<u8>();
+                                                let len178 = vec178.len();
+                                                ::core::mem::forget(vec178);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len140;
+                                                    .cast::<usize>() = len178;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr140.cast_mut();
+                                                    .cast::<*mut u8>() = ptr178.cast_mut();
                                             }
-                                            V155::Header(e) => {
+                                            V193::Header(e) => {
                                                 *base.add(0).cast::<u8>() = (10i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name141,
-                                                    value: value141,
+                                                    name: name179,
+                                                    value: value179,
                                                 } = e;
-                                                let vec142 = (name141.into_bytes()).into_boxed_slice();
-                                                let ptr142 = vec142.as_ptr().cast::<u8>();
-                                                let len142 = vec142.len();
-                                                ::core::mem::forget(vec142);
+                                                let vec180 = (name179.into_bytes()).into_boxed_slice();
+                                                let ptr180 = vec180.as_ptr().cast::<u8>();
+                                                let len180 = vec180.len();
+                                                ::core::mem::forget(vec180);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len142;
+                                                    .cast::<usize>() = len180;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr142.cast_mut();
-                                                let vec143 = (value141.into_bytes()).into_boxed_slice();
-                                                let ptr143 = vec143.as_ptr().cast::<u8>();
-                                                let len143 = vec143.len();
-                                                ::core::mem::forget(vec143);
+                                                    .cast::<*mut u8>() = ptr180.cast_mut();
+                                                let vec181 = (value179.into_bytes()).into_boxed_slice();
+                                                let ptr181 = vec181.as_ptr().cast::<u8>();
+                                                let len181 = vec181.len();
+                                                ::core::mem::forget(vec181);
                                                 *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len143;
+                                                    .cast::<usize>() = len181;
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr143.cast_mut();
+                                                    .cast::<*mut u8>() = ptr181.cast_mut();
                                             }
-                                            V155::HeaderRegexp(e) => {
+                                            V193::HeaderRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (11i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name144,
-                                                    value: value144,
+                                                    name: name182,
+                                                    value: value182,
                                                 } = e;
-                                                let vec145 = (name144.into_bytes()).into_boxed_slice();
-                                                let ptr145 = vec145.as_ptr().cast::<u8>();
-                                                let len145 = vec145.len();
-                                                ::core::mem::forget(vec145);
+                                                let vec183 = (name182.into_bytes()).into_boxed_slice();
+                                                let ptr183 = vec183.as_ptr().cast::<u8>();
+                                                let len183 = vec183.len();
+                                                ::core::mem::forget(vec183);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len145;
+                                                    .cast::<usize>() = len183;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr145.cast_mut();
-                                                let vec146 = (value144.into_bytes()).into_boxed_slice();
-                                                let ptr146 = vec146.as_ptr().cast::<u8>();
-                                                let len146 = vec146.len();
-                                                ::core::mem::forget(vec146);
+                                                    .cast::<*mut u8>() = ptr183.cast_mut();
+                                                let vec184 = (value182.into_bytes()).into_boxed_slice();
+                                                let ptr184 = vec184.as_ptr().cast::<u8>();
+                                                let len184 = vec184.len();
+                                                ::core::mem::forget(vec184);
                                                 *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len146;
+                                                    .cast::<usize>() = len184;
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr146.cast_mut();
+                                                    .cast::<*mut u8>() = ptr184.cast_mut();
                                             }
-                                            V155::Query(e) => {
+                                            V193::Query(e) => {
                                                 *base.add(0).cast::<u8>() = (12i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name147,
-                                                    value: value147,
-                                                    occurrence: occurrence147,
+                                                    name: name185,
+                                                    value: value185,
+                                                    occurrence: occurrence185,
                                                 } = e;
-                                                let vec148 = (name147.into_bytes()).into_boxed_slice();
-                                                let ptr148 = vec148.as_ptr().cast::<u8>();
-                                                let len148 = vec148.len();
-                                                ::core::mem::forget(vec148);
+                                                let vec186 = (name185.into_bytes()).into_boxed_slice();
+                                                let ptr186 = vec186.as_ptr().cast::<u8>();
+                                                let len186 = vec186.len();
+                                                ::core::mem::forget(vec186);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len148;
+                                                    .cast::<usize>() = len186;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr148.cast_mut();
-                                                let vec149 = (value147.into_bytes()).into_boxed_slice();
-                                                let ptr149 = vec149.as_ptr().cast::<u8>();
-                                                let len149 = vec149.len();
-                                                ::core::mem::forget(vec149);
+                                                    .cast::<*mut u8>() = ptr186.cast_mut();
+                                                let vec187 = (value185.into_bytes()).into_boxed_slice();
+                                                let ptr187 = vec187.as_ptr().cast::<u8>();
+                                                let len187 = vec187.len();
+                                                ::core::mem::forget(vec187);
                                                 *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len149;
+                                                    .cast::<usize>() = len187;
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr149.cast_mut();
+                                                    .cast::<*mut u8>() = ptr187.cast_mut();
                                                 *base
                                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence147.clone() as i32) as u8;
+                                                    .cast::<u8>() = (occurrence185.clone() as i32) as u8;
                                             }
-                                            V155::QueryRegexp(e) => {
+                                            V193::QueryRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (13i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name150,
-                                                    value: value150,
-                                                    occurrence: occurrence150,
+                                                    name: name188,
+                                                    value: value188,
+                                                    occurrence: occurrence188,
                                                 } = e;
-                                                let vec151 = (name150.into_bytes()).into_boxed_slice();
-                                                let ptr151 = vec151.as_ptr().cast::<u8>();
-                                                let len151 = vec151.len();
-                                                ::core::mem::forget(vec151);
+                                                let vec189 = (name188.into_bytes()).into_boxed_slice();
+                                                let ptr189 = vec189.as_ptr().cast::<u8>();
+                                                let len189 = vec189.len();
+                                                ::core::mem::forget(vec189);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len151;
+                                                    .cast::<usize>() = len189;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr151.cast_mut();
-                                                let vec152 = (value150.into_bytes()).into_boxed_slice();
-                                                let ptr152 = vec152.as_ptr().cast::<u8>();
-                                                let len152 = vec152.len();
-                                                ::core::mem::forget(vec152);
+                                                    .cast::<*mut u8>() = ptr189.cast_mut();
+                                                let vec190 = (value188.into_bytes()).into_boxed_slice();
+                                                let ptr190 = vec190.as_ptr().cast::<u8>();
+                                                let len190 = vec190.len();
+                                                ::core::mem::forget(vec190);
                                                 *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len152;
+                                                    .cast::<usize>() = len190;
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr152.cast_mut();
+                                                    .cast::<*mut u8>() = ptr190.cast_mut();
                                                 *base
                                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence150.clone() as i32) as u8;
+                                                    .cast::<u8>() = (occurrence188.clone() as i32) as u8;
                                             }
-                                            V155::ClientIp(e) => {
+                                            V193::ClientIp(e) => {
                                                 *base.add(0).cast::<u8>() = (14i32) as u8;
-                                                let vec153 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr153 = vec153.as_ptr().cast::<u8>();
-                                                let len153 = vec153.len();
-                                                ::core::mem::forget(vec153);
+                                                let vec191 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr191 = vec191.as_ptr().cast::<u8>();
+                                                let len191 = vec191.len();
+                                                ::core::mem::forget(vec191);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len153;
+                                                    .cast::<usize>() = len191;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr153.cast_mut();
+                                                    .cast::<*mut u8>() = ptr191.cast_mut();
                                             }
-                                            V155::Alpn(e) => {
+                                            V193::Alpn(e) => {
                                                 *base.add(0).cast::<u8>() = (15i32) as u8;
-                                                let vec154 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr154 = vec154.as_ptr().cast::<u8>();
-                                                let len154 = vec154.len();
-                                                ::core::mem::forget(vec154);
+                                                let vec192 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr192 = vec192.as_ptr().cast::<u8>();
+                                                let len192 = vec192.len();
+                                                ::core::mem::forget(vec192);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len154;
+                                                    .cast::<usize>() = len192;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr154.cast_mut();
+                                                    .cast::<*mut u8>() = ptr192.cast_mut();
                                             }
                                         }
                                     }
                                 }
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len156;
+                                    .cast::<usize>() = len194;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result156;
+                                    .cast::<*mut u8>() = result194;
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i32>() = _rt::as_i32(root127);
+                                    .cast::<i32>() = _rt::as_i32(root165);
                                 *base
                                     .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i64>() = _rt::as_i64(priority125);
-                                let vec158 = entrypoints125;
-                                let len158 = vec158.len();
-                                let layout158 = _rt::alloc::Layout::from_size_align(
-                                        vec158.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<i64>() = _rt::as_i64(priority163);
+                                let vec196 = entrypoints163;
+                                let len196 = vec196.len();
+                                let layout196 = _rt::alloc::Layout::from_size_align(
+                                        vec196.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result158, _cleanup158) = wit_bindgen::rt::Cleanup::new(
-                                    layout158,
+                                let (result196, _cleanup196) = wit_bindgen::rt::Cleanup::new(
+                                    layout196,
                                 );
-                                if let Some(cleanup) = _cleanup158 {
+                                if let Some(cleanup) = _cleanup196 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec158.into_iter().enumerate() {
-                                    let base = result158
+                                for (i, e) in vec196.into_iter().enumerate() {
+                                    let base = result196
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec157 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr157 = vec157.as_ptr().cast::<u8>();
-                                        let len157 = vec157.len();
-                                        ::core::mem::forget(vec157);
+                                        let vec195 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr195 = vec195.as_ptr().cast::<u8>();
+                                        let len195 = vec195.len();
+                                        ::core::mem::forget(vec195);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len157;
-                                        *base.add(0).cast::<*mut u8>() = ptr157.cast_mut();
+                                            .cast::<usize>() = len195;
+                                        *base.add(0).cast::<*mut u8>() = ptr195.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len158;
+                                    .cast::<usize>() = len196;
                                 *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result158;
+                                    .cast::<*mut u8>() = result196;
                                 *base
                                     .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (tls125.clone() as i32) as u8;
-                                let vec159 = (tls_options125.into_bytes())
+                                    .cast::<u8>() = (tls163.clone() as i32) as u8;
+                                let vec197 = (tls_options163.into_bytes())
                                     .into_boxed_slice();
-                                let ptr159 = vec159.as_ptr().cast::<u8>();
-                                let len159 = vec159.len();
-                                ::core::mem::forget(vec159);
+                                let ptr197 = vec197.as_ptr().cast::<u8>();
+                                let len197 = vec197.len();
+                                ::core::mem::forget(vec197);
                                 *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len159;
+                                    .cast::<usize>() = len197;
                                 *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr159.cast_mut();
-                                let vec161 = steps125;
-                                let len161 = vec161.len();
-                                let layout161 = _rt::alloc::Layout::from_size_align(
-                                        vec161.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr197.cast_mut();
+                                let vec199 = steps163;
+                                let len199 = vec199.len();
+                                let layout199 = _rt::alloc::Layout::from_size_align(
+                                        vec199.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result161, _cleanup161) = wit_bindgen::rt::Cleanup::new(
-                                    layout161,
+                                let (result199, _cleanup199) = wit_bindgen::rt::Cleanup::new(
+                                    layout199,
                                 );
-                                if let Some(cleanup) = _cleanup161 {
+                                if let Some(cleanup) = _cleanup199 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec161.into_iter().enumerate() {
-                                    let base = result161
+                                for (i, e) in vec199.into_iter().enumerate() {
+                                    let base = result199
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec160 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr160 = vec160.as_ptr().cast::<u8>();
-                                        let len160 = vec160.len();
-                                        ::core::mem::forget(vec160);
+                                        let vec198 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr198 = vec198.as_ptr().cast::<u8>();
+                                        let len198 = vec198.len();
+                                        ::core::mem::forget(vec198);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len160;
-                                        *base.add(0).cast::<*mut u8>() = ptr160.cast_mut();
+                                            .cast::<usize>() = len198;
+                                        *base.add(0).cast::<*mut u8>() = ptr198.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len161;
+                                    .cast::<usize>() = len199;
                                 *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result161;
-                                let vec162 = (service125.into_bytes()).into_boxed_slice();
-                                let ptr162 = vec162.as_ptr().cast::<u8>();
-                                let len162 = vec162.len();
-                                ::core::mem::forget(vec162);
+                                    .cast::<*mut u8>() = result199;
+                                let vec200 = (service163.into_bytes()).into_boxed_slice();
+                                let ptr200 = vec200.as_ptr().cast::<u8>();
+                                let len200 = vec200.len();
+                                ::core::mem::forget(vec200);
                                 *base
                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len162;
+                                    .cast::<usize>() = len200;
                                 *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr162.cast_mut();
+                                    .cast::<*mut u8>() = ptr200.cast_mut();
                             }
                         }
                         *ptr20
                             .add(7 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len163;
+                            .cast::<usize>() = len201;
                         *ptr20
                             .add(6 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result163;
-                        let vec170 = tcp_services21;
-                        let len170 = vec170.len();
-                        let layout170 = _rt::alloc::Layout::from_size_align(
-                                vec170.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result201;
+                        let vec208 = tcp_services21;
+                        let len208 = vec208.len();
+                        let layout208 = _rt::alloc::Layout::from_size_align(
+                                vec208.len() * (5 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result170, _cleanup170) = wit_bindgen::rt::Cleanup::new(
-                            layout170,
+                        let (result208, _cleanup208) = wit_bindgen::rt::Cleanup::new(
+                            layout208,
                         );
-                        if let Some(cleanup) = _cleanup170 {
+                        if let Some(cleanup) = _cleanup208 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec170.into_iter().enumerate() {
-                            let base = result170
+                        for (i, e) in vec208.into_iter().enumerate() {
+                            let base = result208
                                 .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpService {
-                                    name: name164,
-                                    targets: targets164,
-                                    proxy_protocol: proxy_protocol164,
+                                    name: name202,
+                                    targets: targets202,
+                                    proxy_protocol: proxy_protocol202,
                                 } = e;
-                                let vec165 = (name164.into_bytes()).into_boxed_slice();
-                                let ptr165 = vec165.as_ptr().cast::<u8>();
-                                let len165 = vec165.len();
-                                ::core::mem::forget(vec165);
+                                let vec203 = (name202.into_bytes()).into_boxed_slice();
+                                let ptr203 = vec203.as_ptr().cast::<u8>();
+                                let len203 = vec203.len();
+                                ::core::mem::forget(vec203);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len165;
-                                *base.add(0).cast::<*mut u8>() = ptr165.cast_mut();
-                                let vec169 = targets164;
-                                let len169 = vec169.len();
-                                let layout169 = _rt::alloc::Layout::from_size_align(
-                                        vec169.len()
+                                    .cast::<usize>() = len203;
+                                *base.add(0).cast::<*mut u8>() = ptr203.cast_mut();
+                                let vec207 = targets202;
+                                let len207 = vec207.len();
+                                let layout207 = _rt::alloc::Layout::from_size_align(
+                                        vec207.len()
                                             * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result169, _cleanup169) = wit_bindgen::rt::Cleanup::new(
-                                    layout169,
+                                let (result207, _cleanup207) = wit_bindgen::rt::Cleanup::new(
+                                    layout207,
                                 );
-                                if let Some(cleanup) = _cleanup169 {
+                                if let Some(cleanup) = _cleanup207 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec169.into_iter().enumerate() {
-                                    let base = result169
+                                for (i, e) in vec207.into_iter().enumerate() {
+                                    let base = result207
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::sluice::gateway::routing::TcpTarget {
-                                            instance: instance166,
-                                            address: address166,
-                                            port: port166,
-                                            tls: tls166,
-                                            weight: weight166,
+                                            instance: instance204,
+                                            address: address204,
+                                            port: port204,
+                                            tls: tls204,
+                                            weight: weight204,
                                         } = e;
-                                        let vec167 = (instance166.into_bytes()).into_boxed_slice();
-                                        let ptr167 = vec167.as_ptr().cast::<u8>();
-                                        let len167 = vec167.len();
-                                        ::core::mem::forget(vec167);
+                                        let vec205 = (instance204.into_bytes()).into_boxed_slice();
+                                        let ptr205 = vec205.as_ptr().cast::<u8>();
+                                        let len205 = vec205.len();
+                                        ::core::mem::forget(vec205);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len167;
-                                        *base.add(0).cast::<*mut u8>() = ptr167.cast_mut();
-                                        let vec168 = (address166.into_bytes()).into_boxed_slice();
-                                        let ptr168 = vec168.as_ptr().cast::<u8>();
-                                        let len168 = vec168.len();
-                                        ::core::mem::forget(vec168);
+                                            .cast::<usize>() = len205;
+                                        *base.add(0).cast::<*mut u8>() = ptr205.cast_mut();
+                                        let vec206 = (address204.into_bytes()).into_boxed_slice();
+                                        let ptr206 = vec206.as_ptr().cast::<u8>();
+                                        let len206 = vec206.len();
+                                        ::core::mem::forget(vec206);
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len168;
+                                            .cast::<usize>() = len206;
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr168.cast_mut();
+                                            .cast::<*mut u8>() = ptr206.cast_mut();
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u16>() = (_rt::as_i32(port166)) as u16;
+                                            .cast::<u16>() = (_rt::as_i32(port204)) as u16;
                                         *base
                                             .add(2 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match tls166 {
+                                            .cast::<u8>() = (match tls204 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(4 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(weight166);
+                                            .cast::<i32>() = _rt::as_i32(weight204);
                                     }
                                 }
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len169;
+                                    .cast::<usize>() = len207;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result169;
+                                    .cast::<*mut u8>() = result207;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (proxy_protocol164.clone() as i32) as u8;
+                                    .cast::<u8>() = (proxy_protocol202.clone() as i32) as u8;
                             }
                         }
                         *ptr20
                             .add(9 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len170;
+                            .cast::<usize>() = len208;
                         *ptr20
                             .add(8 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result170;
-                        let vec176 = tcp_steps21;
-                        let len176 = vec176.len();
-                        let layout176 = _rt::alloc::Layout::from_size_align(
-                                vec176.len()
+                            .cast::<*mut u8>() = result208;
+                        let vec214 = tcp_steps21;
+                        let len214 = vec214.len();
+                        let layout214 = _rt::alloc::Layout::from_size_align(
+                                vec214.len()
                                     * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result176, _cleanup176) = wit_bindgen::rt::Cleanup::new(
-                            layout176,
+                        let (result214, _cleanup214) = wit_bindgen::rt::Cleanup::new(
+                            layout214,
                         );
-                        if let Some(cleanup) = _cleanup176 {
+                        if let Some(cleanup) = _cleanup214 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec176.into_iter().enumerate() {
-                            let base = result176
+                        for (i, e) in vec214.into_iter().enumerate() {
+                            let base = result214
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpStep {
-                                    name: name171,
-                                    action: action171,
+                                    name: name209,
+                                    action: action209,
                                 } = e;
-                                let vec172 = (name171.into_bytes()).into_boxed_slice();
-                                let ptr172 = vec172.as_ptr().cast::<u8>();
-                                let len172 = vec172.len();
-                                ::core::mem::forget(vec172);
+                                let vec210 = (name209.into_bytes()).into_boxed_slice();
+                                let ptr210 = vec210.as_ptr().cast::<u8>();
+                                let len210 = vec210.len();
+                                ::core::mem::forget(vec210);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len172;
-                                *base.add(0).cast::<*mut u8>() = ptr172.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::TcpAction as V175;
-                                match action171 {
-                                    V175::InFlight(e) => {
+                                    .cast::<usize>() = len210;
+                                *base.add(0).cast::<*mut u8>() = ptr210.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::TcpAction as V213;
+                                match action209 {
+                                    V213::InFlight(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -3897,116 +4731,116 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i64>() = _rt::as_i64(e);
                                     }
-                                    V175::AllowList(e) => {
+                                    V213::AllowList(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec174 = e;
-                                        let len174 = vec174.len();
-                                        let layout174 = _rt::alloc::Layout::from_size_align(
-                                                vec174.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec212 = e;
+                                        let len212 = vec212.len();
+                                        let layout212 = _rt::alloc::Layout::from_size_align(
+                                                vec212.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result174, _cleanup174) = wit_bindgen::rt::Cleanup::new(
-                                            layout174,
+                                        let (result212, _cleanup212) = wit_bindgen::rt::Cleanup::new(
+                                            layout212,
                                         );
-                                        if let Some(cleanup) = _cleanup174 {
+                                        if let Some(cleanup) = _cleanup212 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec174.into_iter().enumerate() {
-                                            let base = result174
+                                        for (i, e) in vec212.into_iter().enumerate() {
+                                            let base = result212
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec173 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr173 = vec173.as_ptr().cast::<u8>();
-                                                let len173 = vec173.len();
-                                                ::core::mem::forget(vec173);
+                                                let vec211 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr211 = vec211.as_ptr().cast::<u8>();
+                                                let len211 = vec211.len();
+                                                ::core::mem::forget(vec211);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len173;
-                                                *base.add(0).cast::<*mut u8>() = ptr173.cast_mut();
+                                                    .cast::<usize>() = len211;
+                                                *base.add(0).cast::<*mut u8>() = ptr211.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len174;
+                                            .cast::<usize>() = len212;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result174;
+                                            .cast::<*mut u8>() = result212;
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len176;
+                            .cast::<usize>() = len214;
                         *ptr20
                             .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result176;
-                        let vec181 = diagnostics21;
-                        let len181 = vec181.len();
-                        let layout181 = _rt::alloc::Layout::from_size_align(
-                                vec181.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result214;
+                        let vec219 = diagnostics21;
+                        let len219 = vec219.len();
+                        let layout219 = _rt::alloc::Layout::from_size_align(
+                                vec219.len() * (7 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result181, _cleanup181) = wit_bindgen::rt::Cleanup::new(
-                            layout181,
+                        let (result219, _cleanup219) = wit_bindgen::rt::Cleanup::new(
+                            layout219,
                         );
-                        if let Some(cleanup) = _cleanup181 {
+                        if let Some(cleanup) = _cleanup219 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec181.into_iter().enumerate() {
-                            let base = result181
+                        for (i, e) in vec219.into_iter().enumerate() {
+                            let base = result219
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Diagnostic {
-                                    severity: severity177,
-                                    object: object177,
-                                    tag: tag177,
-                                    message: message177,
+                                    severity: severity215,
+                                    object: object215,
+                                    tag: tag215,
+                                    message: message215,
                                 } = e;
-                                *base.add(0).cast::<u8>() = (severity177.clone() as i32)
+                                *base.add(0).cast::<u8>() = (severity215.clone() as i32)
                                     as u8;
-                                let vec178 = (object177.into_bytes()).into_boxed_slice();
-                                let ptr178 = vec178.as_ptr().cast::<u8>();
-                                let len178 = vec178.len();
-                                ::core::mem::forget(vec178);
+                                let vec216 = (object215.into_bytes()).into_boxed_slice();
+                                let ptr216 = vec216.as_ptr().cast::<u8>();
+                                let len216 = vec216.len();
+                                ::core::mem::forget(vec216);
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len178;
+                                    .cast::<usize>() = len216;
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr178.cast_mut();
-                                let vec179 = (tag177.into_bytes()).into_boxed_slice();
-                                let ptr179 = vec179.as_ptr().cast::<u8>();
-                                let len179 = vec179.len();
-                                ::core::mem::forget(vec179);
+                                    .cast::<*mut u8>() = ptr216.cast_mut();
+                                let vec217 = (tag215.into_bytes()).into_boxed_slice();
+                                let ptr217 = vec217.as_ptr().cast::<u8>();
+                                let len217 = vec217.len();
+                                ::core::mem::forget(vec217);
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len179;
+                                    .cast::<usize>() = len217;
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr179.cast_mut();
-                                let vec180 = (message177.into_bytes()).into_boxed_slice();
-                                let ptr180 = vec180.as_ptr().cast::<u8>();
-                                let len180 = vec180.len();
-                                ::core::mem::forget(vec180);
+                                    .cast::<*mut u8>() = ptr217.cast_mut();
+                                let vec218 = (message215.into_bytes()).into_boxed_slice();
+                                let ptr218 = vec218.as_ptr().cast::<u8>();
+                                let len218 = vec218.len();
+                                ::core::mem::forget(vec218);
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len180;
+                                    .cast::<usize>() = len218;
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr180.cast_mut();
+                                    .cast::<*mut u8>() = ptr218.cast_mut();
                             }
                         }
                         *ptr20
                             .add(13 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len181;
+                            .cast::<usize>() = len219;
                         *ptr20
                             .add(12 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result181;
+                            .cast::<*mut u8>() = result219;
                         ptr20
                     }
                 }
@@ -4648,11 +5482,11 @@ pub mod exports {
                         let l140 = *arg0
                             .add(5 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base171 = l139;
-                        let len171 = l140;
-                        for i in 0..len171 {
-                            let base = base171
-                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                        let base244 = l139;
+                        let len244 = l140;
+                        for i in 0..len244 {
+                            let base = base244
+                                .add(i * (40 + 32 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let l141 = *base.add(0).cast::<*mut u8>();
                                 let l142 = *base
@@ -4667,10 +5501,10 @@ pub mod exports {
                                 match l143 {
                                     0 => {
                                         let l144 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l145 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         let base148 = l144;
                                         let len148 = l145;
@@ -4693,10 +5527,10 @@ pub mod exports {
                                     }
                                     1 => {
                                         let l149 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l150 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         let base153 = l149;
                                         let len153 = l150;
@@ -4719,474 +5553,833 @@ pub mod exports {
                                     }
                                     2 => {
                                         let l154 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l155 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l154, l155, 1);
                                     }
                                     3 => {
                                         let l156 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l157 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l156, l157, 1);
                                     }
                                     4 => {
                                         let l158 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l159 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l158, l159, 1);
                                         let l160 = *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l161 = *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l160, l161, 1);
                                     }
                                     5 => {}
                                     6 => {
                                         let l162 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l163 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base166 = l162;
-                                        let len166 = l163;
-                                        for i in 0..len166 {
-                                            let base = base166
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                        _rt::cabi_dealloc(l162, l163, 1);
+                                        let l164 = *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l165 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l164, l165, 1);
+                                    }
+                                    7 => {
+                                        let l166 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l167 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l166, l167, 1);
+                                        let l168 = i32::from(
+                                            *base
+                                                .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l168 {
+                                            0 => {}
+                                            _ => {
+                                                let l169 = *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l170 = *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l169, l170, 1);
+                                            }
+                                        }
+                                    }
+                                    8 => {
+                                        let l171 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l172 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base177 = l171;
+                                        let len177 = l172;
+                                        for i in 0..len177 {
+                                            let base = base177
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l164 = *base.add(0).cast::<*mut u8>();
-                                                let l165 = *base
+                                                let l173 = *base.add(0).cast::<*mut u8>();
+                                                let l174 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l164, l165, 1);
+                                                _rt::cabi_dealloc(l173, l174, 1);
+                                                let l175 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l176 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l175, l176, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base166,
-                                            len166 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base177,
+                                            len177 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l178 = *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l179 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base184 = l178;
+                                        let len184 = l179;
+                                        for i in 0..len184 {
+                                            let base = base184
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l180 = *base.add(0).cast::<*mut u8>();
+                                                let l181 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l180, l181, 1);
+                                                let l182 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l183 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l182, l183, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base184,
+                                            len184 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l185 = i32::from(
+                                            *base
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l185 {
+                                            0 => {}
+                                            _ => {
+                                                let l186 = *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l187 = *base
+                                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base190 = l186;
+                                                let len190 = l187;
+                                                for i in 0..len190 {
+                                                    let base = base190
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let l188 = *base.add(0).cast::<*mut u8>();
+                                                        let l189 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l188, l189, 1);
+                                                    }
+                                                }
+                                                _rt::cabi_dealloc(
+                                                    base190,
+                                                    len190 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                );
+                                                let l191 = *base
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l192 = *base
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base195 = l191;
+                                                let len195 = l192;
+                                                for i in 0..len195 {
+                                                    let base = base195
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let l193 = *base.add(0).cast::<*mut u8>();
+                                                        let l194 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l193, l194, 1);
+                                                    }
+                                                }
+                                                _rt::cabi_dealloc(
+                                                    base195,
+                                                    len195 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                );
+                                                let l196 = *base
+                                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l197 = *base
+                                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base200 = l196;
+                                                let len200 = l197;
+                                                for i in 0..len200 {
+                                                    let base = base200
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let l198 = *base.add(0).cast::<*mut u8>();
+                                                        let l199 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l198, l199, 1);
+                                                    }
+                                                }
+                                                _rt::cabi_dealloc(
+                                                    base200,
+                                                    len200 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                );
+                                                let l201 = *base
+                                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l202 = *base
+                                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base205 = l201;
+                                                let len205 = l202;
+                                                for i in 0..len205 {
+                                                    let base = base205
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let l203 = *base.add(0).cast::<*mut u8>();
+                                                        let l204 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l203, l204, 1);
+                                                    }
+                                                }
+                                                _rt::cabi_dealloc(
+                                                    base205,
+                                                    len205 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                );
+                                                let l206 = *base
+                                                    .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l207 = *base
+                                                    .add(16 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base210 = l206;
+                                                let len210 = l207;
+                                                for i in 0..len210 {
+                                                    let base = base210
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let l208 = *base.add(0).cast::<*mut u8>();
+                                                        let l209 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l208, l209, 1);
+                                                    }
+                                                }
+                                                _rt::cabi_dealloc(
+                                                    base210,
+                                                    len210 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                );
+                                            }
+                                        }
+                                        let l211 = *base
+                                            .add(40 + 16 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l212 = *base
+                                            .add(40 + 17 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base215 = l211;
+                                        let len215 = l212;
+                                        for i in 0..len215 {
+                                            let base = base215
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l213 = *base.add(0).cast::<*mut u8>();
+                                                let l214 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l213, l214, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base215,
+                                            len215 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l216 = *base
+                                            .add(40 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l217 = *base
+                                            .add(40 + 19 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base220 = l216;
+                                        let len220 = l217;
+                                        for i in 0..len220 {
+                                            let base = base220
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l218 = *base.add(0).cast::<*mut u8>();
+                                                let l219 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l218, l219, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base220,
+                                            len220 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l221 = *base
+                                            .add(40 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l222 = *base
+                                            .add(40 + 21 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base227 = l221;
+                                        let len227 = l222;
+                                        for i in 0..len227 {
+                                            let base = base227
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l223 = *base.add(0).cast::<*mut u8>();
+                                                let l224 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l223, l224, 1);
+                                                let l225 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l226 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l225, l226, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base227,
+                                            len227 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l228 = i32::from(
+                                            *base
+                                                .add(40 + 22 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l228 {
+                                            0 => {}
+                                            _ => {
+                                                let l229 = i32::from(
+                                                    *base
+                                                        .add(40 + 24 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
+                                                match l229 {
+                                                    0 => {}
+                                                    _ => {
+                                                        let l230 = *base
+                                                            .add(40 + 25 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l231 = *base
+                                                            .add(40 + 26 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l230, l231, 1);
+                                                    }
+                                                }
+                                            }
+                                        }
+                                        let l232 = i32::from(
+                                            *base
+                                                .add(40 + 28 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l232 {
+                                            0 => {}
+                                            _ => {
+                                                let l233 = *base
+                                                    .add(40 + 29 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l234 = *base
+                                                    .add(40 + 30 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l233, l234, 1);
+                                            }
+                                        }
+                                    }
+                                    9 => {
+                                        let l235 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l236 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base239 = l235;
+                                        let len239 = l236;
+                                        for i in 0..len239 {
+                                            let base = base239
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l237 = *base.add(0).cast::<*mut u8>();
+                                                let l238 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l237, l238, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base239,
+                                            len239 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     _ => {
-                                        let l167 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                        let l240 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l168 = *base
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                        let l241 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l167, l168, 1);
-                                        let l169 = *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                        _rt::cabi_dealloc(l240, l241, 1);
+                                        let l242 = *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l170 = *base
-                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                        let l243 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l169, l170, 1);
+                                        _rt::cabi_dealloc(l242, l243, 1);
                                     }
                                 }
                             }
                         }
                         _rt::cabi_dealloc(
-                            base171,
-                            len171 * (7 * ::core::mem::size_of::<*const u8>()),
-                            ::core::mem::size_of::<*const u8>(),
+                            base244,
+                            len244 * (40 + 32 * ::core::mem::size_of::<*const u8>()),
+                            8,
                         );
-                        let l172 = *arg0
+                        let l245 = *arg0
                             .add(6 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l173 = *arg0
+                        let l246 = *arg0
                             .add(7 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base236 = l172;
-                        let len236 = l173;
-                        for i in 0..len236 {
-                            let base = base236
+                        let base309 = l245;
+                        let len309 = l246;
+                        for i in 0..len309 {
+                            let base = base309
                                 .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l174 = *base.add(0).cast::<*mut u8>();
-                                let l175 = *base
+                                let l247 = *base.add(0).cast::<*mut u8>();
+                                let l248 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l174, l175, 1);
-                                let l176 = *base
+                                _rt::cabi_dealloc(l247, l248, 1);
+                                let l249 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l177 = *base
+                                let l250 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l176, l177, 1);
-                                let l178 = *base
+                                _rt::cabi_dealloc(l249, l250, 1);
+                                let l251 = *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l179 = *base
+                                let l252 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base221 = l178;
-                                let len221 = l179;
-                                for i in 0..len221 {
-                                    let base = base221
+                                let base294 = l251;
+                                let len294 = l252;
+                                for i in 0..len294 {
+                                    let base = base294
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l180 = i32::from(*base.add(0).cast::<u8>());
-                                        match l180 {
+                                        let l253 = i32::from(*base.add(0).cast::<u8>());
+                                        match l253 {
                                             0 => {
-                                                let l181 = *base
+                                                let l254 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l182 = *base
+                                                let l255 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base183 = l181;
-                                                let len183 = l182;
-                                                _rt::cabi_dealloc(base183, len183 * 4, 4);
+                                                let base256 = l254;
+                                                let len256 = l255;
+                                                _rt::cabi_dealloc(base256, len256 * 4, 4);
                                             }
                                             1 => {
-                                                let l184 = *base
+                                                let l257 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l185 = *base
+                                                let l258 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base186 = l184;
-                                                let len186 = l185;
-                                                _rt::cabi_dealloc(base186, len186 * 4, 4);
+                                                let base259 = l257;
+                                                let len259 = l258;
+                                                _rt::cabi_dealloc(base259, len259 * 4, 4);
                                             }
                                             2 => {}
                                             3 => {
-                                                let l187 = *base
+                                                let l260 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l188 = *base
+                                                let l261 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l187, l188, 1);
+                                                _rt::cabi_dealloc(l260, l261, 1);
                                             }
                                             4 => {
-                                                let l189 = *base
+                                                let l262 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l190 = *base
+                                                let l263 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l189, l190, 1);
+                                                _rt::cabi_dealloc(l262, l263, 1);
                                             }
                                             5 => {
-                                                let l191 = *base
+                                                let l264 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l192 = *base
+                                                let l265 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l191, l192, 1);
+                                                _rt::cabi_dealloc(l264, l265, 1);
                                             }
                                             6 => {
-                                                let l193 = *base
+                                                let l266 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l194 = *base
+                                                let l267 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l193, l194, 1);
+                                                _rt::cabi_dealloc(l266, l267, 1);
                                             }
                                             7 => {
-                                                let l195 = *base
+                                                let l268 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l196 = *base
+                                                let l269 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l195, l196, 1);
+                                                _rt::cabi_dealloc(l268, l269, 1);
                                             }
                                             8 => {
-                                                let l197 = *base
+                                                let l270 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l198 = *base
+                                                let l271 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l197, l198, 1);
+                                                _rt::cabi_dealloc(l270, l271, 1);
                                             }
                                             9 => {
-                                                let l199 = *base
+                                                let l272 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l200 = *base
+                                                let l273 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l199, l200, 1);
+                                                _rt::cabi_dealloc(l272, l273, 1);
                                             }
                                             10 => {
-                                                let l201 = *base
+                                                let l274 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l202 = *base
+                                                let l275 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l201, l202, 1);
-                                                let l203 = *base
+                                                _rt::cabi_dealloc(l274, l275, 1);
+                                                let l276 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l204 = *base
+                                                let l277 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l203, l204, 1);
+                                                _rt::cabi_dealloc(l276, l277, 1);
                                             }
                                             11 => {
-                                                let l205 = *base
+                                                let l278 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l206 = *base
+                                                let l279 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l205, l206, 1);
-                                                let l207 = *base
+                                                _rt::cabi_dealloc(l278, l279, 1);
+                                                let l280 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l208 = *base
+                                                let l281 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l207, l208, 1);
+                                                _rt::cabi_dealloc(l280, l281, 1);
                                             }
                                             12 => {
-                                                let l209 = *base
+                                                let l282 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l210 = *base
+                                                let l283 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l209, l210, 1);
-                                                let l211 = *base
+                                                _rt::cabi_dealloc(l282, l283, 1);
+                                                let l284 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l212 = *base
+                                                let l285 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l211, l212, 1);
+                                                _rt::cabi_dealloc(l284, l285, 1);
                                             }
                                             13 => {
-                                                let l213 = *base
+                                                let l286 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l214 = *base
+                                                let l287 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l213, l214, 1);
-                                                let l215 = *base
+                                                _rt::cabi_dealloc(l286, l287, 1);
+                                                let l288 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l216 = *base
+                                                let l289 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l215, l216, 1);
+                                                _rt::cabi_dealloc(l288, l289, 1);
                                             }
                                             14 => {
-                                                let l217 = *base
+                                                let l290 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l218 = *base
+                                                let l291 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l217, l218, 1);
+                                                _rt::cabi_dealloc(l290, l291, 1);
                                             }
                                             _ => {
-                                                let l219 = *base
+                                                let l292 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l220 = *base
+                                                let l293 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l219, l220, 1);
+                                                _rt::cabi_dealloc(l292, l293, 1);
                                             }
                                         }
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base221,
-                                    len221 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    base294,
+                                    len294 * (6 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l222 = *base
+                                let l295 = *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l223 = *base
+                                let l296 = *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base226 = l222;
-                                let len226 = l223;
-                                for i in 0..len226 {
-                                    let base = base226
+                                let base299 = l295;
+                                let len299 = l296;
+                                for i in 0..len299 {
+                                    let base = base299
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l224 = *base.add(0).cast::<*mut u8>();
-                                        let l225 = *base
+                                        let l297 = *base.add(0).cast::<*mut u8>();
+                                        let l298 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l224, l225, 1);
+                                        _rt::cabi_dealloc(l297, l298, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base226,
-                                    len226 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base299,
+                                    len299 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l227 = *base
+                                let l300 = *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l228 = *base
+                                let l301 = *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l227, l228, 1);
-                                let l229 = *base
+                                _rt::cabi_dealloc(l300, l301, 1);
+                                let l302 = *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l230 = *base
+                                let l303 = *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base233 = l229;
-                                let len233 = l230;
-                                for i in 0..len233 {
-                                    let base = base233
+                                let base306 = l302;
+                                let len306 = l303;
+                                for i in 0..len306 {
+                                    let base = base306
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l231 = *base.add(0).cast::<*mut u8>();
-                                        let l232 = *base
+                                        let l304 = *base.add(0).cast::<*mut u8>();
+                                        let l305 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l231, l232, 1);
+                                        _rt::cabi_dealloc(l304, l305, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base233,
-                                    len233 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base306,
+                                    len306 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l234 = *base
+                                let l307 = *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l235 = *base
+                                let l308 = *base
                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l234, l235, 1);
+                                _rt::cabi_dealloc(l307, l308, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base236,
-                            len236 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            base309,
+                            len309 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l237 = *arg0
+                        let l310 = *arg0
                             .add(8 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l238 = *arg0
+                        let l311 = *arg0
                             .add(9 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base248 = l237;
-                        let len248 = l238;
-                        for i in 0..len248 {
-                            let base = base248
+                        let base321 = l310;
+                        let len321 = l311;
+                        for i in 0..len321 {
+                            let base = base321
                                 .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l239 = *base.add(0).cast::<*mut u8>();
-                                let l240 = *base
+                                let l312 = *base.add(0).cast::<*mut u8>();
+                                let l313 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l239, l240, 1);
-                                let l241 = *base
+                                _rt::cabi_dealloc(l312, l313, 1);
+                                let l314 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l242 = *base
+                                let l315 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base247 = l241;
-                                let len247 = l242;
-                                for i in 0..len247 {
-                                    let base = base247
+                                let base320 = l314;
+                                let len320 = l315;
+                                for i in 0..len320 {
+                                    let base = base320
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l243 = *base.add(0).cast::<*mut u8>();
-                                        let l244 = *base
+                                        let l316 = *base.add(0).cast::<*mut u8>();
+                                        let l317 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l243, l244, 1);
-                                        let l245 = *base
+                                        _rt::cabi_dealloc(l316, l317, 1);
+                                        let l318 = *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l246 = *base
+                                        let l319 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l245, l246, 1);
+                                        _rt::cabi_dealloc(l318, l319, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base247,
-                                    len247 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    base320,
+                                    len320 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                             }
                         }
                         _rt::cabi_dealloc(
-                            base248,
-                            len248 * (5 * ::core::mem::size_of::<*const u8>()),
+                            base321,
+                            len321 * (5 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
-                        let l249 = *arg0
+                        let l322 = *arg0
                             .add(10 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l250 = *arg0
+                        let l323 = *arg0
                             .add(11 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base259 = l249;
-                        let len259 = l250;
-                        for i in 0..len259 {
-                            let base = base259
+                        let base332 = l322;
+                        let len332 = l323;
+                        for i in 0..len332 {
+                            let base = base332
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l251 = *base.add(0).cast::<*mut u8>();
-                                let l252 = *base
+                                let l324 = *base.add(0).cast::<*mut u8>();
+                                let l325 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l251, l252, 1);
-                                let l253 = i32::from(
+                                _rt::cabi_dealloc(l324, l325, 1);
+                                let l326 = i32::from(
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l253 {
+                                match l326 {
                                     0 => {}
                                     _ => {
-                                        let l254 = *base
+                                        let l327 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l255 = *base
+                                        let l328 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base258 = l254;
-                                        let len258 = l255;
-                                        for i in 0..len258 {
-                                            let base = base258
+                                        let base331 = l327;
+                                        let len331 = l328;
+                                        for i in 0..len331 {
+                                            let base = base331
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l256 = *base.add(0).cast::<*mut u8>();
-                                                let l257 = *base
+                                                let l329 = *base.add(0).cast::<*mut u8>();
+                                                let l330 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l256, l257, 1);
+                                                _rt::cabi_dealloc(l329, l330, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base258,
-                                            len258 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base331,
+                                            len331 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
@@ -5194,48 +6387,48 @@ pub mod exports {
                             }
                         }
                         _rt::cabi_dealloc(
-                            base259,
-                            len259 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                            base332,
+                            len332 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l260 = *arg0
+                        let l333 = *arg0
                             .add(12 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l261 = *arg0
+                        let l334 = *arg0
                             .add(13 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base268 = l260;
-                        let len268 = l261;
-                        for i in 0..len268 {
-                            let base = base268
+                        let base341 = l333;
+                        let len341 = l334;
+                        for i in 0..len341 {
+                            let base = base341
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l262 = *base
+                                let l335 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l263 = *base
+                                let l336 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l262, l263, 1);
-                                let l264 = *base
+                                _rt::cabi_dealloc(l335, l336, 1);
+                                let l337 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l265 = *base
+                                let l338 = *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l264, l265, 1);
-                                let l266 = *base
+                                _rt::cabi_dealloc(l337, l338, 1);
+                                let l339 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l267 = *base
+                                let l340 = *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l266, l267, 1);
+                                _rt::cabi_dealloc(l339, l340, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base268,
-                            len268 * (7 * ::core::mem::size_of::<*const u8>()),
+                            base341,
+                            len341 * (7 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
                     }
@@ -5436,78 +6629,90 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3427] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3991] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe6\x19\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a\x1e\x01A\x02\x01\
 A\x0a\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
 aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
 port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
 names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01Bv\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
-r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04names\x05\
-values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0aoccurre\
-nce\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquery-match\
-\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\0\x03\
-any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost-regex\
-p\x01s\0\x04path\x01\x03\0\x0bpath-prefix\x01\x03\0\x0bpath-regexp\x01\x03\0\x06\
-method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\0\x0c\
-query-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-node\x03\
-\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\0\x10\
-\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\x04\
-names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-option\
-ss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03\
-h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addresss\x04\
-port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-robin\x0br\
-ebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06maglev\x04\
-\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-site\x03\
-\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\x01kx\x01\
-ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09same-site!\x07\
-max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\x04http\x04\
-grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05values\x04\0\x0b\
-header-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04paths\x06method\
-s\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\x04port*\x0b\
-interval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\x06passesy\x08\
-failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08failuresy\x04\0\
-\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07most-nsw\x0cmost-p\
-ercenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07waitingy\x07wait\
--nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01k2\x01k4\x01r\x0c\
-\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\x0chealth-check7\
-\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dslow-start-nsw\x05l\
-imit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01r\x02\x07service\
-s\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashed\x04\0\x05split\
-\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0chealth-check\x7f\
-\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07percenty\x04\0\x06mir\
-ror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bmirror-body\x7f\x09\
-most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04last{\x04\0\x0cstatus\
--range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08statuses\xcb\0\x09\
-most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\x08weighted\x01\xc3\
-\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0cservice-kind\x03\0\
-N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservice-spec\x03\0P\x01m\
-\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0R\x01r\x08\x04nam\
-es\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0btls-optionss\x05s\
-teps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08instances\x07addresss\
-\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\x03\x04none\x02v\
-1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04names\x07targets\xda\
-\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\x09in-flight\x01\
-w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\x04names\x06acti\
-on\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0breplacements\x04\0\x0b\
-replacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0c\x01\
-q\x08\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
-s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
-\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0e\x01r\x02\x04n\
-ames\x06action\xe6\0\x04\0\x04step\x03\0g\x01m\x02\x07warning\x05error\x04\0\x08\
-severity\x03\0i\x01r\x04\x08severity\xea\0\x06objects\x03tags\x07messages\x04\0\x0a\
-diagnostic\x03\0k\x01p\x16\x01p\xd1\0\x01p\xe8\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
-\x01p\xec\0\x01r\x07\x06routes\xed\0\x08services\xee\0\x05steps\xef\0\x0atcp-rou\
-tes\xf0\0\x0ctcp-services\xf1\0\x09tcp-steps\xf2\0\x0bdiagnostics\xf3\0\x04\0\x0c\
-contribution\x03\0t\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07\
-service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07serv\
-ice\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\
-\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handle\
-y\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-\
-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06\
+g@0.1.0\x05\x01\x01B\x8a\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\
+\0\0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04\
+names\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
+occurrence\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquer\
+y-match\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\
+\0\x03any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost\
+-regexp\x01s\0\x04path\x01\x03\0\x0bpath-prefix\x01\x03\0\x0bpath-regexp\x01\x03\
+\0\x06method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\
+\0\x0cquery-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-no\
+de\x03\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\
+\0\x10\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\
+\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-op\
+tionss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05htt\
+ps\x03h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addre\
+sss\x04port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-rob\
+in\x0brebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06mag\
+lev\x04\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-\
+site\x03\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\
+\x01kx\x01ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09sa\
+me-site!\x07max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\
+\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05valu\
+es\x04\0\x0bheader-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04pat\
+hs\x06methods\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\
+\x04port*\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\
+\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08\
+failuresy\x04\0\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07mos\
+t-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07w\
+aitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01\
+k2\x01k4\x01r\x0c\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\
+\x0chealth-check7\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dsl\
+ow-start-nsw\x05limit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01\
+r\x02\x07services\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashe\
+d\x04\0\x05split\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0c\
+health-check\x7f\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07perce\
+nty\x04\0\x06mirror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bm\
+irror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04las\
+t{\x04\0\x0cstatus-range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08\
+statuses\xcb\0\x09most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\
+\x08weighted\x01\xc3\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0c\
+service-kind\x03\0N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservic\
+e-spec\x03\0P\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\
+R\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0b\
+tls-optionss\x05steps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08inst\
+ances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\
+\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04n\
+ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\
+\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\
+\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0brepla\
+cements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apo\
+licy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dscheme-source\x03\0\
+e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bscheme-from\xe6\0\x04\
+\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09permanent\x7f\x11ex\
+cept-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04names\x05values\x04\
+\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-regexps\x14\x0bcreden\
+tials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-agex\x04vary\x7f\x04\
+\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-host\x7f\x04\0\x0c\
+tls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04hsts\x03\0q\x01p\xec\
+\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\x08response\xf3\0\x04\
+cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls-headers\xf3\0\x0ctls-\
+redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\x0cstrip-prefix\x01\
+\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01\
+s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\
+\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05chain\x01\x14\0\
+\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04names\x06action\xfa\0\x04\
+\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0}\x01r\x04\
+\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x7f\x01\
+p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x80\x01\x01r\x07\
+\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0atcp-routes\x84\x01\x0c\
+tcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\x01\x04\0\x0ccontri\
+bution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\
+\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07\
+service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01\
+@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handl\
+ey\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router\
+-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06\
 router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262\
 .0\x10wit-bindgen-rust\x060.63.0";
         };
@@ -5522,75 +6727,87 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3300] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc7\x18\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3864] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfb\x1c\x01A\x02\x01\
 A\x06\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
 aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
 port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
 names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01Bv\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\0\x01\
-r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04names\x05\
-values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0aoccurre\
-nce\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquery-match\
-\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\0\x03\
-any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost-regex\
-p\x01s\0\x04path\x01\x03\0\x0bpath-prefix\x01\x03\0\x0bpath-regexp\x01\x03\0\x06\
-method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\0\x0c\
-query-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-node\x03\
-\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\0\x10\
-\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\x04\
-names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-option\
-ss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05https\x03\
-h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addresss\x04\
-port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-robin\x0br\
-ebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06maglev\x04\
-\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-site\x03\
-\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\x01kx\x01\
-ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09same-site!\x07\
-max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\x04http\x04\
-grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05values\x04\0\x0b\
-header-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04paths\x06method\
-s\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\x04port*\x0b\
-interval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\x06passesy\x08\
-failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08failuresy\x04\0\
-\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07most-nsw\x0cmost-p\
-ercenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07waitingy\x07wait\
--nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01k2\x01k4\x01r\x0c\
-\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\x0chealth-check7\
-\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dslow-start-nsw\x05l\
-imit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01r\x02\x07service\
-s\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashed\x04\0\x05split\
-\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0chealth-check\x7f\
-\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07percenty\x04\0\x06mir\
-ror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bmirror-body\x7f\x09\
-most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04last{\x04\0\x0cstatus\
--range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08statuses\xcb\0\x09\
-most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\x08weighted\x01\xc3\
-\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0cservice-kind\x03\0\
-N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservice-spec\x03\0P\x01m\
-\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0R\x01r\x08\x04nam\
-es\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0btls-optionss\x05s\
-teps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08instances\x07addresss\
-\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\x03\x04none\x02v\
-1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04names\x07targets\xda\
-\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\x09in-flight\x01\
-w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\x04names\x06acti\
-on\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0breplacements\x04\0\x0b\
-replacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0c\x01\
-q\x08\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
-s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
-\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0e\x01r\x02\x04n\
-ames\x06action\xe6\0\x04\0\x04step\x03\0g\x01m\x02\x07warning\x05error\x04\0\x08\
-severity\x03\0i\x01r\x04\x08severity\xea\0\x06objects\x03tags\x07messages\x04\0\x0a\
-diagnostic\x03\0k\x01p\x16\x01p\xd1\0\x01p\xe8\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
-\x01p\xec\0\x01r\x07\x06routes\xed\0\x08services\xee\0\x05steps\xef\0\x0atcp-rou\
-tes\xf0\0\x0ctcp-services\xf1\0\x09tcp-steps\xf2\0\x0bdiagnostics\xf3\0\x04\0\x0c\
-contribution\x03\0t\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:g\
-ateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with\
--all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
-it-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+g@0.1.0\x05\x01\x01B\x8a\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\
+\0\0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04\
+names\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
+occurrence\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquer\
+y-match\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\
+\0\x03any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost\
+-regexp\x01s\0\x04path\x01\x03\0\x0bpath-prefix\x01\x03\0\x0bpath-regexp\x01\x03\
+\0\x06method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\
+\0\x0cquery-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-no\
+de\x03\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\
+\0\x10\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\
+\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-op\
+tionss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05htt\
+ps\x03h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addre\
+sss\x04port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-rob\
+in\x0brebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06mag\
+lev\x04\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-\
+site\x03\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\
+\x01kx\x01ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09sa\
+me-site!\x07max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\
+\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05valu\
+es\x04\0\x0bheader-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04pat\
+hs\x06methods\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\
+\x04port*\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\
+\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08\
+failuresy\x04\0\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07mos\
+t-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07w\
+aitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01\
+k2\x01k4\x01r\x0c\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\
+\x0chealth-check7\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dsl\
+ow-start-nsw\x05limit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01\
+r\x02\x07services\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashe\
+d\x04\0\x05split\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0c\
+health-check\x7f\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07perce\
+nty\x04\0\x06mirror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bm\
+irror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04las\
+t{\x04\0\x0cstatus-range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08\
+statuses\xcb\0\x09most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\
+\x08weighted\x01\xc3\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0c\
+service-kind\x03\0N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservic\
+e-spec\x03\0P\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\
+R\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0b\
+tls-optionss\x05steps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08inst\
+ances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\
+\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04n\
+ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\
+\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\
+\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0brepla\
+cements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apo\
+licy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dscheme-source\x03\0\
+e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bscheme-from\xe6\0\x04\
+\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09permanent\x7f\x11ex\
+cept-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04names\x05values\x04\
+\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-regexps\x14\x0bcreden\
+tials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-agex\x04vary\x7f\x04\
+\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-host\x7f\x04\0\x0c\
+tls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04hsts\x03\0q\x01p\xec\
+\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\x08response\xf3\0\x04\
+cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls-headers\xf3\0\x0ctls-\
+redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\x0cstrip-prefix\x01\
+\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01\
+s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\
+\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05chain\x01\x14\0\
+\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04names\x06action\xfa\0\x04\
+\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0}\x01r\x04\
+\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x7f\x01\
+p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x80\x01\x01r\x07\
+\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0atcp-routes\x84\x01\x0c\
+tcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\x01\x04\0\x0ccontri\
+bution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:\
+gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-wit\
+h-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

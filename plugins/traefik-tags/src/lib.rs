@@ -23,6 +23,7 @@ mod accept;
 #[cfg(test)]
 mod conformance_tests;
 mod constraints;
+mod headers;
 mod merge;
 #[cfg(test)]
 mod properties;

@@ -28,8 +28,19 @@ pub(crate) struct Settings {
     pub(crate) constraints: Constraints,
     /// The states an instance may be in; `None` means what each dialect takes by default.
     pub(crate) checks: Option<Vec<Health>>,
-    /// Names of the entrypoints; `None` means they are not known and not checked.
-    pub(crate) entrypoints: Option<Vec<String>>,
+    /// `None` means they are not known and not checked.
+    pub(crate) entrypoints: Option<Vec<Entrypoint>>,
+}
+
+/// Where requests come in.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Entrypoint {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) tls: bool,
+    /// What clients reach it by.
+    pub(crate) port: Option<u16>,
 }
 
 /// Which default rule serves a service without tags of either dialect.
@@ -55,7 +66,7 @@ struct Raw {
     default_rule: Option<String>,
     constraints: Option<RawConstraints>,
     strict_checks: Option<Vec<String>>,
-    entrypoints: Option<Vec<RawEntrypoint>>,
+    entrypoints: Option<Vec<Entrypoint>>,
 }
 
 #[derive(Deserialize)]
@@ -63,14 +74,6 @@ struct Raw {
 enum RawConstraints {
     V1(Vec<String>),
     V3(String),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawEntrypoint {
-    name: String,
-    #[serde(default, rename = "tls")]
-    _tls: bool,
 }
 
 fn default_provider() -> String {
@@ -114,7 +117,7 @@ impl Settings {
                 Some(RawConstraints::V3(text)) => Constraints::v3(&text)?,
             },
             checks: raw.strict_checks.map(|names| states(&names)).transpose()?,
-            entrypoints: raw.entrypoints.map(|all| all.into_iter().map(|one| one.name).collect()),
+            entrypoints: raw.entrypoints,
         })
     }
 
@@ -126,9 +129,14 @@ impl Settings {
         Env { functions: V3_FUNCTIONS, prefix: &self.prefix }
     }
 
+    /// The entrypoint of that name.
+    pub(crate) fn entrypoint(&self, name: &str) -> Option<&Entrypoint> {
+        self.entrypoints.iter().flatten().find(|one| one.name == name)
+    }
+
     /// The entrypoints of a list that exist, and those that do not.
     pub(crate) fn known_entrypoints(&self, names: Vec<String>) -> (Vec<String>, Vec<String>) {
-        let known = |name: &String| self.entrypoints.as_ref().is_none_or(|all| all.contains(name));
+        let known = |name: &String| self.entrypoints.is_none() || self.entrypoint(name).is_some();
         names.into_iter().partition(known)
     }
 
@@ -188,11 +196,12 @@ mod tests {
         let settings = Settings::parse(
             r#"{"provider":"file","prefix":"edge","exposed-by-default":false,"domain":"corp.test",
                 "frontend-rule":"Host:{{.ServiceName}}","default-rule":"Host(`{{ .Name }}`)","constraints":["tag==x"],
-                "strict-checks":["Passing","any"],"entrypoints":[{"name":"web","tls":false},{"name":"websecure","tls":true}]}"#,
+                "strict-checks":["Passing","any"],"entrypoints":[{"name":"web","tls":false},{"name":"websecure","tls":true,"port":443}]}"#,
         )
         .unwrap();
         assert_eq!(settings.checks.as_ref().map(Vec::len), Some(5));
-        assert_eq!(settings.entrypoints.as_deref(), Some(&["web".to_owned(), "websecure".to_owned()][..]));
+        assert_eq!(settings.entrypoint("websecure").map(|one| (one.tls, one.port)), Some((true, Some(443))));
+        assert_eq!(settings.entrypoint("web").map(|one| (one.tls, one.port)), Some((false, None)));
         assert_eq!(settings.local_name("a@file"), "a");
         assert_eq!(settings.local_name("a@other"), "a@other");
         assert_eq!(settings.local_name("afile"), "afile");

@@ -79,3 +79,21 @@ pub(crate) fn route_hosts(route: &Route) -> Vec<String> {
 pub(crate) fn severities(result: &Contribution) -> Vec<Severity> {
     result.diagnostics.iter().map(|found| found.severity).collect()
 }
+
+/// What the v3 middleware `m` with these options comes to; `None` where it cannot be used.
+pub(crate) fn middleware(options: &[&str]) -> Option<Action> {
+    let tags: Vec<_> = options.iter().map(|option| format!("traefik.http.middlewares.m.{option}")).collect();
+    let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+    step(&contribution("{}", &service_with("web", &[&tags])), "m").cloned()
+}
+
+/// The action of the only step of a v1 service with these options; `None` where it has no route or no step.
+pub(crate) fn v1_step(settings: &str, options: &[&str]) -> Option<Action> {
+    let tags: Vec<_> = options.iter().map(|option| format!("traefik.{option}")).collect();
+    let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+    let result = contribution(settings, &service_with("web", &[&tags]));
+    match route(&result, "web")?.steps.as_slice() {
+        [only] => step(&result, only).cloned(),
+        _ => None,
+    }
+}

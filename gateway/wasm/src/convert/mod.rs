@@ -1,5 +1,6 @@
 //! Between WIT types and plain ones. The only place that knows both.
 
+mod action;
 mod policy;
 mod router;
 mod service;
@@ -9,3 +10,7 @@ pub(crate) use policy::{
     verdict,
 };
 pub(crate) use router::{contribution, instances, tags};
+
+fn convert<A, B>(list: Vec<A>, each: impl FnMut(A) -> B) -> Vec<B> {
+    list.into_iter().map(each).collect()
+}

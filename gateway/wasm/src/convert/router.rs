@@ -5,7 +5,8 @@ mod tcp;
 use sluice_model as model;
 use sluice_model::CatalogService;
 
-use super::service;
+use super::action::action;
+use super::{convert, service};
 use crate::bindings::router::sluice::gateway::{catalog, routing as wit};
 
 /// The tags of each instance, as the contract's borrowed lists want them.
@@ -38,10 +39,6 @@ pub(crate) fn contribution(contribution: wit::Contribution) -> model::Contributi
         tcp_steps: convert(contribution.tcp_steps, tcp::step),
         diagnostics: convert(contribution.diagnostics, diagnostic),
     }
-}
-
-pub(super) fn convert<A, B>(list: Vec<A>, each: impl FnMut(A) -> B) -> Vec<B> {
-    list.into_iter().map(each).collect()
 }
 
 fn health(health: model::Health) -> catalog::Health {
@@ -109,22 +106,6 @@ fn occurrence(occurrence: wit::Occurrence) -> model::Occurrence {
     match occurrence {
         wit::Occurrence::Any => model::Occurrence::Any,
         wit::Occurrence::First => model::Occurrence::First,
-    }
-}
-
-fn action(action: wit::Action) -> model::Action {
-    use model::Action;
-    match action {
-        wit::Action::StripPrefix(prefixes) => Action::StripPrefix(prefixes),
-        wit::Action::StripPrefixRegexp(patterns) => Action::StripPrefixRegexp(patterns),
-        wit::Action::AddPrefix(prefix) => Action::AddPrefix(prefix),
-        wit::Action::ReplacePath(path) => Action::ReplacePath(path),
-        wit::Action::ReplacePathRegexp(replace) => {
-            Action::ReplacePathRegexp { pattern: replace.pattern, replacement: replace.replacement }
-        }
-        wit::Action::RedirectSlash => Action::RedirectSlash,
-        wit::Action::Chain(steps) => Action::Chain(steps),
-        wit::Action::Policy(policy) => Action::Policy { plugin: policy.plugin, settings: policy.settings },
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_model as model;
 use sluice_model::service as plain;
 
-use super::router::convert;
+use super::convert;
 use crate::bindings::router::sluice::gateway::routing as wit;
 
 pub(super) fn spec(service: wit::ServiceSpec) -> model::ServiceSpec {

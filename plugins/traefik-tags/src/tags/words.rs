@@ -19,6 +19,13 @@ pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
+/// v1's maps: `Name:value||Name:value`, split at the first colon and trimmed. An empty value is kept.
+pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split("||").filter_map(|pair| pair.split_once(':'));
+    let trimmed = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    trimmed.filter(|(name, _)| !name.is_empty()).collect()
+}
+
 /// A checked duration. Policies get it as it is written and read it again; native steps want nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Duration {
@@ -154,6 +161,15 @@ mod tests {
     fn lists_are_trimmed_and_without_empty_items() {
         assert_eq!(list("a, b ,,c"), ["a", "b", "c"]);
         assert!(list(" , ").is_empty());
+    }
+
+    #[test]
+    fn pairs_are_split_at_bars_and_their_first_colon() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            pairs("x-a: 1 || B:c:d||Gone:||skipped||:x"),
+            [pair("x-a", "1"), pair("B", "c:d"), pair("Gone", "")]
+        );
     }
 
     #[test]

@@ -256,10 +256,6 @@ fn what_protects_and_is_not_supported_costs_the_frontend() {
         "auth.forward.address=http://auth",
         "whiteList.sourceRange=10.0.0.0/8",
         "whitelistSourceRange=10.0.0.0/8",
-        "redirect.entryPoint=https",
-        "redirect.regex=a",
-        "headers.allowedHosts=a.test",
-        "headers.SSLRedirect=true",
         "passTLSClientCert.pem=true",
     ] {
         assert_eq!(left_out(&[&format!("traefik.frontend.{option}")]), [Severity::Error], "{option}");
@@ -279,8 +275,6 @@ fn what_protects_nothing_is_reported_and_served() {
         "backend.buffering.maxRequestBodyBytes=8",
         "backend.maxconn.amount=3",
         "frontend.errors.e.status=502",
-        "frontend.headers.customRequestHeaders=X-A:1",
-        "frontend.redirect.permanent=true",
         "frontend.Rule=Host:other",
         "frontend.entrypoints=http",
         "frontend.passHostHeader=maybe",

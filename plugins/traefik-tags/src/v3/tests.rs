@@ -280,7 +280,7 @@ fn plugins_get_their_settings_as_written() {
 fn a_middleware_that_cannot_be_used_costs_its_routers() {
     for tags in [
         &["traefik.http.middlewares.m.basicauth.users=a:b"][..],
-        &["traefik.http.middlewares.m.headers.framedeny=true"],
+        &["traefik.http.middlewares.m.headers.framedeny=false"],
         &["traefik.http.middlewares.m.addprefix.prefix="],
         &["traefik.http.middlewares.m.addprefix.prefix=/a", "traefik.http.middlewares.m.replacepath.path=/b"],
         &["traefik.http.middlewares.m=true"],

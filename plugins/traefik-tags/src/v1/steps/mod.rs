@@ -1,7 +1,9 @@
 //! The steps of a v1 frontend. Every kind has a file with the options it reads; a new one needs its row in [`OUTER`] or
 //! [`INNER`], at its place in v1's order.
 
+mod headers;
 mod rate_limit;
+mod redirect;
 
 use sluice_plugin_sdk::router::{Action, Replacement, Step};
 
@@ -14,7 +16,7 @@ pub(super) type Read = fn(&Frontend<'_>, &mut Report) -> Result<Option<Action>, 
 
 /// What a request meets before the attached policies, by the end of the step's name. v1's order: errors, whitelist,
 /// redirect, headers, tls-client-cert, auth.
-pub(super) const OUTER: &[(&str, Read)] = &[];
+pub(super) const OUTER: &[(&str, Read)] = &[("redirect", redirect::action), ("headers", headers::action)];
 
 /// What a request meets after the attached policies. v1's order: circuitbreaker, buffering, maxconn, ratelimit.
 pub(super) const INNER: &[(&str, Read)] = &[("ratelimit", rate_limit::action)];

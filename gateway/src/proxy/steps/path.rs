@@ -8,7 +8,7 @@ use sluice_model::PathView;
 use sluice_model::path::{NormalPath, encode, encoded_len};
 
 use crate::http::{Exchange, Failure};
-use crate::live::PathStep;
+use crate::live::native::PathStep;
 
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REPLACED: HeaderName = HeaderName::from_static("x-replaced-path");

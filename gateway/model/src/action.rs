@@ -1,0 +1,139 @@
+//! What steps do, as declared. The records of `wit/types.wit` document each for plugin authors.
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Take the first matching prefix off the path.
+    StripPrefix(Vec<String>),
+    /// The same with regular expressions.
+    StripPrefixRegexp(Vec<String>),
+    /// Put text before the path.
+    AddPrefix(String),
+    /// Set the path.
+    ReplacePath(String),
+    /// Replace what a regular expression matches in the path.
+    ReplacePathRegexp {
+        /// The regular expression.
+        pattern: String,
+        /// With `$1` and `${name}`.
+        replacement: String,
+    },
+    /// Answer 301 to the path with its final slash toggled.
+    RedirectSlash,
+    /// Answer with the address a regular expression makes of the request's.
+    RedirectRegexp(RedirectRegexp),
+    /// Answer with the same address in another scheme.
+    RedirectScheme(RedirectScheme),
+    /// Set and remove headers, answer CORS preflights, refuse hosts.
+    Headers(Box<Headers>),
+    /// Other steps, in order.
+    Chain(Vec<String>),
+    /// A policy plugin with its settings as JSON.
+    Policy {
+        /// The plugin's name.
+        plugin: String,
+        /// JSON.
+        settings: String,
+    },
+}
+
+/// Where the scheme of the request's own address comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SchemeSource {
+    /// The connection.
+    #[default]
+    Connection,
+    /// `X-Forwarded-Proto` where a trusted client sent it, else the connection.
+    Forwarded,
+}
+
+/// A redirect to what a regular expression makes of the request's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedirectRegexp {
+    /// Looked for in `scheme://host[:port]/path?query`.
+    pub pattern: String,
+    /// With `$1` and `${name}`.
+    pub replacement: String,
+    /// 301 and 308 in place of 302 and 307.
+    pub permanent: bool,
+    /// The scheme of the address the pattern sees.
+    pub scheme_from: SchemeSource,
+}
+
+/// A redirect to another scheme.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedirectScheme {
+    /// The scheme to go to.
+    pub scheme: String,
+    /// The port to write; none is written without.
+    pub port: Option<u16>,
+    /// 301 and 308 in place of 302 and 307.
+    pub permanent: bool,
+    /// Requests that come in on this entrypoint pass.
+    pub except_entrypoint: Option<String>,
+}
+
+/// A header to set, or to remove where the value is empty.
+pub type HeaderEdit = (String, String);
+
+/// What a step does to headers, and which requests it answers itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Changes to the request. `Host` changes the host that is sent upstream.
+    pub request: Vec<HeaderEdit>,
+    /// Changes to the answer, whoever gives it.
+    pub response: Vec<HeaderEdit>,
+    /// Cross-origin requests.
+    pub cors: Option<Cors>,
+    /// Requests for other hosts are answered 500; none are where this is empty.
+    pub allowed_hosts: Vec<String>,
+    /// Request headers that may carry the host in place of `Host`.
+    pub host_headers: Vec<String>,
+    /// Request headers, and the values by which they say that the client speaks TLS.
+    pub tls_headers: Vec<HeaderEdit>,
+    /// Requests without TLS are redirected.
+    pub tls_redirect: Option<TlsRedirect>,
+    /// `Strict-Transport-Security`.
+    pub hsts: Option<Hsts>,
+}
+
+/// What a server says to browsers about other origins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins that may ask; `*` is every one.
+    pub origins: Vec<String>,
+    /// Regular expressions of origins that may ask.
+    pub origin_regexps: Vec<String>,
+    /// `Access-Control-Allow-Credentials`.
+    pub credentials: bool,
+    /// `Access-Control-Allow-Headers` of preflights.
+    pub headers: Vec<String>,
+    /// `Access-Control-Allow-Methods` of preflights.
+    pub methods: Vec<String>,
+    /// `Access-Control-Expose-Headers`.
+    pub expose: Vec<String>,
+    /// `Access-Control-Max-Age` of preflights, in seconds.
+    pub max_age: i64,
+    /// Add `Origin` to `Vary`.
+    pub vary: bool,
+}
+
+/// A redirect of requests without TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsRedirect {
+    /// 307 in place of 301.
+    pub temporary: bool,
+    /// The host to go to; the request's own without.
+    pub host: Option<String>,
+    /// Requests with TLS for another host are redirected as well.
+    pub force_host: bool,
+}
+
+/// `Strict-Transport-Security`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hsts {
+    /// The value.
+    pub value: String,
+    /// Also on connections without TLS.
+    pub always: bool,
+}

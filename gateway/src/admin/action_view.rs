@@ -1,0 +1,76 @@
+//! What steps do, in the words Traefik's API uses for middlewares.
+
+use serde_json::{Map, Value, json};
+use sluice_model::Action;
+use sluice_model::action::{HeaderEdit, Headers};
+
+/// The kind of a step, and its options.
+pub(super) fn of(action: &Action) -> (&'static str, Value) {
+    match action {
+        Action::StripPrefix(prefixes) => ("stripprefix", json!({ "prefixes": prefixes })),
+        Action::StripPrefixRegexp(patterns) => ("stripprefixregex", json!({ "regex": patterns })),
+        Action::AddPrefix(prefix) => ("addprefix", json!({ "prefix": prefix })),
+        Action::ReplacePath(path) => ("replacepath", json!({ "path": path })),
+        Action::ReplacePathRegexp { pattern, replacement } => {
+            ("replacepathregex", json!({ "regex": pattern, "replacement": replacement }))
+        }
+        Action::RedirectSlash => ("redirectslash", json!({})),
+        Action::RedirectRegexp(redirect) => {
+            let (regex, replacement) = (&redirect.pattern, &redirect.replacement);
+            let shown = json!({ "regex": regex, "replacement": replacement, "permanent": redirect.permanent });
+            ("redirectregex", shown)
+        }
+        Action::RedirectScheme(redirect) => {
+            let port = redirect.port.map(|port| port.to_string()).unwrap_or_default();
+            let shown = json!({ "scheme": redirect.scheme, "port": port, "permanent": redirect.permanent });
+            ("redirectscheme", shown)
+        }
+        Action::Headers(wanted) => ("headers", headers(wanted)),
+        Action::Chain(steps) => ("chain", json!({ "middlewares": steps })),
+        Action::Policy { plugin, settings } => {
+            let settings: Value = serde_json::from_str(settings).unwrap_or_default();
+            ("plugin", json!({ plugin: settings }))
+        }
+    }
+}
+
+/// What is set; headers that protect browsers are among those of the answer.
+fn headers(headers: &Headers) -> Value {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| {
+        let is_empty = value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
+        if !is_empty {
+            shown.insert(name.to_owned(), value);
+        }
+    };
+    put("customRequestHeaders", edits(&headers.request));
+    put("customResponseHeaders", edits(&headers.response));
+    put("allowedHosts", json!(headers.allowed_hosts));
+    put("hostsProxyHeaders", json!(headers.host_headers));
+    put("sslProxyHeaders", edits(&headers.tls_headers));
+    if let Some(cors) = &headers.cors {
+        put("accessControlAllowOriginList", json!(cors.origins));
+        put("accessControlAllowOriginListRegex", json!(cors.origin_regexps));
+        put("accessControlAllowCredentials", json!(cors.credentials));
+        put("accessControlAllowHeaders", json!(cors.headers));
+        put("accessControlAllowMethods", json!(cors.methods));
+        put("accessControlExposeHeaders", json!(cors.expose));
+        put("accessControlMaxAge", json!(cors.max_age));
+        put("addVaryHeader", json!(cors.vary));
+    }
+    if let Some(redirect) = &headers.tls_redirect {
+        put("sslRedirect", json!(true));
+        put("sslTemporaryRedirect", json!(redirect.temporary));
+        put("sslHost", json!(redirect.host));
+        put("sslForceHost", json!(redirect.force_host));
+    }
+    if let Some(hsts) = &headers.hsts {
+        put("strictTransportSecurity", json!(hsts.value));
+        put("forceSTSHeader", json!(hsts.always));
+    }
+    Value::Object(shown)
+}
+
+fn edits(edits: &[HeaderEdit]) -> Value {
+    Value::Object(edits.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect())
+}

@@ -1,0 +1,44 @@
+//! Native steps: from what is declared to what requests are taken through. What is wrong is said to whoever declared
+//! it, and costs the routes that use the step.
+
+mod headers;
+
+use regex::Regex;
+use sluice_model::Action;
+use sluice_model::rule::compile_regex;
+
+use crate::live::native::{Native, PathStep, RedirectRegexp};
+
+/// The step an action comes to; `None` for chains and policies, which are not native.
+pub(super) fn compile(action: &Action) -> Option<Result<Native, String>> {
+    let path = |step| Ok(Native::Path(step));
+    Some(match action {
+        Action::StripPrefix(prefixes) => path(PathStep::StripPrefix(prefixes.clone())),
+        Action::StripPrefixRegexp(patterns) => regexes(patterns).map(PathStep::StripPrefixRegexp).map(Native::Path),
+        Action::AddPrefix(prefix) => path(PathStep::AddPrefix(prefix.clone())),
+        Action::ReplacePath(whole) => path(PathStep::Replace(whole.clone())),
+        Action::ReplacePathRegexp { pattern, replacement } => {
+            regex(pattern).and_then(|pattern| path(PathStep::ReplaceRegexp(pattern, replacement.clone())))
+        }
+        Action::RedirectSlash => Ok(Native::RedirectSlash),
+        Action::RedirectRegexp(redirect) => regex(&redirect.pattern).map(|pattern| {
+            Native::RedirectRegexp(RedirectRegexp {
+                pattern,
+                replacement: redirect.replacement.clone(),
+                permanent: redirect.permanent,
+                scheme_from: redirect.scheme_from,
+            })
+        }),
+        Action::RedirectScheme(redirect) => Ok(Native::RedirectScheme(redirect.clone())),
+        Action::Headers(wanted) => headers::compile(wanted).map(|headers| Native::Headers(Box::new(headers))),
+        Action::Chain(_) | Action::Policy { .. } => return None,
+    })
+}
+
+fn regex(pattern: &str) -> Result<Regex, String> {
+    compile_regex(pattern).map_err(|error| error.to_string())
+}
+
+fn regexes(patterns: &[String]) -> Result<Vec<Regex>, String> {
+    patterns.iter().map(|pattern| regex(pattern)).collect()
+}
