@@ -1,6 +1,7 @@
 //! The whole process: starts every part, waits for a signal, and takes everything down again in order.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -17,7 +18,7 @@ use crate::control::{self, Control, Event, Parts, Tracker};
 use crate::http::Trust;
 use crate::listener::{self, BindError, Entrypoint, Phase};
 use crate::live::Live;
-use crate::proxy::{Settings, Worker};
+use crate::proxy::{Settings, TcpSettings, Worker};
 use crate::state::{Instances, Registry, SystemClock};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, Pool, PoolLimits};
@@ -82,6 +83,7 @@ pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
     let instances = Arc::new(Instances::default());
     let sockets = bind_all(&config, worker_count)?;
     let entrypoints = entrypoints(&config)?;
+    watch_certificates(&entrypoints, &telemetry).map_err(system("watch certificates"))?;
 
     let parts = Parts {
         config: Arc::clone(&config),
@@ -148,11 +150,35 @@ fn entrypoints(config: &Config) -> Result<Arc<[Arc<Entrypoint>]>, tls::TlsError>
     let made = config.entrypoints.iter().enumerate().map(|(index, entrypoint)| {
         let config::Entrypoint { name, tls, trusted_ips, limits, timeouts, .. } = entrypoint.clone();
         let permits = Arc::new(Semaphore::new(limits.connections.get().min(Semaphore::MAX_PERMITS)));
-        let tls = tls.map(|tls| tls::acceptor(&name, &tls)).transpose()?;
+        let is_tls = tls.is_some();
+        let tls = Arc::new(tls::ServerTls::load(entrypoint, &config.tls)?);
         let trust = Trust { ranges: trusted_ips };
-        Ok(Arc::new(Entrypoint { name: name.into(), index, tls, trust, limits, timeouts, permits }))
+        Ok(Arc::new(Entrypoint { name: name.into(), index, is_tls, tls, trust, limits, timeouts, permits }))
     });
     made.collect()
+}
+
+/// Reads certificates again when their files change.
+fn watch_certificates(entrypoints: &Arc<[Arc<Entrypoint>]>, telemetry: &Arc<Telemetry>) -> std::io::Result<()> {
+    let show = |entrypoint: &Entrypoint, telemetry: &Telemetry| {
+        let shown = entrypoint.tls.shown().into_iter().map(|shown| (shown.names, shown.not_after)).collect();
+        telemetry.certificates(&entrypoint.name, shown);
+    };
+    for entrypoint in entrypoints.iter() {
+        show(entrypoint, telemetry);
+        let files = entrypoint.tls.files().map(Path::to_owned).collect();
+        let (entrypoint, telemetry) = (Arc::clone(entrypoint), Arc::clone(telemetry));
+        control::watch_files(files, move || {
+            let result = entrypoint.tls.reload();
+            telemetry.certificates_reloaded(&entrypoint.name, result.is_ok());
+            match result {
+                Ok(()) => tracing::info!(entrypoint = %entrypoint.name, "certificates read again"),
+                Err(error) => tracing::error!(%error, "certificates not read again; those in force stay"),
+            }
+            show(&entrypoint, &telemetry);
+        })?;
+    }
+    Ok(())
 }
 
 /// Everything events come from.
@@ -184,14 +210,16 @@ fn start_workers(
     sockets: Vec<Vec<std::net::TcpListener>>,
     phases: &watch::Receiver<Phase>,
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>, AppError> {
-    let connector = Connector::new(tls::client_config()?);
+    let tls = tls::client_config()?;
+    let connector = Connector::new(Arc::clone(&tls));
     let limits = PoolLimits {
         connect: config.upstream.connect_timeout,
         response: config.upstream.response_timeout.unwrap_or(Duration::MAX),
         idle: config.upstream.idle_timeout,
         most_idle: config.upstream.max_idle_per_instance,
     };
-    let settings = Settings { server_name: server_name(), response_idle: RESPONSE_IDLE };
+    let tcp = TcpSettings { connect: config.upstream.connect_timeout, tls: tls::without_alpn(&tls) };
+    let settings = Settings { server_name: server_name(), response_idle: RESPONSE_IDLE, tcp };
     let started = sockets.into_iter().enumerate().map(|(number, sockets)| {
         let (connector, settings) = (connector.clone(), settings.clone());
         let (live, telemetry) = (live.clone(), telemetry.worker(number));

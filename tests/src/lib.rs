@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod load;
 pub mod plugins;
 pub mod process;
+pub mod tls;
 pub mod upstream;
 pub mod wire;
 

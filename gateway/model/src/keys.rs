@@ -10,7 +10,7 @@ const MOST_KEYS: usize = 64;
 
 /// A host a rule can match, as a look-up key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum HostKey {
+pub enum HostKey {
     /// A whole name, without a trailing dot.
     Name(String),
     /// What follows the first label, with its leading dot.

@@ -22,4 +22,5 @@ pub use contribution::{
     Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, Severity, StepSpec,
     Transport,
 };
+pub use keys::HostKey;
 pub use service::{Balancer, ServiceKind, ServiceSpec, Target};

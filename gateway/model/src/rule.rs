@@ -117,6 +117,12 @@ impl Rule {
     pub fn matches(&self, request: &RequestView<'_>) -> bool {
         self.root.matches(request)
     }
+
+    /// The hosts one of which every matching request has; `None` when any host may match.
+    #[must_use]
+    pub fn hosts(&self) -> Option<Vec<crate::HostKey>> {
+        crate::keys::hosts(self)
+    }
 }
 
 /// Compiles a regular expression the way rules and steps do.

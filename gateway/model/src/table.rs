@@ -103,6 +103,20 @@ impl<T> RouteTable<T> {
         None
     }
 
+    /// Whether a route demands this host, which is in lower case and without its port.
+    #[must_use]
+    pub fn has_host(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let suffix = host.find('.').and_then(|dot| host.get(dot..));
+        self.by_host.contains_key(host) || suffix.is_some_and(|suffix| self.by_suffix.contains_key(suffix))
+    }
+
+    /// Whether a route may answer any host.
+    #[must_use]
+    pub fn has_any_host(&self) -> bool {
+        !self.any_host.nodes.is_empty()
+    }
+
     /// Every route in rank order, with its rule: for explanations, not for requests.
     pub fn iter(&self) -> impl Iterator<Item = (&Rule, &T)> {
         self.routes.iter().map(|route| (route.rule.as_ref(), &route.value))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use sluice_model::StepSpec;
 
-use super::{View, action_view};
+use super::{View, action_view, tcp_view};
 use crate::control::provider_names;
 use crate::live::{Generation, RouteStatus, Service};
 
@@ -44,7 +44,8 @@ fn router(status: &RouteStatus) -> Value {
             object.insert("middlewares".to_owned(), names(&status.steps));
         }
         if spec.transport == sluice_model::Transport::Tls {
-            object.insert("tls".to_owned(), json!({}));
+            let options = (!spec.tls_options.is_empty()).then(|| json!({ "options": spec.tls_options }));
+            object.insert("tls".to_owned(), options.unwrap_or_else(|| json!({})));
         }
         if !status.errors.is_empty() {
             object.insert("error".to_owned(), json!(status.errors));
@@ -123,6 +124,7 @@ pub(super) fn overview(view: &View) -> Value {
             "services": count(generation.services.len(), 0),
             "middlewares": count(generation.steps.len(), broken_steps),
         },
+        "tcp": tcp_view::overview(&generation.tcp),
         "providers": provider_names(&view.config),
         "generation": generation.id,
     })
@@ -140,9 +142,12 @@ pub(super) fn raw_data(view: &View) -> Value {
         "routers": by_name(routers(view)),
         "services": by_name(services(view)),
         "middlewares": by_name(middlewares(view)),
+        "tcpRouters": by_name(tcp_view::routers(view)),
+        "tcpServices": by_name(tcp_view::services(view)),
+        "tcpMiddlewares": by_name(tcp_view::middlewares(view)),
     })
 }
 
-fn provider_of(name: &str) -> &str {
+pub(super) fn provider_of(name: &str) -> &str {
     name.rsplit_once('@').map_or("", |(_, provider)| provider)
 }

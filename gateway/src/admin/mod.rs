@@ -13,6 +13,7 @@ mod metrics;
 mod plugins;
 mod probes;
 mod server;
+mod tcp_view;
 
 pub use server::{AdminError, serve};
 
@@ -70,6 +71,12 @@ fn dispatch(view: &View, method: &Method, path: &str) -> Response<Body> {
         ["api", "http", "services", name] => one(http_view::services(view), name),
         ["api", "http", "middlewares"] => json(&http_view::middlewares(view)),
         ["api", "http", "middlewares", name] => one(http_view::middlewares(view), name),
+        ["api", "tcp", "routers"] => json(&tcp_view::routers(view)),
+        ["api", "tcp", "routers", name] => one(tcp_view::routers(view), name),
+        ["api", "tcp", "services"] => json(&tcp_view::services(view)),
+        ["api", "tcp", "services", name] => one(tcp_view::services(view), name),
+        ["api", "tcp", "middlewares"] => json(&tcp_view::middlewares(view)),
+        ["api", "tcp", "middlewares", name] => one(tcp_view::middlewares(view), name),
         ["api", "plugins"] => json(&plugins::list(view)),
         ["api", "plugins", name] => one(plugins::list(view), name),
         ["api", "policies", name] => plugins::policy(view, name),

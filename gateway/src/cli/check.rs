@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use sluice_model::Severity;
 
-use crate::config::{Config, ConsulCatalog, Place, Problem, services_file};
+use crate::config::{Config, ConsulCatalog, Entrypoint, Place, Problem, Tls, services_file};
 use crate::control::{Refusal, dry_run};
+use crate::tls::ServerTls;
 
 /// Secrets and certificates are read to see that they can be; none of them is this large.
 const MAX_BYTES: u64 = 1 << 20;
@@ -19,12 +20,7 @@ const MAX_BYTES: u64 = 1 << 20;
 pub fn run(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     for entrypoint in &config.entrypoints {
-        let certificates = entrypoint.tls.iter().flat_map(|tls| &tls.certificates);
-        for certificate in certificates {
-            let key = format!("entrypoints.{}.tls", entrypoint.name);
-            problems.extend(unreadable(&certificate.cert, &key));
-            problems.extend(unreadable(&certificate.key, &key));
-        }
+        problems.extend(entrypoint_tls(entrypoint, &config.tls));
     }
     let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
     problems.extend(token.and_then(|token| unreadable(token, "admin.token-file")));
@@ -37,6 +33,22 @@ pub fn run(config: &Config) -> Vec<Problem> {
     problems.extend(config.plugins.directory.as_deref().and_then(not_a_directory));
     problems.extend(tried(config));
     problems
+}
+
+/// Files that cannot be read, else the first pair that cannot be used.
+fn entrypoint_tls(entrypoint: &Entrypoint, tls: &Tls) -> Vec<Problem> {
+    let key = format!("entrypoints.{}.tls", entrypoint.name);
+    let own = entrypoint.tls.clone().unwrap_or_default();
+    let pairs = own.certificates.iter().chain(&tls.certificates).flat_map(|pair| [&pair.cert, &pair.key]);
+    let options = std::iter::once(&own.options).chain(tls.options.values());
+    let authorities = options.filter_map(|options| options.client_auth.as_ref()).flat_map(|auth| &auth.ca);
+    let problems: Vec<_> = pairs.chain(authorities).filter_map(|path| unreadable(path, &key)).collect();
+    if !problems.is_empty() {
+        return problems;
+    }
+    crate::tls::install_provider();
+    let refused = ServerTls::load(entrypoint, tls).err();
+    refused.map(|error| Problem::new(Place::File(key), "", error.to_string())).into_iter().collect()
 }
 
 /// What shows when plugins are compiled, settings tried and routes worked out.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::document::Node;
 use super::problem::{Place, Problem};
 use super::reader::{Parsed, Section};
+use super::tls::{EntrypointTls, entrypoint_tls};
 use super::values::{
     boolean, duration, duration_or_off, integer, list_of, listen_address, network, path, size, size_or_off,
 };
@@ -31,22 +32,6 @@ pub struct Entrypoint {
     pub limits: Limits,
     /// How long one client may take.
     pub timeouts: Timeouts,
-}
-
-/// The certificates of an entrypoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EntrypointTls {
-    /// Empty means one generated and self-signed.
-    pub certificates: Vec<Certificate>,
-}
-
-/// A certificate chain and its key, both PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// The chain, leaf first.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
 }
 
 /// `[entrypoints.NAME.limits]`
@@ -150,18 +135,6 @@ fn entrypoint(name: String, mut section: Section<'_>, base: &Path) -> Option<(En
     let (address, place) = address?;
     let entrypoint = Entrypoint { name, address, as_default, tls, trusted_ips, limits, timeouts };
     Some((entrypoint, place))
-}
-
-fn entrypoint_tls(mut section: Section<'_>, base: &Path) -> EntrypointTls {
-    let mut certificates = Vec::new();
-    for mut pair in section.listed_sections("certificates") {
-        let cert = pair.require("cert", "name the PEM file with the chain", path(base));
-        let key = pair.require("key", "name the PEM file with the private key", path(base));
-        pair.finish();
-        certificates.extend(cert.zip(key).map(|(cert, key)| Certificate { cert, key }));
-    }
-    section.finish();
-    EntrypointTls { certificates }
 }
 
 fn limits(mut section: Section<'_>) -> Limits {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::document::{self, Node};
 use super::problem::{Place, Problem, Problems};
 use super::reader::Section;
-use super::{Config, entrypoint, overrides, policy, process, provider};
+use super::{Config, entrypoint, overrides, policy, process, provider, tls};
 
 /// What a configuration is made of.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +126,7 @@ fn read(node: Node, file: Option<PathBuf>, sources: &Sources, problems: &RefCell
     report_shared_addresses(&entrypoints, admin.as_ref(), &root);
     let config = Config {
         entrypoints: entrypoints.into_iter().map(|(entrypoint, _)| entrypoint).collect(),
+        tls: tls::tls(&mut root, base),
         admin: admin.map(|(admin, _)| admin),
         providers: provider::providers(&mut root, base),
         plugins: policy::plugins(&mut root, base),

@@ -14,11 +14,12 @@ mod process;
 mod provider;
 mod reader;
 pub mod services_file;
+mod tls;
 mod values;
 
 use std::path::PathBuf;
 
-pub use entrypoint::{Admin, Certificate, Entrypoint, EntrypointTls, Limits, Timeouts};
+pub use entrypoint::{Admin, Entrypoint, Limits, Timeouts};
 pub use load::Sources;
 pub use policy::{Attachment, Failure, PluginSettings, Plugins, PolicyConfig};
 pub use problem::{Place, Problem, Problems, SourceText};
@@ -26,6 +27,7 @@ pub use process::{
     AccessLog, AccessLogFormat, AccessLogOutput, Log, LogFormat, Metrics, Runtime, Shutdown, State, Upstream,
 };
 pub use provider::{Constraints, ConsulCatalog, ConsulTls, FileCatalog, Providers, TagOptions};
+pub use tls::{Certificate, ClientAuth, ClientAuthMode, EntrypointTls, Tls, TlsOptions, TlsVersion};
 
 /// All that an operator can say, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// In alphabetical order, at least one.
     pub entrypoints: Vec<Entrypoint>,
+    /// Certificates and options for all of them.
+    pub tls: Tls,
     /// Absent where there is no `[admin]`.
     pub admin: Option<Admin>,
     /// Where services come from.
@@ -75,6 +79,7 @@ impl Config {
         };
         let sections = [
             ("entrypoints", self.entrypoints != before.entrypoints),
+            ("tls", self.tls != before.tls),
             ("admin", self.admin != before.admin),
             ("providers", providers(self) != providers(before)),
             ("plugins.directory", self.plugins.directory != before.plugins.directory),

@@ -30,7 +30,13 @@ pub(super) const KEYS: &[&str] = &[
     "entrypoints.*.timeouts.send-idle",
     "entrypoints.*.timeouts.tls-handshake",
     "entrypoints.*.tls",
+    "entrypoints.*.tls.alpn",
     "entrypoints.*.tls.certificates",
+    "entrypoints.*.tls.client-auth",
+    "entrypoints.*.tls.client-auth.ca",
+    "entrypoints.*.tls.client-auth.mode",
+    "entrypoints.*.tls.min-version",
+    "entrypoints.*.tls.strict-sni",
     "entrypoints.*.trusted-ips",
     "log.format",
     "log.level",
@@ -74,6 +80,13 @@ pub(super) const KEYS: &[&str] = &[
     "shutdown.drain",
     "shutdown.pre-stop",
     "state.directory",
+    "tls.certificates",
+    "tls.options.*.alpn",
+    "tls.options.*.client-auth",
+    "tls.options.*.client-auth.ca",
+    "tls.options.*.client-auth.mode",
+    "tls.options.*.min-version",
+    "tls.options.*.strict-sni",
     "upstream.connect-timeout",
     "upstream.idle-timeout",
     "upstream.max-idle-per-instance",
@@ -262,7 +275,8 @@ mod tests {
             r#"
             access-log = {}
             admin = {}
-            entrypoints."*" = { address = ":1", tls = {} }
+            entrypoints."*" = { address = ":1", tls = { client-auth = { ca = "x" } } }
+            tls.options."*" = { client-auth = { ca = "x" } }
             providers = { consul-catalog = {}, file = { path = "x" } }
             plugins.settings."*" = {}
             "#,

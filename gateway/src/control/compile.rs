@@ -10,12 +10,14 @@ use sluice_model::balance::Cycle;
 use sluice_model::link::{Item, LinkProblem, Linked, LinkedRoute, LinkedService};
 use sluice_model::rule::Rule;
 use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Diagnostic, RouteSpec, Severity, StepSpec, Transport};
+use sluice_model::{Diagnostic, Severity, StepSpec, Transport};
 
 use super::policies::Policies;
+use super::tcp::{self, TcpCompiler};
+use super::tls_hosts::{self, OptionNames};
 use super::{Parts, native};
 use crate::config::{Attachment, Config};
-use crate::live::{Endpoint, EntrypointTable, Generation, Route, RouteStatus, Service, Step};
+use crate::live::{Endpoint, EntrypointTable, Generation, Route, RouteStatus, Service, Step, Tcp};
 use crate::state::Instances;
 use crate::telemetry::Telemetry;
 
@@ -29,14 +31,18 @@ pub(super) struct Compiler {
     services: HashMap<Arc<str>, Arc<Service>>,
     routes: HashMap<Arc<str>, Arc<Route>>,
     natives: HashMap<Arc<str>, Native>,
+    tls_options: OptionNames,
+    tcp: TcpCompiler,
 }
 
 /// A native step as declared and compiled.
 type Native = (Arc<StepSpec>, Result<Step, String>);
 
-struct Listening {
-    name: Arc<str>,
-    tls: bool,
+/// An entrypoint, as far as routes ask for it.
+pub(super) struct Listening {
+    pub(super) name: Arc<str>,
+    /// Whether it is TLS as a whole.
+    pub(super) tls: bool,
     as_default: bool,
 }
 
@@ -56,6 +62,8 @@ impl Compiler {
             services: HashMap::new(),
             routes: HashMap::new(),
             natives: HashMap::new(),
+            tls_options: OptionNames::new(&parts.config),
+            tcp: TcpCompiler::default(),
         }
     }
 
@@ -76,19 +84,23 @@ impl Compiler {
             .iter()
             .filter_map(|(name, item)| self.native(item).map(|step| (Arc::clone(name), (Arc::clone(&item.spec), step))))
             .collect();
-        let routes: Vec<RouteStatus> = linked.routes.iter().map(|route| self.route(route, policies)).collect();
+        let mut routes: Vec<RouteStatus> = linked.routes.iter().map(|route| self.route(route, policies)).collect();
         let working = routes.iter().filter_map(|status| status.route.clone());
         self.routes = working.map(|route| (Arc::clone(&route.name), route)).collect();
+        let tcp = self.tcp.compile(&linked.tcp, &self.entrypoints, &self.tls_options, &self.telemetry);
+        let entrypoints = self.entrypoints.iter().map(|entrypoint| self.table(entrypoint, &mut routes, &tcp, policies));
+        let entrypoints = entrypoints.collect();
         self.last_id += 1;
         Generation {
             id: self.last_id,
             published: SystemTime::now(),
             cause: cause.to_owned(),
-            entrypoints: self.entrypoints.iter().map(|entrypoint| self.table(entrypoint, &routes, policies)).collect(),
+            entrypoints,
             routes,
             services: self.services.clone(),
             steps: linked.steps.iter().map(|(name, item)| (Arc::clone(name), Arc::clone(&item.spec))).collect(),
             policies: policies.statuses(),
+            tcp,
         }
     }
 
@@ -126,14 +138,11 @@ impl Compiler {
         let entrypoints: Vec<Arc<str>> = self
             .entrypoints
             .iter()
-            .filter(|entrypoint| answers(entrypoint, &linked.spec))
+            .filter(|entrypoint| entrypoint.is_asked_for(&linked.spec.entrypoints))
             .map(|entrypoint| Arc::clone(&entrypoint.name))
             .collect();
         if entrypoints.is_empty() {
-            errors.push(format!("no entrypoint answers it; it asks for {}", asked_for(&linked.spec)));
-        }
-        if !linked.spec.tls_options.is_empty() {
-            errors.push(format!("tls options `{}` do not exist", linked.spec.tls_options));
+            errors.push(no_entrypoint(&linked.spec.entrypoints));
         }
         let service = linked.service.as_ref().and_then(|name| self.services.get(name));
         let declared = service.map(|service| &service.spec);
@@ -142,6 +151,9 @@ impl Compiler {
         }
         let chain = self.chain(linked, policies, &mut errors);
         let rule = self.rule(linked).map_err(|error| errors.push(error)).ok();
+        if let Some(rule) = &rule {
+            errors.extend(self.tls_options.problem_of(&linked.spec.tls_options, rule));
+        }
         let route = service.zip(rule).filter(|_| errors.is_empty()).map(|(service, rule)| {
             let same = |before: &&Arc<Route>| {
                 before.spec == linked.spec
@@ -163,7 +175,7 @@ impl Compiler {
             )
         });
         let LinkedRoute { name, spec, origin, steps, .. } = linked.clone();
-        RouteStatus { name, spec, origin, steps, route, entrypoints, errors }
+        RouteStatus { name, spec, origin, steps, route, entrypoints, errors, warnings: Vec::new() }
     }
 
     fn rule(&self, linked: &LinkedRoute) -> Result<Arc<Rule>, String> {
@@ -201,62 +213,89 @@ impl Compiler {
         }
     }
 
-    fn table(&self, entrypoint: &Listening, routes: &[RouteStatus], policies: &Policies) -> EntrypointTable {
-        let answered = routes.iter().filter(|status| status.entrypoints.contains(&entrypoint.name));
-        let entries = answered.filter_map(|status| {
-            let route = status.route.as_ref()?;
-            Some(Entry {
-                priority: route.spec.priority,
-                name: Arc::clone(&route.name),
-                rule: Arc::clone(&route.rule),
-                value: Arc::clone(route),
-            })
-        });
+    fn table(
+        &self,
+        entrypoint: &Listening,
+        routes: &mut [RouteStatus],
+        tcp: &Tcp,
+        policies: &Policies,
+    ) -> EntrypointTable {
         let attached = self.attached(|attachment| *attachment == Attachment::Entrypoint(entrypoint.name.to_string()));
         // One that does not work must not open the entrypoint: it fails closed for every route there.
         let prelude = attached.map(|name| self.step(&name, policies));
-        match prelude.collect::<Result<Arc<[Step]>, String>>() {
-            Ok(prelude) => EntrypointTable { table: RouteTable::new(entries.collect()), prelude },
+        let prelude = match prelude.collect::<Result<Arc<[Step]>, String>>() {
+            Ok(prelude) => prelude,
             Err(error) => {
                 tracing::error!(entrypoint = %entrypoint.name, %error, "an attached policy does not work; the entrypoint routes nothing");
-                EntrypointTable::default()
+                return EntrypointTable::default();
             }
-        }
+        };
+        let tcp = tcp::tables(tcp, &entrypoint.name);
+        let asks_for_tls =
+            |status: &RouteStatus| status.spec.transport == Transport::Tls && status.is_at(&entrypoint.name);
+        let some_tls = tcp.as_ref().is_some_and(|tcp| !tcp.tls.is_empty()) || routes.iter().any(asks_for_tls);
+        let (table, secure) = match (entrypoint.tls, some_tls) {
+            (true, _) => (route_table(entrypoint, routes, &[]), None),
+            (false, false) => (route_table(entrypoint, routes, &[Transport::Tls]), None),
+            (false, true) => (
+                route_table(entrypoint, routes, &[Transport::Tls]),
+                Some(route_table(entrypoint, routes, &[Transport::Plain])),
+            ),
+        };
+        let tls = tls_hosts::hosts(entrypoint, routes, &self.tls_options);
+        EntrypointTable { table, secure, tls, tcp, prelude }
     }
 }
 
-/// Why routes of a generation do not work.
+impl Listening {
+    /// Whether a route that asks for these entrypoints is answered here; none means the default ones.
+    pub(super) fn is_asked_for(&self, entrypoints: &[String]) -> bool {
+        if entrypoints.is_empty() { self.as_default } else { entrypoints.iter().any(|name| **name == *self.name) }
+    }
+}
+
+/// The routes of an entrypoint but those of some transports.
+fn route_table(entrypoint: &Listening, routes: &[RouteStatus], without: &[Transport]) -> RouteTable<Arc<Route>> {
+    let entries = routes.iter().filter(|status| status.is_at(&entrypoint.name)).filter_map(|status| {
+        let route = status.route.as_ref().filter(|route| !without.contains(&route.spec.transport))?;
+        Some(Entry {
+            priority: route.spec.priority,
+            name: Arc::clone(&route.name),
+            rule: Arc::clone(&route.rule),
+            value: Arc::clone(route),
+        })
+    });
+    RouteTable::new(entries.collect())
+}
+
+/// What does not work of a generation's routes, and what works otherwise than they say.
 pub(super) fn problems(generation: &Generation) -> impl Iterator<Item = LinkProblem> {
-    generation.routes.iter().flat_map(|status| {
-        let provider: Arc<str> = status.name.rsplit_once('@').map_or("", |(_, provider)| provider).into();
-        let diagnostic = |message: &String| Diagnostic {
-            severity: Severity::Error,
-            object: format!("route {}", status.spec.name),
-            tag: String::new(),
-            message: message.clone(),
-        };
-        let problem = move |message| LinkProblem {
-            provider: Arc::clone(&provider),
-            origin: Arc::clone(&status.origin),
-            diagnostic: diagnostic(message),
-        };
-        status.errors.iter().map(problem)
-    })
+    let of_routes = generation.routes.iter().flat_map(|status| {
+        let object = format!("route {}", status.spec.name);
+        let errors = status.errors.iter().map(|message| (Severity::Error, message));
+        let all = errors.chain(status.warnings.iter().map(|message| (Severity::Warning, message)));
+        all.map(move |(severity, message)| problem(severity, &status.name, &status.origin, &object, message))
+            .collect::<Vec<_>>()
+    });
+    let of_tcp = generation.tcp.routes.iter().flat_map(|status| {
+        let object = format!("tcp route {}", status.spec.name);
+        let errors = status.errors.iter();
+        errors.map(move |message| problem(Severity::Error, &status.name, &status.origin, &object, message))
+    });
+    of_routes.chain(of_tcp)
 }
 
-/// Whether an entrypoint answers a route.
-fn answers(entrypoint: &Listening, route: &RouteSpec) -> bool {
-    let named = if route.entrypoints.is_empty() {
-        entrypoint.as_default
-    } else {
-        route.entrypoints.iter().any(|name| **name == *entrypoint.name)
-    };
-    named && (entrypoint.tls || route.transport != Transport::Tls)
+fn problem(severity: Severity, name: &str, origin: &Arc<str>, object: &str, message: &str) -> LinkProblem {
+    let diagnostic =
+        Diagnostic { severity, object: object.to_owned(), tag: String::new(), message: message.to_owned() };
+    let provider = name.rsplit_once('@').map_or("", |(_, provider)| provider).into();
+    LinkProblem { provider, origin: Arc::clone(origin), diagnostic }
 }
 
-fn asked_for(route: &RouteSpec) -> String {
-    let named = if route.entrypoints.is_empty() { "the default ones".to_owned() } else { route.entrypoints.join(", ") };
-    if route.transport == Transport::Tls { format!("{named}, with TLS") } else { named }
+/// Why a route is reached nowhere.
+pub(super) fn no_entrypoint(asked: &[String]) -> String {
+    let named = if asked.is_empty() { "the default ones".to_owned() } else { asked.join(", ") };
+    format!("no entrypoint answers it; it asks for {named}")
 }
 
 /// Whether a qualified name is `name`, which may leave its provider out.

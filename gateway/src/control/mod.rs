@@ -15,7 +15,10 @@ mod native;
 mod plugins;
 mod policies;
 mod status;
+mod tcp;
+mod tls_hosts;
 mod wake;
+mod watch_files;
 
 pub use consul_provider::watch as watch_consul;
 pub use contribute::provider_names;
@@ -24,6 +27,7 @@ pub use dry_run::{DryRunError, dry_run};
 pub use file_provider::watch as watch_file;
 pub use plugins::{BUILT_IN, Source};
 pub use status::{PluginState, PluginStatus, ProviderStatus, Refusal, Status, Tracker};
+pub use watch_files::watch as watch_files;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};

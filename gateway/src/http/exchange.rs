@@ -40,6 +40,8 @@ pub struct TlsSession {
     pub server_name: Option<Box<str>>,
     /// The certificates the client showed and proved to own, its own first; empty where none were asked for or shown.
     pub peer_certificates: Box<[CertificateDer<'static>]>,
+    /// The TLS options the connection was made with, by number: 0 are the entrypoint's own.
+    pub options: usize,
 }
 
 /// A request being handled.

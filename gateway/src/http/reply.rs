@@ -23,6 +23,8 @@ pub enum Failure {
     Protocol,
     /// A policy failed and its failure mode is closed.
     Policy,
+    /// The connection was made with the TLS options of another host.
+    Misdirected,
     /// A step produced a path that cannot be forwarded.
     Path,
     /// The request's body did not arrive in time.
@@ -40,6 +42,7 @@ impl Failure {
             Self::Connect | Self::Protocol => (StatusCode::BAD_GATEWAY, "Bad Gateway"),
             Self::ConnectTimeout | Self::ResponseTimeout => (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout"),
             Self::Policy => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
             Self::Path | Self::Client => (StatusCode::BAD_REQUEST, "Bad Request"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         }
@@ -55,6 +58,7 @@ impl Failure {
             Self::ConnectTimeout | Self::ResponseTimeout => "UT",
             Self::Protocol => "UP",
             Self::Policy => "PT",
+            Self::Misdirected => "MR",
             Self::Path | Self::Client | Self::SlowBody => "DC",
         }
     }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::Entrypoint;
 use super::drain::Open;
+use super::opening::{self, Opened};
 use super::sniff::{self, Protocol};
 use crate::http::{Client, TlsSession};
 use crate::local::LocalExecutor;
@@ -42,20 +43,18 @@ pub(super) async fn serve(
         let name = Arc::clone(&entrypoint.name);
         Arc::new(Client::new(peer, name, entrypoint.index, tls, trusted, body_idle))
     };
-    match &entrypoint.tls {
-        None => {
+    match opening::open(&worker, entrypoint, stream, peer).await {
+        Opened::Plain(stream) => {
             let Ok(Ok(protocol)) = timeout(entrypoint.timeouts.header, sniff::protocol(&stream)).await else { return };
             speak(protocol, stream, worker, client(None), entrypoint, open).await;
         }
-        Some(acceptor) => {
-            let Ok(Ok(stream)) = timeout(entrypoint.timeouts.tls_handshake, acceptor.accept(stream)).await else {
-                return;
-            };
+        Opened::Secure(stream, options) => {
             let session = stream.get_ref().1;
             let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-            let client = client(Some(tls::session(session)));
+            let client = client(Some(tls::session(session, options)));
             speak(protocol, stream, worker, client, entrypoint, open).await;
         }
+        Opened::Over => {}
     }
 }
 

@@ -7,6 +7,7 @@
 mod bind;
 mod connection;
 mod drain;
+mod opening;
 mod sniff;
 
 pub use bind::{BindError, bind};
@@ -19,11 +20,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Limits, Timeouts};
 use crate::http::Trust;
 use crate::proxy::Worker;
+use crate::tls::ServerTls;
 use drain::Drain;
 
 /// An entrypoint as workers see it.
@@ -32,8 +33,10 @@ pub struct Entrypoint {
     pub name: Arc<str>,
     /// Its position in the configuration.
     pub index: usize,
-    /// Set where it speaks TLS.
-    pub tls: Option<TlsAcceptor>,
+    /// Whether every connection is TLS.
+    pub is_tls: bool,
+    /// For the connections that are.
+    pub tls: Arc<ServerTls>,
     /// Whose forwarding headers are believed.
     pub trust: Trust,
     /// How much a client may send.

@@ -7,6 +7,9 @@ use tokio::net::TcpStream;
 /// What HTTP/2 clients send first (RFC 9113 section 3.4), as far as it differs from any HTTP/1 request line.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The first byte of a TLS connection: the kind of its first record.
+pub(super) const TLS_HANDSHAKE: u8 = 22;
+
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {

@@ -12,6 +12,8 @@ use sluice_model::table::RouteTable;
 use sluice_model::{RouteSpec, ServiceSpec, StepSpec};
 
 use super::chain::{PolicyUse, Step};
+use super::tcp::{Tcp, TcpTables};
+use super::tls_hosts::TlsHosts;
 use crate::state::InstanceState;
 use crate::telemetry::ServiceMetrics;
 
@@ -34,6 +36,8 @@ pub struct Generation {
     pub steps: HashMap<Arc<str>, Arc<StepSpec>>,
     /// Every configured use of a policy plugin, by the step's qualified name.
     pub policies: HashMap<Arc<str>, PolicyStatus>,
+    /// Everything of TCP.
+    pub tcp: Tcp,
 }
 
 /// The routes an entrypoint answers, and the policies attached to the entrypoint itself.
@@ -41,8 +45,22 @@ pub struct Generation {
 pub struct EntrypointTable {
     /// Looked up once a request.
     pub table: RouteTable<Arc<Route>>,
+    /// Looked up for TLS connections of an entrypoint that is not TLS as a whole; absent where no route asks for them.
+    pub secure: Option<RouteTable<Arc<Route>>>,
+    /// What TLS connections are made with.
+    pub tls: TlsHosts,
+    /// Where whole connections go; absent where there are no such routes.
+    pub tcp: Option<Box<TcpTables>>,
     /// Run before the route's own chain.
     pub prelude: Arc<[Step]>,
+}
+
+impl EntrypointTable {
+    /// The routes that answer a connection.
+    #[must_use]
+    pub fn routes(&self, is_tls: bool) -> &RouteTable<Arc<Route>> {
+        self.secure.as_ref().filter(|_| is_tls).unwrap_or(&self.table)
+    }
 }
 
 /// A route as requests use it.
@@ -77,6 +95,16 @@ pub struct RouteStatus {
     pub entrypoints: Vec<Arc<str>>,
     /// Why it cannot work.
     pub errors: Vec<String>,
+    /// What of it works otherwise than it says.
+    pub warnings: Vec<String>,
+}
+
+impl RouteStatus {
+    /// Whether it works and is answered at an entrypoint.
+    #[must_use]
+    pub fn is_at(&self, entrypoint: &Arc<str>) -> bool {
+        self.route.is_some() && self.entrypoints.contains(entrypoint)
+    }
 }
 
 /// A service as requests use it.
@@ -131,6 +159,7 @@ impl Generation {
             services: HashMap::new(),
             steps: HashMap::new(),
             policies: HashMap::new(),
+            tcp: Tcp::default(),
         }
     }
 }

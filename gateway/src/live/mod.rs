@@ -6,9 +6,13 @@
 mod chain;
 mod generation;
 pub mod native;
+mod tcp;
+mod tls_hosts;
 
 pub use chain::{FailureMode, Plugin, PolicyUse, Step};
 pub use generation::{Endpoint, EntrypointTable, Generation, PolicyStatus, Route, RouteStatus, Service};
+pub use tcp::{Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};
+pub use tls_hosts::TlsHosts;
 
 use std::sync::Arc;
 

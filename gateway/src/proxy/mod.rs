@@ -7,10 +7,12 @@ mod chain;
 mod forward;
 mod steps;
 mod stream;
+mod tcp;
 mod trace;
 mod worker;
 
-pub use worker::{Settings, Worker};
+pub use tcp::{Arrived, serve as serve_tcp};
+pub use worker::{Settings, TcpSettings, Worker};
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,7 +37,12 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
     let Some(entrypoint) = generation.entrypoints.get(exchange.client.entrypoint_index) else {
         return trace.failed(Failure::NoRoute);
     };
-    let Some(route) = entrypoint.table.find(&exchange.view()) else {
+    if let Some(tls) = &exchange.client.tls
+        && tls.options != entrypoint.tls.options(&exchange.host)
+    {
+        return trace.failed(Failure::Misdirected);
+    }
+    let Some(route) = entrypoint.routes(exchange.client.is_tls()).find(&exchange.view()) else {
         return trace.failed(Failure::NoRoute);
     };
     trace.routed(route);

@@ -16,7 +16,7 @@ use super::chain::Passed;
 use crate::http::{Body, Client, Exchange, Failure, Leases, Refusal, reply_to};
 use crate::live::Route;
 use crate::state::InstanceState;
-use crate::telemetry::{AccessRecord, Finished};
+use crate::telemetry::{AccessRecord, Finished, protocol};
 use crate::upstream::SendError;
 
 /// A request's record.
@@ -183,7 +183,7 @@ impl Trace {
             origin_duration: None,
             method: self.method.as_str(),
             path: &line.target,
-            version: self.version,
+            protocol: protocol(self.version),
             scheme: self.client.scheme(),
             host: host.as_deref(),
             status,
@@ -211,6 +211,6 @@ fn outcome_failure(failure: Failure) -> Option<sluice_wasm::Failure> {
         Failure::ConnectTimeout | Failure::ResponseTimeout => sluice_wasm::Failure::Timeout,
         Failure::Protocol => sluice_wasm::Failure::Protocol,
         Failure::Client | Failure::SlowBody => sluice_wasm::Failure::Client,
-        Failure::NoRoute | Failure::Policy | Failure::Path => return None,
+        Failure::NoRoute | Failure::Misdirected | Failure::Policy | Failure::Path => return None,
     })
 }

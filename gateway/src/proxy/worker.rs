@@ -29,6 +29,17 @@ pub struct Settings {
     pub server_name: HeaderValue,
     /// An upstream's body may stall this long.
     pub response_idle: Duration,
+    /// How TCP services are reached.
+    pub tcp: TcpSettings,
+}
+
+/// How TCP services are reached.
+#[derive(Clone, Debug)]
+pub struct TcpSettings {
+    /// A connection has to be there after this long.
+    pub connect: Duration,
+    /// For targets that speak TLS.
+    pub tls: Arc<rustls::ClientConfig>,
 }
 
 impl Worker {

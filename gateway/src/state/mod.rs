@@ -1,4 +1,4 @@
-//! What outlives generations: what policies keep, and what is known of instances.
+//! What outlives generations: what policies keep, what is known of instances, and who is connected.
 //!
 //! Takes names and keys, gives shared state; a generation holds what it uses by `Arc`, and what no generation holds any
 //! more is swept after a grace. Nothing here knows routes, plugins or requests.
@@ -7,6 +7,7 @@ mod adaptive;
 pub mod buckets;
 mod cells;
 pub mod clock;
+mod connections;
 mod counted;
 mod gates;
 pub mod instances;
@@ -20,6 +21,7 @@ mod windows;
 
 pub use buckets::{BucketKind, BucketSpec, Buckets, Reservation, SpecError};
 pub use clock::{Clock, SystemClock};
+pub use connections::{AllConnectionCounts, ConnectionCounts, CountedConnection};
 pub use instances::{InFlight, InstanceKey, InstanceState, Instances};
 pub use machine::note_loop_lag;
 pub use registry::{BucketSnapshot, Forced, GateSnapshot, OpenError, PolicyState, Recording, Registry, Snapshot};

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use hyper::Version;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -42,7 +41,7 @@ pub(super) fn common(line: &mut Vec<u8>, record: &AccessRecord<'_>, count: u64, 
     line.push(b' ');
     escape(line, record.path.as_bytes());
     line.push(b' ');
-    line.extend_from_slice(protocol(record.version).as_bytes());
+    line.extend_from_slice(record.protocol.as_bytes());
     put(line, format_args!("\" {} {} ", record.status, record.sent));
     quoted(line, record.referer);
     quoted(line, record.user_agent);
@@ -73,7 +72,7 @@ pub(super) fn json(line: &mut Vec<u8>, record: &AccessRecord<'_>, count: u64) {
         request_port: record.host.map(port_only),
         request_method: record.method,
         request_path: record.path,
-        request_protocol: protocol(record.version),
+        request_protocol: record.protocol,
         request_scheme: record.scheme,
         request_content_size: record.received,
         downstream_status: record.status,
@@ -126,7 +125,7 @@ struct JsonLine<'a> {
     request_port: Option<&'a str>,
     request_method: &'a str,
     request_path: &'a str,
-    request_protocol: &'static str,
+    request_protocol: &'a str,
     request_scheme: &'a str,
     request_content_size: u64,
     downstream_status: u16,
@@ -166,16 +165,6 @@ fn timestamp(time: SystemTime) -> Timestamp {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "HTTP/0.9",
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        Version::HTTP_3 => "HTTP/3.0",
-        _ => "HTTP/1.1",
-    }
 }
 
 fn host_only(host: &str) -> &str {
@@ -242,7 +231,7 @@ mod tests {
             origin_duration: Some(Duration::from_micros(2_000)),
             method: "GET",
             path: "/a?b=\"c\"\n",
-            version: Version::HTTP_11,
+            protocol: "HTTP/1.1",
             scheme: "http",
             host: Some("go.localhost:8000"),
             status: 200,

@@ -40,8 +40,8 @@ pub struct AccessRecord<'a> {
     pub method: &'a str,
     /// With its query, as sent.
     pub path: &'a str,
-    /// Of the client's connection.
-    pub version: Version,
+    /// `HTTP/1.1` and the like, or `TCP`.
+    pub protocol: &'a str,
     /// `http` or `https`.
     pub scheme: &'a str,
     /// As sent, with its port.
@@ -72,6 +72,18 @@ pub struct AccessRecord<'a> {
     pub tls_version: Option<&'a str>,
     /// Why it failed.
     pub flag: Option<&'a str>,
+}
+
+/// How a version of HTTP is written.
+#[must_use]
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
 }
 
 /// The log as a whole.
@@ -283,7 +295,7 @@ mod tests {
             origin_duration: None,
             method: "GET",
             path,
-            version: Version::HTTP_11,
+            protocol: "HTTP/1.1",
             scheme: "http",
             host: None,
             status: 200,

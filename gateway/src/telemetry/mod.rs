@@ -11,19 +11,22 @@ mod plugin;
 mod process;
 mod request;
 mod series;
+mod tcp;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use access_log::{AccessLogWriter, AccessRecord};
+pub use access_log::{AccessLogWriter, AccessRecord, protocol};
 pub use exposition::{Family, Labels, MetricKind};
 pub use plugin::{PluginLogger, PluginMetrics};
 pub use request::{Connection, Finished, ServiceMetrics, WorkerTelemetry};
+pub use tcp::TcpMetrics;
 
 use plugin::PluginFamilies;
 use request::{EntrypointMetrics, Errors, RequestFamilies};
+use tcp::{TcpFamilies, TlsMetrics};
 
 use crate::config::Config;
 
@@ -45,6 +48,8 @@ pub struct Telemetry {
     errors: Arc<Errors>,
     services: Handles<ServiceMetrics>,
     plugins: Handles<PluginMetrics>,
+    tcp_services: Handles<TcpMetrics>,
+    tls: TlsMetrics,
     access_log: Option<AccessLogWriter>,
 }
 
@@ -81,6 +86,8 @@ impl Telemetry {
             errors: Arc::new(Errors::new(shards)),
             services: Handles::default(),
             plugins: Handles::default(),
+            tcp_services: Handles::default(),
+            tls: TlsMetrics::default(),
             access_log,
         }
     }
@@ -88,6 +95,21 @@ impl Telemetry {
     /// The handle of a service. Whoever keeps it keeps its series.
     pub fn service(&self, name: &str) -> Arc<ServiceMetrics> {
         self.services.get(name, || ServiceMetrics::new(self.shards))
+    }
+
+    /// The handle of a TCP service. Whoever keeps it keeps its series.
+    pub fn tcp_service(&self, name: &str) -> Arc<TcpMetrics> {
+        self.tcp_services.get(name, TcpMetrics::default)
+    }
+
+    /// The certificates an entrypoint shows: their names, and when they end in seconds since 1970.
+    pub fn certificates(&self, entrypoint: &str, shown: Vec<(String, i64)>) {
+        self.tls.certificates(entrypoint, shown);
+    }
+
+    /// Counts that the files of an entrypoint's certificates were read again.
+    pub fn certificates_reloaded(&self, entrypoint: &str, ok: bool) {
+        self.tls.reloaded(entrypoint, if ok { "ok" } else { "failed" });
     }
 
     /// The handle of a plugin, the same for all its versions.
@@ -137,6 +159,8 @@ impl Telemetry {
         let mut families = vec![self.build_info(), self.workers()];
         families.extend(self.requests());
         families.push(self.errors.family());
+        families.extend(self.tcp_families());
+        families.extend(self.tls.families());
         families.extend(self.plugin_families());
         families.push(self.refused());
         families.extend(self.dropped_lines());
@@ -156,6 +180,12 @@ impl Telemetry {
         families.push(open);
         families.extend(services.into_vec());
         families
+    }
+
+    fn tcp_families(&self) -> Vec<Family> {
+        let mut families = TcpFamilies::new();
+        self.tcp_services.look(|name, service| families.add(name, service));
+        families.into_vec()
     }
 
     fn plugin_families(&self) -> Vec<Family> {
@@ -180,6 +210,7 @@ impl Telemetry {
         let mut family = Family::new(MetricKind::Counter, "metrics_overflow", help);
         family.add([("family", "service".to_owned())], self.services.refused.load(Ordering::Relaxed));
         family.add([("family", "plugin".to_owned())], self.plugins.refused.load(Ordering::Relaxed));
+        family.add([("family", "tcp".to_owned())], self.tcp_services.refused.load(Ordering::Relaxed));
         family
     }
 

@@ -158,6 +158,11 @@ impl WorkerTelemetry {
         }
     }
 
+    /// Counts a connection that ended before there was a request, by reason.
+    pub fn connection_failed(&self, reason: &'static str) {
+        self.errors.count(self.shard, reason);
+    }
+
     /// Whether [`access`](Self::access) does anything; what it takes need not be gathered otherwise.
     #[must_use]
     pub fn wants_access_log(&self) -> bool {

@@ -1,18 +1,22 @@
-//! Step 2 of a request: TLS on entrypoints that have it, and towards instances that ask for it.
+//! Step 2 of a request: TLS on connections that have it, and towards instances that ask for it.
 //!
-//! Takes certificate files; gives what rustls needs on both sides. It never looks at a request.
+//! Takes certificate files and options; gives what rustls needs on both sides, and reads the first message of a
+//! handshake so that somebody else can decide what becomes of the connection. It never looks at a request.
 
 mod certificates;
+mod hello;
+mod server;
+
+pub use certificates::Shown;
+pub use hello::{Hello, HelloError};
+pub use server::ServerTls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, ProtocolVersion, ServerConfig, ServerConnection};
-use tokio_rustls::TlsAcceptor;
+use rustls::{ClientConfig, ProtocolVersion, ServerConnection};
 
-use crate::config::EntrypointTls;
 use crate::http::TlsSession;
-use certificates::Certificates;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -46,20 +50,9 @@ pub fn install_provider() {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
 }
 
-/// An entrypoint's side: its certificates by server name, a self-signed one where it names none.
-///
-/// # Errors
-/// [`TlsError`] naming the file at fault.
-pub fn acceptor(entrypoint: &str, tls: &EntrypointTls) -> Result<TlsAcceptor, TlsError> {
-    let certificates = Certificates::load(entrypoint, &tls.certificates)?;
-    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(certificates));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config).into())
-}
-
-/// What a client and this gateway have agreed on.
+/// What a client and this gateway have agreed on. `options` are those the connection was made with.
 #[must_use]
-pub fn session(connection: &ServerConnection) -> TlsSession {
+pub fn session(connection: &ServerConnection, options: usize) -> TlsSession {
     TlsSession {
         version: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "1.2",
@@ -67,6 +60,7 @@ pub fn session(connection: &ServerConnection) -> TlsSession {
         },
         server_name: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
         peer_certificates: connection.peer_certificates().unwrap_or_default().into(),
+        options,
     }
 }
 
@@ -79,4 +73,12 @@ pub fn client_config() -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = ClientConfig::with_platform_verifier()?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The same, promising nothing about what is spoken once TLS is made.
+#[must_use]
+pub fn without_alpn(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
 }

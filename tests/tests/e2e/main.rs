@@ -22,4 +22,6 @@ mod plugins;
 mod redirects;
 mod refusals;
 mod streaming;
+mod tcp;
+mod tls;
 mod upgrade;

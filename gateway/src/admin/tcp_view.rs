@@ -1,0 +1,111 @@
+//! TCP routes, services and steps with the keys Traefik's API uses.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use sluice_model::tcp::{ProxyProtocol, TcpAction, TcpStepSpec, TcpTls};
+
+use super::View;
+use super::http_view::provider_of;
+use crate::live::{Tcp, TcpRouteStatus, TcpService};
+
+pub(super) fn routers(view: &View) -> Vec<Value> {
+    view.live.load().tcp.routes.iter().map(router).collect()
+}
+
+fn router(status: &TcpRouteStatus) -> Value {
+    let spec = &status.spec;
+    let names = |list: &[Arc<str>]| json!(list.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
+    let mut shown = Map::new();
+    let mut put = |key: &str, value: Value| drop(shown.insert(key.to_owned(), value));
+    put("name", json!(*status.name));
+    put("provider", json!(provider_of(&status.name)));
+    put("rule", json!(spec.rule.text));
+    put("priority", json!(spec.priority));
+    put("service", json!(spec.service));
+    put("entryPoints", names(&status.entrypoints));
+    put("using", names(&status.entrypoints));
+    put("status", json!(if status.route.is_some() { "enabled" } else { "disabled" }));
+    if !status.steps.is_empty() {
+        put("middlewares", names(&status.steps));
+    }
+    match spec.tls {
+        TcpTls::None => {}
+        TcpTls::Passthrough => put("tls", json!({ "passthrough": true })),
+        TcpTls::Terminate if spec.tls_options.is_empty() => put("tls", json!({ "passthrough": false })),
+        TcpTls::Terminate => put("tls", json!({ "passthrough": false, "options": spec.tls_options })),
+    }
+    if !status.errors.is_empty() {
+        put("error", json!(status.errors));
+    }
+    shown.into()
+}
+
+pub(super) fn services(view: &View) -> Vec<Value> {
+    let generation = view.live.load();
+    let mut services: Vec<_> = generation.tcp.services.values().collect();
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    services.into_iter().map(|shown| service(&generation.tcp, shown)).collect()
+}
+
+fn service(tcp: &Tcp, service: &TcpService) -> Value {
+    let servers = service
+        .spec
+        .targets
+        .iter()
+        .map(|target| json!({ "address": target.authority(), "tls": target.tls, "weight": target.weight }));
+    let mut balancer = json!({ "servers": servers.collect::<Vec<_>>() });
+    let version = match service.spec.proxy_protocol {
+        ProxyProtocol::None => None,
+        ProxyProtocol::V1 => Some(1),
+        ProxyProtocol::V2 => Some(2),
+    };
+    if let (Some(object), Some(version)) = (balancer.as_object_mut(), version) {
+        object.insert("proxyProtocol".to_owned(), json!({ "version": version }));
+    }
+    let users = tcp.routes.iter().filter_map(|status| status.route.as_ref());
+    let users: Vec<&str> = users.filter(|route| route.service.name == service.name).map(|route| &*route.name).collect();
+    json!({
+        "name": *service.name,
+        "provider": provider_of(&service.name),
+        "type": "loadbalancer",
+        "status": "enabled",
+        "loadBalancer": balancer,
+        "usedBy": users,
+    })
+}
+
+pub(super) fn middlewares(view: &View) -> Vec<Value> {
+    let generation = view.live.load();
+    let mut steps: Vec<_> = generation.tcp.steps.iter().collect();
+    steps.sort_by(|a, b| a.0.cmp(b.0));
+    steps.into_iter().map(|(name, step)| middleware(&generation.tcp, name, step)).collect()
+}
+
+fn middleware(tcp: &Tcp, name: &str, step: &TcpStepSpec) -> Value {
+    let users = tcp.routes.iter().filter(|route| route.steps.iter().any(|used| **used == *name));
+    let users: Vec<&str> = users.map(|route| &*route.name).collect();
+    let (kind, key, settings) = match &step.action {
+        TcpAction::InFlight(amount) => ("inflightconn", "inFlightConn", json!({ "amount": amount })),
+        TcpAction::AllowList(ranges) => ("ipallowlist", "ipAllowList", json!({ "sourceRange": ranges })),
+    };
+    json!({
+        "name": name,
+        "provider": provider_of(name),
+        "type": kind,
+        "status": "enabled",
+        "usedBy": users,
+        key: settings,
+    })
+}
+
+/// How many there are, and how many of them do not work.
+pub(super) fn overview(tcp: &Tcp) -> Value {
+    let broken = tcp.routes.iter().filter(|status| status.route.is_none()).count();
+    let count = |total: usize, errors: usize| json!({ "total": total, "warnings": 0, "errors": errors });
+    json!({
+        "routers": count(tcp.routes.len(), broken),
+        "services": count(tcp.services.len(), 0),
+        "middlewares": count(tcp.steps.len(), 0),
+    })
+}
