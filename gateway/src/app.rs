@@ -17,12 +17,12 @@ use crate::config::{self, Config, Problems};
 use crate::control::{self, Control, Event, Parts, Tracker};
 use crate::http::Trust;
 use crate::listener::{self, BindError, Entrypoint, Phase};
-use crate::live::Live;
+use crate::live::{Live, Transports};
 use crate::proxy::{Settings, TcpSettings, Worker};
-use crate::state::{Instances, Registry, SystemClock};
+use crate::state::{Checks, Clock, Instances, Registry, Services, SystemClock};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, Pool, PoolLimits};
-use crate::{admin, tls};
+use crate::{admin, health, tls};
 
 /// Reads the configuration again, as at the start.
 pub type Reread = Box<dyn Fn() -> Result<Config, Problems> + Send>;
@@ -79,7 +79,11 @@ pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
     let mut signals = background.block_on(listen).map_err(system("listen for signals"))?;
     let live = Live::new(config.entrypoints.len());
     let tracker = Arc::new(Tracker::default());
-    let state = Arc::new(Registry::new(Arc::new(SystemClock::default())));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let state = Arc::new(Registry::new(Arc::clone(&clock)));
+    let (checks, announced) = Checks::new(Arc::clone(&clock));
+    let transports = tls::transports(&config.transports)?;
+    health::start(&background, transports.clone(), announced);
     let instances = Arc::new(Instances::default());
     let sockets = bind_all(&config, worker_count)?;
     let entrypoints = entrypoints(&config)?;
@@ -91,6 +95,8 @@ pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
         engine: engine(&config)?,
         state: Arc::clone(&state),
         instances: Arc::clone(&instances),
+        services: Arc::new(Services::new(clock)),
+        checks: Arc::new(checks),
         telemetry: Arc::clone(&telemetry),
         tracker: Arc::clone(&tracker),
     };
@@ -108,7 +114,7 @@ pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
         phase: phases.clone(),
     };
     admin::serve(&background, view)?;
-    let workers = start_workers(&config, &live, &telemetry, entrypoints, sockets, &phases)?;
+    let workers = start_workers(&config, transports, &live, &telemetry, entrypoints, sockets, &phases)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), "started");
 
     let drained = background.block_on(shut_down(&config, &mut signals, &phase, &workers));
@@ -204,6 +210,7 @@ fn start_sources(
 
 fn start_workers(
     config: &Arc<Config>,
+    transports: Transports,
     live: &Live,
     telemetry: &Arc<Telemetry>,
     entrypoints: Arc<[Arc<Entrypoint>]>,
@@ -211,7 +218,7 @@ fn start_workers(
     phases: &watch::Receiver<Phase>,
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>, AppError> {
     let tls = tls::client_config()?;
-    let connector = Connector::new(Arc::clone(&tls));
+    let connector = Connector::new(transports);
     let limits = PoolLimits {
         connect: config.upstream.connect_timeout,
         response: config.upstream.response_timeout.unwrap_or(Duration::MAX),

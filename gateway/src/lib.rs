@@ -10,6 +10,7 @@ pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod health;
 pub mod http;
 pub mod listener;
 pub mod live;

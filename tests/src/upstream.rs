@@ -42,6 +42,7 @@ pub enum Behaviour {
 pub struct Upstream {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
+    behaviour: Arc<Mutex<Behaviour>>,
     connections: Arc<AtomicUsize>,
     server: JoinHandle<()>,
 }
@@ -51,8 +52,18 @@ impl Upstream {
     pub async fn start(behaviour: Behaviour) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&received);
-        let serve = move |wire| serve(wire, behaviour.clone(), Arc::clone(&record));
-        Self::listen(serve, received).await
+        let behaviour = Arc::new(Mutex::new(behaviour));
+        let current = Arc::clone(&behaviour);
+        let serve = move |wire| serve(wire, Arc::clone(&current), Arc::clone(&record));
+        Self::listen(serve, received, behaviour).await
+    }
+
+    /// Answers in another way from the next request on.
+    ///
+    /// # Panics
+    /// Never: the lock is not held across anything that panics.
+    pub fn turn_into(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().expect("lock") = behaviour;
     }
 
     /// As `Behaviour::Echo`.
@@ -65,10 +76,14 @@ impl Upstream {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self::listen(serve, Arc::default()).await
+        Self::listen(serve, Arc::default(), Arc::new(Mutex::new(Behaviour::Echo))).await
     }
 
-    async fn listen<F>(serve: impl Fn(Wire) -> F + Send + 'static, received: Arc<Mutex<Vec<Received>>>) -> Self
+    async fn listen<F>(
+        serve: impl Fn(Wire) -> F + Send + 'static,
+        received: Arc<Mutex<Vec<Received>>>,
+        behaviour: Arc<Mutex<Behaviour>>,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -84,7 +99,7 @@ impl Upstream {
                 while open.try_join_next().is_some() {}
             }
         });
-        Self { address, received, connections, server }
+        Self { address, received, behaviour, connections, server }
     }
 
     /// Where it listens.
@@ -108,6 +123,15 @@ impl Upstream {
         self.received.lock().expect("lock").clone()
     }
 
+    /// The requests for a target that arrived so far.
+    ///
+    /// # Panics
+    /// Never: the lock is not held across anything that panics.
+    #[must_use]
+    pub fn count(&self, target: &str) -> usize {
+        self.received().iter().filter(|request| request.head.word(1) == target).count()
+    }
+
     /// How many connections were opened so far.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -122,11 +146,12 @@ impl Drop for Upstream {
 }
 
 /// Answers until the connection ends or breaks; a broken one is the business of whoever broke it.
-async fn serve(mut wire: Wire, behaviour: Behaviour, record: Arc<Mutex<Vec<Received>>>) {
+async fn serve(mut wire: Wire, behaviour: Arc<Mutex<Behaviour>>, record: Arc<Mutex<Vec<Received>>>) {
     while let Ok(Some(head)) = wire.read_head().await {
         let Ok(body) = wire.read_request_body(&head).await else { return };
         let request = Received { head, body };
         record.lock().expect("lock").push(request.clone());
+        let behaviour = behaviour.lock().expect("lock").clone();
         if let Behaviour::Slow(delay) = behaviour {
             tokio::time::sleep(delay).await;
         }

@@ -12,7 +12,7 @@ use crate::workspace::{cargo, root};
 
 /// A folder or file, and the modules it may use besides itself. A path of two names opens only that part of a module.
 /// `http` holds the nouns of a request that the whole data plane passes on, so it uses none of the steps.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("local", &[]),
     ("timer", &[]),
     ("config", &[]),
@@ -26,6 +26,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("policy", &["http", "live", "state", "telemetry"]),
     ("balance", &["live", "state", "telemetry"]),
     ("upstream", &["http", "live", "state", "local", "timer", "config", "telemetry"]),
+    ("health", &["live::Transports", "state", "telemetry"]),
     ("control", &["http::Exchange", "live", "state", "config", "telemetry"]),
     ("admin", &["live", "state", "control", "listener::Phase", "config", "telemetry"]),
 ];

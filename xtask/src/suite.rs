@@ -11,7 +11,7 @@ use clap::Args;
 use crate::steps::{Counts, Outcome, Runner, run_counted};
 use crate::workspace::{
     build_plugins, cargo, ensure_wasm_target, execute, find_consul, find_program, gateway_binary, in_ci,
-    plugin_packages, root,
+    plugin_packages, root, target_dir,
 };
 use crate::{conformance, layers};
 
@@ -117,10 +117,25 @@ fn install_for_ci() -> Result<()> {
     if find_program("python3").is_none() {
         execute(Command::new("apt-get").args(["install", "--yes", "--no-install-recommends", "python3"]))?;
     }
+    prepare_grpc()?;
     if find_consul()?.is_none() {
         bail!("CI tests against a real Consul agent and there is none");
     }
     Ok(())
+}
+
+/// A Python with grpcio, apart from the system's: the gateway is tested with real gRPC at both ends.
+fn prepare_grpc() -> Result<()> {
+    let folder = target_dir().join("grpc");
+    if grpc_python().is_file() {
+        return Ok(());
+    }
+    execute(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    execute(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "grpcio"]))
+}
+
+fn grpc_python() -> std::path::PathBuf {
+    target_dir().join("grpc/bin/python")
 }
 
 fn note_missing_programs(runner: &mut Runner) -> Result<()> {
@@ -130,6 +145,10 @@ fn note_missing_programs(runner: &mut Runner) -> Result<()> {
     }
     if find_program("python3").is_none() {
         runner.note_skipped("python3", "the Python service of the demo: no `python3` on PATH");
+    }
+    if !grpc_python().is_file() && std::env::var_os("GRPC_PYTHON").is_none() {
+        let reason = "gRPC: no Python with grpcio at target/grpc (python3 -m venv, pip install grpcio) or GRPC_PYTHON";
+        runner.note_skipped("grpc", reason);
     }
     if !root().join("../shared/conformance").is_dir() {
         runner.note_skipped("vectors", "no tag vectors beside this checkout");

@@ -82,6 +82,8 @@ pub struct LinkedRoute {
     pub service: Option<Arc<str>>,
     /// Qualified names of its steps with chains unrolled.
     pub steps: Vec<Arc<str>>,
+    /// Those of its service, which come after them.
+    pub service_steps: Vec<Arc<str>>,
     /// Why it cannot work; empty for routes that do.
     pub errors: Vec<String>,
 }
@@ -206,7 +208,9 @@ fn resolve_route(linked: &Linked, owner: &Declared, route: &Item<RouteSpec>) -> 
     let provider = &owner.provider;
     let mut errors = Vec::new();
     let service = find(&linked.services, provider, &route.spec.service);
-    match service.as_ref().and_then(|name| linked.services.get(name)) {
+    let found = service.as_ref().and_then(|name| linked.services.get(name));
+    let service_steps = found.map_or_else(Vec::new, |service| service.steps.clone());
+    match found {
         None => errors.push(format!("service `{}` does not exist", route.spec.service)),
         Some(service) => {
             errors.extend(service.errors.iter().map(|error| format!("service `{}`: {error}", service.name)))
@@ -218,7 +222,7 @@ fn resolve_route(linked: &Linked, owner: &Declared, route: &Item<RouteSpec>) -> 
         unroll(&linked.steps, provider, name, &mut open, &mut steps, &mut errors);
     }
     let (name, spec, origin) = (Arc::clone(&route.name), Arc::clone(&route.spec), Arc::clone(&owner.origin));
-    LinkedRoute { name, spec, origin, service, steps, errors }
+    LinkedRoute { name, spec, origin, service, steps, service_steps, errors }
 }
 
 /// Appends a step, or the steps of a chain. `open` are the chains being unrolled.

@@ -200,7 +200,7 @@ pub struct PassiveCheck {
 pub struct OutlierEjection {
     /// How many.
     pub failures: u32,
-    /// The first time; each further time adds it once more.
+    /// The first time; twice as long each time it happens again.
     pub base: Duration,
     /// At most.
     pub most: Duration,

@@ -1,6 +1,5 @@
 //! Routes, services and steps with the keys Traefik's API uses, so that scripts written for it work.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -8,7 +7,7 @@ use sluice_model::StepSpec;
 
 use super::{View, action_view, tcp_view};
 use crate::control::provider_names;
-use crate::live::{Generation, RouteStatus, Service};
+use crate::live::{Generation, RouteStatus};
 
 pub(super) fn entrypoints(view: &View) -> Vec<Value> {
     let shown = view.config.entrypoints.iter().map(|entrypoint| {
@@ -54,37 +53,6 @@ fn router(status: &RouteStatus) -> Value {
     shown
 }
 
-pub(super) fn services(view: &View) -> Vec<Value> {
-    let generation = view.live.load();
-    let users = users(&generation);
-    let mut services: Vec<_> = generation.services.values().collect();
-    services.sort_by(|a, b| a.name.cmp(&b.name));
-    services.into_iter().map(|shown| service(shown, users.get(&*shown.name))).collect()
-}
-
-fn service(service: &Service, users: Option<&Vec<&str>>) -> Value {
-    let servers = service.spec.targets().iter().map(|target| json!({ "url": target.url(), "weight": target.weight }));
-    let status: Map<String, Value> = service.spec.targets().iter().map(|target| (target.url(), json!("UP"))).collect();
-    json!({
-        "name": *service.name,
-        "provider": provider_of(&service.name),
-        "type": "loadbalancer",
-        "status": "enabled",
-        "loadBalancer": { "servers": servers.collect::<Vec<_>>(), "passHostHeader": service.pass_host_header },
-        "serverStatus": status,
-        "usedBy": users.map_or(&[][..], Vec::as_slice),
-    })
-}
-
-/// Which routes use a service.
-fn users(generation: &Generation) -> BTreeMap<&str, Vec<&str>> {
-    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for route in generation.routes.iter().filter_map(|status| status.route.as_ref()) {
-        users.entry(&route.service.name).or_default().push(&route.name);
-    }
-    users
-}
-
 pub(super) fn middlewares(view: &View) -> Vec<Value> {
     let generation = view.live.load();
     let mut steps: Vec<_> = generation.steps.iter().collect();
@@ -121,7 +89,7 @@ pub(super) fn overview(view: &View) -> Value {
     json!({
         "http": {
             "routers": count(generation.routes.len(), broken_routes),
-            "services": count(generation.services.len(), 0),
+            "services": count(generation.services.len() + generation.broken_services.len(), generation.broken_services.len()),
             "middlewares": count(generation.steps.len(), broken_steps),
         },
         "tcp": tcp_view::overview(&generation.tcp),
@@ -140,7 +108,7 @@ pub(super) fn raw_data(view: &View) -> Value {
     };
     json!({
         "routers": by_name(routers(view)),
-        "services": by_name(services(view)),
+        "services": by_name(super::services::list(view)),
         "middlewares": by_name(middlewares(view)),
         "tcpRouters": by_name(tcp_view::routers(view)),
         "tcpServices": by_name(tcp_view::services(view)),

@@ -9,6 +9,7 @@ use crate::telemetry::{Family, MetricKind};
 /// Families for [`Telemetry::render`](crate::telemetry::Telemetry::render).
 pub(super) fn families(view: &View) -> Vec<Family> {
     let mut families = generation(view);
+    families.extend(services(view));
     families.extend(discovery(view));
     families.push(plugins(view));
     families.push(buckets(view));
@@ -25,13 +26,39 @@ fn generation(view: &View) -> Vec<Family> {
     let mut routers = Family::new(MetricKind::Gauge, "routers", "Routes by whether they work");
     routers.add([("status", "enabled".to_owned())], enabled as u64);
     routers.add([("status", "disabled".to_owned())], (generation.routes.len() - enabled) as u64);
-    let mut servers = Family::new(MetricKind::Gauge, "service_server_up", "Instances a service sends requests to");
-    for service in generation.services.values() {
-        for target in service.spec.targets() {
-            servers.add([("service", service.name.to_string()), ("url", target.url())], 1);
+    vec![info, Family::single(MetricKind::Gauge, "config_last_reload_success", reload, published), routers]
+}
+
+fn services(view: &View) -> Vec<Family> {
+    let gauge = |name, help| Family::new(MetricKind::Gauge, name, help);
+    let mut up = gauge("service_server_up", "Whether a service sends requests to an instance");
+    let mut panic = gauge("service_panic", "Whether a service uses all instances because few are in health");
+    let mut waiting = gauge("service_requests_waiting", "Requests that wait for a service to take them");
+    let mut refused =
+        Family::new(MetricKind::Counter, "service_requests_overflowed", "Requests refused by a service's limit");
+    let mut checks = Family::new(MetricKind::Counter, "service_health_checks", "Answers to health checks");
+    for service in view.live.load().services.values() {
+        let Some(balancer) = service.balancer() else { continue };
+        let name = service.name.to_string();
+        for endpoint in &balancer.endpoints {
+            let label = [("service", name.clone()), ("url", endpoint.url.clone())];
+            up.add(label, u64::from(balancer.is_well(endpoint)));
+            if let Some(check) = &endpoint.check {
+                let (passes, failures) = check.counts();
+                for (result, count) in [("pass", passes), ("fail", failures)] {
+                    let label =
+                        [("service", name.clone()), ("url", endpoint.url.clone()), ("result", result.to_owned())];
+                    checks.add(label, count);
+                }
+            }
+        }
+        panic.add([("service", name.clone())], u64::from(balancer.panics()));
+        if let Some(queue) = balancer.state.queue() {
+            waiting.add([("service", name.clone())], u64::from(queue.waiting()));
+            refused.add([("service", name)], queue.refused());
         }
     }
-    vec![info, Family::single(MetricKind::Gauge, "config_last_reload_success", reload, published), routers, servers]
+    vec![up, panic, waiting, refused, checks]
 }
 
 fn discovery(view: &View) -> Vec<Family> {

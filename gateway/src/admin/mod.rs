@@ -13,6 +13,7 @@ mod metrics;
 mod plugins;
 mod probes;
 mod server;
+mod services;
 mod tcp_view;
 
 pub use server::{AdminError, serve};
@@ -67,8 +68,8 @@ fn dispatch(view: &View, method: &Method, path: &str) -> Response<Body> {
         ["api", "entrypoints", name] => one(http_view::entrypoints(view), name),
         ["api", "http", "routers"] => json(&http_view::routers(view)),
         ["api", "http", "routers", name] => one(http_view::routers(view), name),
-        ["api", "http", "services"] => json(&http_view::services(view)),
-        ["api", "http", "services", name] => one(http_view::services(view), name),
+        ["api", "http", "services"] => json(&services::list(view)),
+        ["api", "http", "services", name] => one(services::list(view), name),
         ["api", "http", "middlewares"] => json(&http_view::middlewares(view)),
         ["api", "http", "middlewares", name] => one(http_view::middlewares(view), name),
         ["api", "tcp", "routers"] => json(&tcp_view::routers(view)),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::document::{self, Node};
 use super::problem::{Place, Problem, Problems};
 use super::reader::Section;
-use super::{Config, entrypoint, overrides, policy, process, provider, tls};
+use super::{Config, entrypoint, overrides, policy, process, provider, tls, transport};
 
 /// What a configuration is made of.
 #[derive(Clone, Debug, Default)]
@@ -133,6 +133,7 @@ fn read(node: Node, file: Option<PathBuf>, sources: &Sources, problems: &RefCell
         policies: policy::policies(&mut root, &names),
         state: process::state(&mut root, base),
         upstream: process::upstream(&mut root),
+        transports: transport::transports(&mut root, base),
         shutdown: process::shutdown(&mut root),
         runtime: process::runtime(&mut root),
         log: process::log(&mut root),

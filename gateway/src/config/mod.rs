@@ -15,6 +15,7 @@ mod provider;
 mod reader;
 pub mod services_file;
 mod tls;
+mod transport;
 mod values;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use process::{
 };
 pub use provider::{Constraints, ConsulCatalog, ConsulTls, FileCatalog, Providers, TagOptions};
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, EntrypointTls, Tls, TlsOptions, TlsVersion};
+pub use transport::TransportConfig;
 
 /// All that an operator can say, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub state: State,
     /// How instances are spoken to.
     pub upstream: Upstream,
+    /// How TLS is spoken to instances of services that say so, in alphabetical order.
+    pub transports: Vec<TransportConfig>,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// Threads.
@@ -85,6 +89,7 @@ impl Config {
             ("plugins.directory", self.plugins.directory != before.plugins.directory),
             ("state", self.state != before.state),
             ("upstream", self.upstream != before.upstream),
+            ("transports", self.transports != before.transports),
             ("shutdown", self.shutdown != before.shutdown),
             ("runtime", self.runtime != before.runtime),
             ("log", self.log != before.log),

@@ -77,6 +77,8 @@ pub struct TagOptions {
     pub default_rule: Option<String>,
     /// Which instances count, by their tags.
     pub constraints: Option<Constraints>,
+    /// Whether services none of whose instances is healthy keep their routes, which answer 503.
+    pub allow_empty_services: bool,
     /// Which states count as healthy; the dialect's own default where it is none.
     pub strict_checks: Option<Vec<Health>>,
 }
@@ -121,6 +123,7 @@ impl TagOptions {
             "default-rule": self.default_rule,
             "constraints": constraints,
             "strict-checks": strict_checks,
+            "allow-empty-services": self.allow_empty_services.then_some(true),
         });
         if let Some(object) = settings.as_object_mut() {
             object.retain(|_, value| !value.is_null());
@@ -205,6 +208,7 @@ fn tag_options(section: &mut Section<'_>) -> TagOptions {
         frontend_rule: section.read("frontend-rule", text),
         default_rule: section.read("default-rule", text),
         constraints: section.read("constraints", constraints),
+        allow_empty_services: section.read_or("allow-empty-services", false, boolean),
         strict_checks: section.read("strict-checks", strict_checks),
     }
 }

@@ -2,33 +2,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
-use hyper::header::HeaderValue;
-use sluice_model::balance::Cycle;
 use sluice_model::link::{Item, LinkProblem, Linked, LinkedRoute, LinkedService};
 use sluice_model::rule::Rule;
 use sluice_model::table::{Entry, RouteTable};
 use sluice_model::{Diagnostic, Severity, StepSpec, Transport};
 
 use super::policies::Policies;
+use super::services::{Compiled, ServiceCompiler};
 use super::tcp::{self, TcpCompiler};
 use super::tls_hosts::{self, OptionNames};
 use super::{Parts, native};
 use crate::config::{Attachment, Config};
-use crate::live::{Endpoint, EntrypointTable, Generation, Route, RouteStatus, Service, Step, Tcp};
-use crate::state::Instances;
+use crate::live::{EntrypointTable, Generation, Route, RouteStatus, Step, Tcp};
 use crate::telemetry::Telemetry;
 
 /// Compiles generations, remembering the last one.
 pub(super) struct Compiler {
     config: Arc<Config>,
-    instances: Arc<Instances>,
     telemetry: Arc<Telemetry>,
     entrypoints: Vec<Listening>,
     last_id: u64,
-    services: HashMap<Arc<str>, Arc<Service>>,
+    services: ServiceCompiler,
     routes: HashMap<Arc<str>, Arc<Route>>,
     natives: HashMap<Arc<str>, Native>,
     tls_options: OptionNames,
@@ -55,11 +51,10 @@ impl Compiler {
         });
         Self {
             config: Arc::clone(&parts.config),
-            instances: Arc::clone(&parts.instances),
             telemetry: Arc::clone(&parts.telemetry),
             entrypoints: listening.collect(),
             last_id: 0,
-            services: HashMap::new(),
+            services: ServiceCompiler::new(parts),
             routes: HashMap::new(),
             natives: HashMap::new(),
             tls_options: OptionNames::new(&parts.config),
@@ -78,13 +73,15 @@ impl Compiler {
     }
 
     pub(super) fn compile(&mut self, linked: &Linked, policies: &Policies, cause: &str) -> Generation {
-        self.services = linked.services.iter().map(|(name, item)| (Arc::clone(name), self.service(item))).collect();
         self.natives = linked
             .steps
             .iter()
             .filter_map(|(name, item)| self.native(item).map(|step| (Arc::clone(name), (Arc::clone(&item.spec), step))))
             .collect();
-        let mut routes: Vec<RouteStatus> = linked.routes.iter().map(|route| self.route(route, policies)).collect();
+        let services = self.services.compile(linked, &|service| self.own_chain(service, policies));
+        self.services.remember(&services);
+        let mut routes: Vec<RouteStatus> =
+            linked.routes.iter().map(|route| self.route(route, &services, policies)).collect();
         let working = routes.iter().filter_map(|status| status.route.clone());
         self.routes = working.map(|route| (Arc::clone(&route.name), route)).collect();
         let tcp = self.tcp.compile(&linked.tcp, &self.entrypoints, &self.tls_options, &self.telemetry);
@@ -97,32 +94,25 @@ impl Compiler {
             cause: cause.to_owned(),
             entrypoints,
             routes,
-            services: self.services.clone(),
+            broken_services: services
+                .iter()
+                .filter_map(|(name, made)| Some((Arc::clone(name), made.clone().err()?)))
+                .collect(),
+            services: services.into_iter().filter_map(|(name, made)| Some((name, made.ok()?))).collect(),
             steps: linked.steps.iter().map(|(name, item)| (Arc::clone(name), Arc::clone(&item.spec))).collect(),
             policies: policies.statuses(),
             tcp,
         }
     }
 
-    fn service(&self, item: &LinkedService) -> Arc<Service> {
-        let before = self.services.get(&item.name);
-        if let Some(before) = before.filter(|before| before.spec == item.spec) {
-            return Arc::clone(before);
-        }
-        let endpoints = item.spec.targets().iter().map(|target| Endpoint {
-            instance: self.instances.get(target.into()),
-            host: host_header(&target.address, target.port),
+    /// What a request passes at a service that is part of another: attached policies, then the service's own steps.
+    fn own_chain(&self, service: &LinkedService, policies: &Policies) -> Result<Vec<Step>, String> {
+        let attached = self.attached(|attachment| match attachment {
+            Attachment::Service(name) => is_called(&service.name, name),
+            _ => false,
         });
-        let weights: Vec<u32> = item.spec.targets().iter().map(|target| target.weight).collect();
-        Arc::new(Service {
-            name: Arc::clone(&item.name),
-            spec: Arc::clone(&item.spec),
-            endpoints: endpoints.collect(),
-            cycle: Cycle::new(&weights),
-            turn: before.map_or_else(|| Arc::new(AtomicUsize::new(0)), |before| Arc::clone(&before.turn)),
-            pass_host_header: item.spec.balancer().is_none_or(|balancer| balancer.pass_host_header),
-            metrics: self.telemetry.service(&item.name),
-        })
+        let names = attached.chain(service.steps.iter().map(Arc::clone));
+        names.map(|name| self.step(&name, policies)).collect()
     }
 
     /// A step that is native; `None` for policies, which are not compiled here.
@@ -133,7 +123,7 @@ impl Compiler {
         }
     }
 
-    fn route(&self, linked: &LinkedRoute, policies: &Policies) -> RouteStatus {
+    fn route(&self, linked: &LinkedRoute, services: &Compiled, policies: &Policies) -> RouteStatus {
         let mut errors = linked.errors.clone();
         let entrypoints: Vec<Arc<str>> = self
             .entrypoints
@@ -144,11 +134,15 @@ impl Compiler {
         if entrypoints.is_empty() {
             errors.push(no_entrypoint(&linked.spec.entrypoints));
         }
-        let service = linked.service.as_ref().and_then(|name| self.services.get(name));
-        let declared = service.map(|service| &service.spec);
-        if declared.is_some_and(|spec| spec.balancer().is_none() || !spec.steps.is_empty()) {
-            errors.push(format!("service `{}` is of a kind that is not supported yet", linked.spec.service));
-        }
+        let service = match linked.service.as_ref().and_then(|name| services.get(name)) {
+            Some(Ok(service)) => Some(service),
+            // What the linker has found is among the route's errors already.
+            Some(Err(error)) if errors.is_empty() => {
+                errors.push(format!("service `{}`: {error}", linked.spec.service));
+                None
+            }
+            _ => None,
+        };
         let chain = self.chain(linked, policies, &mut errors);
         let rule = self.rule(linked).map_err(|error| errors.push(error)).ok();
         if let Some(rule) = &rule {
@@ -194,7 +188,7 @@ impl Compiler {
             Attachment::Service(name) => linked.service.as_deref().is_some_and(|service| is_called(service, name)),
             Attachment::Route(name) => is_called(&linked.name, name),
         });
-        let names = attached.chain(linked.steps.iter().map(Arc::clone));
+        let names = attached.chain(linked.steps.iter().chain(&linked.service_steps).map(Arc::clone));
         names.filter_map(|name| self.step(&name, policies).map_err(|error| errors.push(error)).ok()).collect()
     }
 
@@ -301,9 +295,4 @@ pub(super) fn no_entrypoint(asked: &[String]) -> String {
 /// Whether a qualified name is `name`, which may leave its provider out.
 fn is_called(qualified: &str, name: &str) -> bool {
     qualified == name || qualified.rsplit_once('@').is_some_and(|(local, _)| local == name)
-}
-
-fn host_header(address: &str, port: u16) -> HeaderValue {
-    let text = if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("invalid"))
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use super::{Control, Event, Parts, Status, Tracker, directory, provider_names};
 use crate::config::{Config, services_file};
 use crate::live::{Generation, Live};
-use crate::state::{Instances, Registry, SystemClock};
+use crate::state::{Checks, Instances, Registry, Services, SystemClock};
 use crate::telemetry::Telemetry;
 
 /// Why nothing could be tried.
@@ -31,11 +31,15 @@ pub fn dry_run(config: &Arc<Config>) -> Result<(Status, Arc<Generation>), DryRun
     quiet.state.directory = None;
     quiet.access_log = None;
     let quiet = Arc::new(quiet);
+    let clock = Arc::new(SystemClock::default());
     let parts = Parts {
         live: Live::new(quiet.entrypoints.len()),
         engine: sluice_wasm::Engine::new(None)?,
-        state: Arc::new(Registry::new(Arc::new(SystemClock::default()))),
+        state: Arc::new(Registry::new(Arc::clone(&clock) as _)),
         instances: Arc::new(Instances::default()),
+        services: Arc::new(Services::new(Arc::clone(&clock) as _)),
+        // Nobody asks anything: the checks go nowhere.
+        checks: Arc::new(Checks::new(clock).0),
         telemetry: Arc::new(Telemetry::new(&quiet, 1)?),
         tracker: Arc::new(Tracker::default()),
         config: quiet,

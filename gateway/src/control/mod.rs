@@ -14,6 +14,7 @@ mod last_good;
 mod native;
 mod plugins;
 mod policies;
+mod services;
 mod status;
 mod tcp;
 mod tls_hosts;
@@ -38,7 +39,7 @@ use sluice_wasm::{Artifact, Engine, LoadError};
 
 use crate::config::Config;
 use crate::live::Live;
-use crate::state::{Instances, Registry};
+use crate::state::{Checks, Instances, Registry, Services};
 use crate::telemetry::Telemetry;
 use compile::Compiler;
 use contribute::Providers;
@@ -101,6 +102,10 @@ pub struct Parts {
     pub state: Arc<Registry>,
     /// Instances and their load.
     pub instances: Arc<Instances>,
+    /// Services: turns, and who is out.
+    pub services: Arc<Services>,
+    /// What health checks have found out.
+    pub checks: Arc<Checks>,
     /// Metric handles.
     pub telemetry: Arc<Telemetry>,
     /// For the admin API.
@@ -229,6 +234,8 @@ impl Control {
         self.parts.live.publish(generation);
         self.parts.state.sweep();
         self.parts.instances.sweep();
+        self.parts.services.sweep();
+        self.parts.checks.sweep();
     }
 
     fn report(&mut self) {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::sync::oneshot;
 
 use crate::timer::Idle;
 
@@ -40,6 +41,16 @@ pub enum BodyError {
 pub struct RequestBody {
     incoming: Option<Incoming>,
     idle: Idle,
+    /// In place of a client's: one the gateway has as a whole.
+    whole: Option<Bytes>,
+    copies: Vec<BodyCopy>,
+}
+
+/// Keeps what passes by, as long as it is not too much. Whoever waits for it gets it once the body has ended.
+struct BodyCopy {
+    most: usize,
+    frames: Vec<Bytes>,
+    waiting: Option<oneshot::Sender<Bytes>>,
 }
 
 impl RequestBody {
@@ -47,7 +58,70 @@ impl RequestBody {
     #[must_use]
     pub fn new(incoming: Incoming, idle: std::time::Duration) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Self { incoming, idle: Idle::new(idle) }
+        Self { incoming, idle: Idle::new(idle), whole: None, copies: Vec::new() }
+    }
+
+    /// A body the gateway has as a whole.
+    #[must_use]
+    pub fn whole(bytes: Bytes) -> Self {
+        let whole = (!bytes.is_empty()).then_some(bytes);
+        Self { incoming: None, idle: Idle::new(std::time::Duration::MAX), whole, copies: Vec::new() }
+    }
+
+    /// A copy of this body, once it has gone by; none where it is longer than `most` or breaks off.
+    #[must_use]
+    pub fn copied(&mut self, most: usize) -> oneshot::Receiver<Bytes> {
+        let (waiting, copy) = oneshot::channel();
+        let mut kept = BodyCopy { most, frames: Vec::new(), waiting: Some(waiting) };
+        if self.incoming.is_some() {
+            self.copies.push(kept);
+        } else {
+            if let Some(whole) = &self.whole {
+                kept.take(whole);
+            }
+            kept.end();
+        }
+        copy
+    }
+
+    /// Shows a frame that passes by to whoever copies.
+    fn copy(&mut self, frame: &Frame<Bytes>) {
+        let ended = self.incoming.as_ref().is_none_or(HttpBody::is_end_stream);
+        for copy in &mut self.copies {
+            if let Some(data) = frame.data_ref() {
+                copy.take(data);
+            }
+            if ended {
+                copy.end();
+            }
+        }
+    }
+}
+
+impl BodyCopy {
+    fn take(&mut self, data: &Bytes) {
+        match self.most.checked_sub(data.len()) {
+            Some(left) if self.waiting.is_some() => {
+                self.most = left;
+                self.frames.push(data.clone());
+            }
+            // Too much: nobody gets half a body.
+            _ => {
+                self.waiting = None;
+                self.frames.clear();
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            let whole = match std::mem::take(&mut self.frames) {
+                frames if frames.len() > 1 => frames.concat().into(),
+                frames => frames.into_iter().next().unwrap_or_default(),
+            };
+            // Nobody may want it any more.
+            waiting.send(whole).ok();
+        }
     }
 }
 
@@ -98,14 +172,22 @@ impl HttpBody for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let Some(incoming) = &mut this.incoming else {
+            return Poll::Ready(this.whole.take().map(|bytes| Ok(Frame::data(bytes))));
+        };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(frame)) => {
                 this.idle.reset();
+                if let Ok(frame) = &frame
+                    && !this.copies.is_empty()
+                {
+                    this.copy(frame);
+                }
                 Poll::Ready(Some(frame.map_err(BodyError::from)))
             }
             Poll::Ready(None) => {
                 this.incoming = None;
+                this.copies.iter_mut().for_each(BodyCopy::end);
                 Poll::Ready(None)
             }
             Poll::Pending => this.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit)))),
@@ -113,10 +195,11 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.incoming.as_ref().map_or(self.whole.is_none(), HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+        let whole = || SizeHint::with_exact(self.whole.as_ref().map_or(0, |bytes| bytes.len() as u64));
+        self.incoming.as_ref().map_or_else(whole, HttpBody::size_hint)
     }
 }

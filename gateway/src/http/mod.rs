@@ -19,4 +19,4 @@ pub use exchange::{Client, Exchange, TlsSession};
 pub use forwarded::Trust;
 pub use ingress::{Refusal, accept};
 pub use notes::{HeaderEdit, Leases, Notes};
-pub use reply::{Failure, plain, refusal, reply_to};
+pub use reply::{Failure, grpc_reply, plain, refusal, reply_to, unavailable};

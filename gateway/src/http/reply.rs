@@ -13,6 +13,8 @@ pub enum Failure {
     NoRoute,
     /// The service has no instance that takes requests.
     NoInstance,
+    /// The service has as much under way as it takes, and as much waiting.
+    Busy,
     /// Refused, reset, or closed before the first byte of an answer.
     Connect,
     /// No connection in time.
@@ -41,7 +43,7 @@ impl Failure {
             Self::NoInstance => (StatusCode::SERVICE_UNAVAILABLE, "no available server\n"),
             Self::Connect | Self::Protocol => (StatusCode::BAD_GATEWAY, "Bad Gateway"),
             Self::ConnectTimeout | Self::ResponseTimeout => (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout"),
-            Self::Policy => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+            Self::Busy | Self::Policy => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
             Self::Path | Self::Client => (StatusCode::BAD_REQUEST, "Bad Request"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
@@ -54,6 +56,7 @@ impl Failure {
         match self {
             Self::NoRoute => "NR",
             Self::NoInstance => "UH",
+            Self::Busy => "UO",
             Self::Connect => "UF",
             Self::ConnectTimeout | Self::ResponseTimeout => "UT",
             Self::Protocol => "UP",
@@ -72,6 +75,39 @@ pub fn reply_to(failure: Failure) -> Response<Body> {
     if failure == Failure::SlowBody || failure == Failure::Client {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// The answer while a service has no instance that takes requests, in its own words.
+#[must_use]
+pub fn unavailable(text: &str) -> Response<Body> {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "");
+    *response.body_mut() = Body::from(text.as_bytes().to_vec());
+    response
+}
+
+/// The answer to a failed gRPC call: the call's status in the head, and no message.
+#[must_use]
+pub fn grpc_reply(failure: Failure) -> Response<Body> {
+    // INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE
+    let (status, message) = match failure {
+        Failure::NoRoute => ("12", "no route"),
+        Failure::NoInstance => ("14", "no available server"),
+        Failure::Busy => ("14", "too many requests are waiting"),
+        Failure::Connect => ("14", "the server cannot be reached"),
+        Failure::ConnectTimeout => ("14", "the server cannot be reached in time"),
+        Failure::ResponseTimeout => ("4", "no answer in time"),
+        Failure::Protocol => ("14", "the server broke the protocol"),
+        Failure::Policy => ("14", "a policy failed"),
+        Failure::Path | Failure::Misdirected | Failure::Client | Failure::SlowBody => {
+            ("3", "the request cannot be forwarded")
+        }
+    };
+    let mut response = Response::new(Body::Empty);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static(status));
+    headers.insert("grpc-message", HeaderValue::from_static(message));
     response
 }
 

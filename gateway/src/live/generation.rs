@@ -1,21 +1,17 @@
 //! One immutable, complete state of the gateway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
-use hyper::header::HeaderValue;
-use sluice_model::balance::Cycle;
 use sluice_model::rule::Rule;
 use sluice_model::table::RouteTable;
-use sluice_model::{RouteSpec, ServiceSpec, StepSpec};
+use sluice_model::{RouteSpec, StepSpec};
 
 use super::chain::{PolicyUse, Step};
+use super::service::Service;
 use super::tcp::{Tcp, TcpTables};
 use super::tls_hosts::TlsHosts;
-use crate::state::InstanceState;
-use crate::telemetry::ServiceMetrics;
 
 /// Everything a request needs, compiled and checked before it was published.
 #[derive(Debug)]
@@ -30,8 +26,10 @@ pub struct Generation {
     pub entrypoints: Vec<EntrypointTable>,
     /// Every route, those that cannot work included, ordered by name.
     pub routes: Vec<RouteStatus>,
-    /// Every service by qualified name.
+    /// Every service that works, by qualified name.
     pub services: HashMap<Arc<str>, Arc<Service>>,
+    /// Those that do not, and why.
+    pub broken_services: BTreeMap<Arc<str>, String>,
     /// Every step by qualified name.
     pub steps: HashMap<Arc<str>, Arc<StepSpec>>,
     /// Every configured use of a policy plugin, by the step's qualified name.
@@ -107,34 +105,6 @@ impl RouteStatus {
     }
 }
 
-/// A service as requests use it.
-#[derive(Debug)]
-pub struct Service {
-    /// `name@provider`.
-    pub name: Arc<str>,
-    /// As declared.
-    pub spec: Arc<ServiceSpec>,
-    /// Where requests can go.
-    pub endpoints: Vec<Endpoint>,
-    /// The order in which endpoints take turns.
-    pub cycle: Cycle,
-    /// Whose turn it is; shared by all workers and handed on to the next generation.
-    pub turn: Arc<AtomicUsize>,
-    /// Send the client's Host header upstream.
-    pub pass_host_header: bool,
-    /// Counts and durations.
-    pub metrics: Arc<ServiceMetrics>,
-}
-
-/// An instance as a service uses it.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// What is shared by all services that use this address.
-    pub instance: Arc<InstanceState>,
-    /// The Host header where the service does not pass the client's.
-    pub host: HeaderValue,
-}
-
 /// A configured use of a policy plugin, and whether it works.
 #[derive(Clone, Debug)]
 pub struct PolicyStatus {
@@ -157,6 +127,7 @@ impl Generation {
             entrypoints: (0..entrypoints).map(|_| EntrypointTable::default()).collect(),
             routes: Vec::new(),
             services: HashMap::new(),
+            broken_services: BTreeMap::new(),
             steps: HashMap::new(),
             policies: HashMap::new(),
             tcp: Tcp::default(),

@@ -6,13 +6,17 @@
 mod chain;
 mod generation;
 pub mod native;
+mod service;
 mod tcp;
 mod tls_hosts;
+mod transports;
 
 pub use chain::{FailureMode, Plugin, PolicyUse, Step};
-pub use generation::{Endpoint, EntrypointTable, Generation, PolicyStatus, Route, RouteStatus, Service};
+pub use generation::{EntrypointTable, Generation, PolicyStatus, Route, RouteStatus};
+pub use service::{Balancer, Endpoint, Failover, Kind, Method, Mirror, Mirroring, Part, Service, Sticky, Weighted};
 pub use tcp::{Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};
 pub use tls_hosts::TlsHosts;
+pub use transports::{Transport, Transports};
 
 use std::sync::Arc;
 

@@ -50,12 +50,17 @@ pub(super) async fn enter(
     chains: &[&[Step]],
     route: &Route,
 ) -> Enter {
-    let mut passed = Vec::new();
     if chains.iter().all(|chain| chain.is_empty()) {
-        return Enter { exchange, passed, stopped: None };
+        return Enter { exchange, passed: Vec::new(), stopped: None };
     }
     exchange.route = Some(std::sync::Arc::clone(&route.name));
     exchange.service = Some(std::sync::Arc::clone(&route.service.name));
+    pass(worker, exchange, chains).await
+}
+
+/// The same without a look at whether there are any, for chains of services as well.
+pub(super) async fn pass(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chains: &[&[Step]]) -> Enter {
+    let mut passed = Vec::new();
     for step in chains.iter().copied().flatten() {
         let stopped = match step {
             Step::Native(step) => match steps::enter(step, &mut exchange) {

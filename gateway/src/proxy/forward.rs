@@ -1,21 +1,27 @@
 //! Steps 6 and 7: the request to an instance, and the answer on its way back.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HOST, SET_COOKIE};
 use hyper::http::request;
+use hyper::http::uri::PathAndQuery;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 
 use super::chain::Passed;
+use super::composite::{self, Extras};
 use super::stream::{Ending, UpstreamBody};
 use super::trace::Trace;
 use super::{Worker, chain};
-use crate::balance::{self, Lease};
-use crate::http::{Body, Exchange, Failure, RequestBody, finish_request, finish_response, reply_to};
-use crate::live::Service;
+use crate::balance::{self, Asking, Lease, Outcome, Picked};
+use crate::http::{
+    Body, Exchange, Failure, RequestBody, finish_request, finish_response, grpc_reply, reply_to, unavailable,
+};
+use crate::live::{Balancer, Endpoint, Kind, Service};
+use crate::state::Place;
 use crate::upstream::{AnswerBody, SendError};
 
 /// Instances tried for one request, as long as nothing of it has been sent.
@@ -25,21 +31,54 @@ const MOST_TRIES: usize = 3;
 pub(super) async fn forward(
     worker: &Rc<Worker>,
     service: &Service,
-    mut exchange: Box<Exchange>,
+    exchange: Box<Exchange>,
     body: Incoming,
     passed: Vec<Passed>,
+    trace: Trace,
+) -> Response<Body> {
+    let body = RequestBody::new(body, exchange.client.body_idle);
+    match &service.kind {
+        Kind::Balancer(balancer) => {
+            deliver(worker, service, balancer, exchange, body, passed, trace, Extras::default()).await
+        }
+        _ => composite::forward(worker, service, exchange, body, passed, trace).await,
+    }
+}
+
+/// Sends the request to an instance of the service and its answer back through the chain.
+#[expect(clippy::too_many_arguments, reason = "what a request has gathered on its way")]
+pub(super) async fn deliver(
+    worker: &Rc<Worker>,
+    service: &Service,
+    balancer: &Balancer,
+    mut exchange: Box<Exchange>,
+    body: RequestBody,
+    passed: Vec<Passed>,
     mut trace: Trace,
+    mut extras: Extras,
 ) -> Response<Body> {
     trace.hold(&mut exchange);
     let client_side = exchange.head.extensions.remove::<OnUpgrade>();
-    match send(worker, service, &mut exchange, body, &passed, &mut trace).await {
+    let grpc = is_grpc(&exchange.head);
+    match send(worker, balancer, &mut exchange, body, &passed, &mut trace, &mut extras).await {
         Ok((answer, lease)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch(exchange, answer, lease, client_side, passed, trace)
         }
-        Ok((answer, lease)) => stream_back(worker, exchange, answer, lease, passed, trace),
+        Ok((answer, lease)) => match extras.replacement(answer.status()) {
+            Some(fallback) => {
+                drop((answer, lease));
+                composite::fall_back(worker, fallback, exchange, passed, trace).await
+            }
+            None => stream_back(worker, exchange, answer, lease, passed, trace, &extras),
+        },
         Err(failure) => {
             trace.note(failure);
-            chain::answer(worker, exchange, passed, reply_to(failure), trace)
+            let reply = match (failure, service.spec.balancer()) {
+                _ if grpc => grpc_reply(failure),
+                (Failure::NoInstance, Some(spec)) => unavailable(&spec.unavailable),
+                _ => reply_to(failure),
+            };
+            chain::answer(worker, exchange, passed, reply, trace)
         }
     }
 }
@@ -47,39 +86,95 @@ pub(super) async fn forward(
 /// Finds an instance that takes the request.
 async fn send(
     worker: &Rc<Worker>,
-    service: &Service,
+    balancer: &Balancer,
     exchange: &mut Exchange,
-    body: Incoming,
+    body: RequestBody,
     passed: &[Passed],
     trace: &mut Trace,
+    extras: &mut Extras,
 ) -> Result<(Response<AnswerBody>, Lease), Failure> {
     let upgrade = exchange.upgrade.is_some();
-    let pass_host = service.pass_host_header;
-    let (mut lease, host) = balance::pick(service, &[]).ok_or(Failure::NoInstance)?;
-    finish_request(exchange, (!pass_host).then_some(host), &worker.settings.server_name);
+    let place = if balancer.limited { enter(balancer).await? } else { None };
+    let asking = Asking { client: &exchange.client.ip_value, headers: Some(&exchange.head.headers) };
+    let Picked { mut lease, mut endpoint, cookie } = balance::pick(balancer, asking, &[]).ok_or(Failure::NoInstance)?;
+    extras.set(cookie);
+    if let Some(place) = place {
+        lease.hold(place);
+    }
+    let own_host = (!balancer.pass_host_header).then_some(&endpoint.host);
+    finish_request(exchange, own_host, &worker.settings.server_name);
+    put_before("", endpoint, &mut exchange.head.uri);
+    extras.send_copies(worker, &exchange.head, &exchange.authority);
     let head = take_head(
         exchange,
         passed.iter().filter_map(Passed::policy).any(|passed| passed.policy.subscription.on_response),
     );
-    let mut request = Request::from_parts(head, RequestBody::new(body, exchange.client.body_idle));
+    let mut request = Request::from_parts(head, body);
     let mut tried = Vec::new();
     loop {
         trace.trying(lease.instance());
-        let error = match worker.pool.send(lease.instance(), request, upgrade).await {
+        let begun = balancer.watches.then(Instant::now);
+        let sent = worker.pool.send(lease.instance(), request, upgrade).await;
+        if let Some(begun) = begun {
+            observe(balancer, endpoint, &sent, begun);
+        }
+        let error = match sent {
             Ok(answer) => return Ok((answer, lease)),
             Err(error) => error,
         };
         trace.upstream_failed(lease.instance(), &error);
         let SendError { failure, unsent: Some(unsent), .. } = error else { return Err(error.failure) };
         tried.push(lease.instance().id);
-        let next = if tried.len() < MOST_TRIES { balance::pick(service, &tried) } else { None };
-        let Some((next, host)) = next else { return Err(failure) };
-        lease = next;
+        let asking = Asking { client: &exchange.client.ip_value, headers: None };
+        let next = if tried.len() < MOST_TRIES { balance::pick(balancer, asking, &tried) } else { None };
+        let Some(next) = next else { return Err(failure) };
         request = unsent;
-        if !pass_host {
-            request.headers_mut().insert(hyper::header::HOST, HeaderValue::clone(host));
+        put_before(&endpoint.path, next.endpoint, request.uri_mut());
+        if !balancer.pass_host_header {
+            request.headers_mut().insert(HOST, next.endpoint.host.clone());
         }
+        extras.set_instead(cookie, next.cookie);
+        lease = next.lease.in_place_of(lease);
+        endpoint = next.endpoint;
     }
+}
+
+/// A place among the requests the service takes at once.
+async fn enter(balancer: &Balancer) -> Result<Option<Place>, Failure> {
+    match balancer.state.queue() {
+        Some(queue) => queue.enter().await.map(Some).ok_or(Failure::Busy),
+        None => Ok(None),
+    }
+}
+
+/// Tells the service what became of a request, unless it was the client who broke off.
+fn observe(balancer: &Balancer, endpoint: &Endpoint, sent: &Result<Response<AnswerBody>, SendError>, begun: Instant) {
+    let outcome = match sent {
+        Ok(answer) => Outcome::Answered(answer.status().as_u16()),
+        Err(SendError { failure: Failure::Client | Failure::SlowBody, .. }) => return,
+        Err(_) => Outcome::Failed,
+    };
+    balance::watch(balancer, endpoint, outcome, begun);
+}
+
+/// Puts the path of an endpoint's URL before the request's, in place of the one of an endpoint tried before.
+pub(super) fn put_before(before: &str, endpoint: &Endpoint, target: &mut Uri) {
+    if before == endpoint.path {
+        return;
+    }
+    let whole = target.path_and_query().map_or("/", |target| target.as_str());
+    let joined = format!("{}{}", endpoint.path, whole.strip_prefix(before).unwrap_or(whole));
+    if let Ok(joined) = PathAndQuery::try_from(joined) {
+        let mut parts = std::mem::take(target).into_parts();
+        parts.path_and_query = Some(joined);
+        *target = Uri::from_parts(parts).unwrap_or_default();
+    }
+}
+
+/// Whether a failure has to be told as a gRPC status. Calls come over HTTP/2 only.
+fn is_grpc(head: &request::Parts) -> bool {
+    head.version == Version::HTTP_2
+        && head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The head to send. What response hooks may still ask about is left behind where there are any.
@@ -101,8 +196,12 @@ fn stream_back(
     lease: Lease,
     passed: Vec<Passed>,
     trace: Trace,
+    extras: &Extras,
 ) -> Response<Body> {
     let (mut head, incoming) = answer.into_parts();
+    for cookie in extras.cookies() {
+        head.headers.append(SET_COOKIE, cookie.clone());
+    }
     let (mut exchange, replaced) = chain::leave(worker, exchange, &passed, &mut head);
     if let Some(replaced) = replaced {
         // The upstream's body is dropped unread, and its connection with it.

@@ -4,7 +4,9 @@
 //! a line in the access log and a count in `telemetry`; nothing here panics or waits without a limit.
 
 mod chain;
+mod composite;
 mod forward;
+mod mirror;
 mod steps;
 mod stream;
 mod tcp;

@@ -211,6 +211,6 @@ fn outcome_failure(failure: Failure) -> Option<sluice_wasm::Failure> {
         Failure::ConnectTimeout | Failure::ResponseTimeout => sluice_wasm::Failure::Timeout,
         Failure::Protocol => sluice_wasm::Failure::Protocol,
         Failure::Client | Failure::SlowBody => sluice_wasm::Failure::Client,
-        Failure::NoRoute | Failure::Misdirected | Failure::Policy | Failure::Path => return None,
+        Failure::NoRoute | Failure::Busy | Failure::Misdirected | Failure::Policy | Failure::Path => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! What one worker thread owns. Nothing of it is shared, so nothing of it is locked.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct Worker {
     pub(crate) pool: Pool,
     pub(crate) instances: Instances,
     pub(crate) telemetry: WorkerTelemetry,
+    /// Copies of requests under way.
+    pub(crate) copies: Cell<u32>,
     reader: RefCell<Reader>,
 }
 
@@ -46,7 +48,8 @@ impl Worker {
     /// A worker with empty pools.
     #[must_use]
     pub fn new(settings: Settings, pool: Pool, telemetry: WorkerTelemetry, reader: Reader) -> Rc<Self> {
-        Rc::new(Self { settings, pool, instances: Instances::default(), telemetry, reader: RefCell::new(reader) })
+        let (instances, copies, reader) = (Instances::default(), Cell::new(0), RefCell::new(reader));
+        Rc::new(Self { settings, pool, instances, telemetry, copies, reader })
     }
 
     /// What is in force now; a request asks once and keeps the answer to its end.

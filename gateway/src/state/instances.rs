@@ -20,6 +20,8 @@ pub struct InstanceKey {
     pub address: String,
     /// Its port.
     pub port: u16,
+    /// The name of the transport, which may show it another certificate or believe other ones.
+    pub transport: Option<Arc<str>>,
 }
 
 /// Every instance that somebody uses.
@@ -65,17 +67,17 @@ pub struct InFlight {
 }
 
 impl InstanceKey {
+    /// The instance a target is, as it is spoken to over a transport. Host names mean the same in any letter case.
+    #[must_use]
+    pub fn new(target: &Target, transport: Option<&str>) -> Self {
+        let address = target.address.to_ascii_lowercase();
+        Self { scheme: target.scheme, address, port: target.port, transport: transport.map(Arc::from) }
+    }
+
     /// `scheme://address:port`, for people.
     #[must_use]
     pub fn url(&self) -> String {
         self.scheme.url(&self.address, self.port)
-    }
-}
-
-impl From<&Target> for InstanceKey {
-    /// Host names mean the same in any letter case.
-    fn from(target: &Target) -> Self {
-        Self { scheme: target.scheme, address: target.address.to_ascii_lowercase(), port: target.port }
     }
 }
 
@@ -178,7 +180,7 @@ mod tests {
     use super::*;
 
     fn key(port: u16) -> InstanceKey {
-        InstanceKey { scheme: Scheme::Http, address: "10.0.0.1".into(), port }
+        InstanceKey { scheme: Scheme::Http, address: "10.0.0.1".into(), port, transport: None }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What outlives generations: what policies keep, what is known of instances, and who is connected.
+//! What outlives generations: what policies keep, what is known of services, instances and their health, and who is
+//! connected.
 //!
 //! Takes names and keys, gives shared state; a generation holds what it uses by `Arc`, and what no generation holds any
 //! more is swept after a grace. Nothing here knows routes, plugins or requests.
@@ -6,6 +7,7 @@
 mod adaptive;
 pub mod buckets;
 mod cells;
+pub mod checks;
 pub mod clock;
 mod connections;
 mod counted;
@@ -15,13 +17,18 @@ mod keyed;
 mod kv;
 mod limits;
 mod machine;
+pub mod queue;
 pub mod registry;
 mod sandbox;
+pub mod services;
 mod windows;
 
 pub use buckets::{BucketKind, BucketSpec, Buckets, Reservation, SpecError};
+pub use checks::{CheckKey, CheckState, Checks};
 pub use clock::{Clock, SystemClock};
 pub use connections::{AllConnectionCounts, ConnectionCounts, CountedConnection};
 pub use instances::{InFlight, InstanceKey, InstanceState, Instances};
 pub use machine::note_loop_lag;
+pub use queue::{Place, Queue};
 pub use registry::{BucketSnapshot, Forced, GateSnapshot, OpenError, PolicyState, Recording, Registry, Snapshot};
+pub use services::{ServiceState, Services, TargetState};

@@ -6,10 +6,12 @@
 mod certificates;
 mod hello;
 mod server;
+mod transports;
 
 pub use certificates::Shown;
 pub use hello::{Hello, HelloError};
 pub use server::ServerTls;
+pub use transports::transports;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +28,16 @@ pub enum TlsError {
     File {
         /// The entrypoint.
         entrypoint: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file of a transport cannot be used.
+    #[error("cannot use {path} for transport `{transport}`: {reason}")]
+    Transport {
+        /// The transport.
+        transport: String,
         /// The file.
         path: PathBuf,
         /// Why.

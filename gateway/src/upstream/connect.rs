@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use sluice_model::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,6 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::http1::{Http1, Stream};
 use super::pool::{Connection, Way};
+use crate::live::Transports;
 use crate::local::LocalExecutor;
 use crate::state::InstanceState;
 use crate::timer::CoarseTimer;
@@ -20,18 +20,14 @@ use crate::timer::CoarseTimer;
 /// Opens connections.
 #[derive(Clone)]
 pub struct Connector {
-    tls: TlsConnector,
-    /// Offers nothing but HTTP/1.1, for exchanges that may switch protocols.
-    tls_http1: TlsConnector,
+    transports: Transports,
 }
 
 impl Connector {
-    /// Verifies `https` instances as `tls` says.
+    /// Speaks TLS to `https` instances as the transport of their service says.
     #[must_use]
-    pub fn new(tls: Arc<rustls::ClientConfig>) -> Self {
-        let mut http1 = rustls::ClientConfig::clone(&tls);
-        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { tls: tls.into(), tls_http1: Arc::new(http1).into() }
+    pub fn new(transports: Transports) -> Self {
+        Self { transports }
     }
 
     /// Connects to an instance. An `upgrade` is possible on HTTP/1.1 only.
@@ -43,9 +39,11 @@ impl Connector {
             Scheme::Http => Ok(http1(Stream::Tcp(stream))),
             Scheme::H2c => http2(stream).await,
             Scheme::Https => {
-                let name = ServerName::try_from(instance.key.address.clone()).map_err(io::Error::other)?;
-                let tls = if upgrade { &self.tls_http1 } else { &self.tls };
-                let stream = tls.connect(name, stream).await?;
+                let transport = self.transports.get(instance.key.transport.as_deref());
+                let transport = transport.ok_or_else(|| io::Error::other("its transport is not configured"))?;
+                let name = transport.server_name(&instance.key.address).map_err(io::Error::other)?;
+                let config = if upgrade { &transport.http1 } else { &transport.config };
+                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     http2(stream).await
                 } else {

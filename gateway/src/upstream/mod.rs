@@ -20,6 +20,7 @@ use std::task::Poll;
 
 use hyper::client::conn::http2;
 use hyper::{Method, Request, Response};
+use sluice_model::Scheme;
 
 use crate::http::{BodyError, Failure, RequestBody};
 use crate::state::InstanceState;
@@ -48,17 +49,18 @@ impl Pool {
         mut request: Request<RequestBody>,
         upgrade: bool,
     ) -> Result<Response<AnswerBody>, SendError> {
+        let scheme = instance.key.scheme;
         // A kept connection may have been closed by its peer at this very moment; then the request comes back unsent
         // and the next one is tried. The last resort is a new connection.
         while let Some(way) = self.take(instance, upgrade) {
-            match self.exchange(way, request, Kept::Yes).await {
+            match self.exchange(way, request, Kept::Yes, scheme).await {
                 Err(SendError { unsent: Some(unsent), .. }) => request = unsent,
                 done => return done,
             }
         }
         let connected = tokio::time::timeout(self.connect_timeout(), self.connect(instance, upgrade)).await;
         let failure = match connected {
-            Ok(Ok(way)) => return self.exchange(way, request, Kept::No).await,
+            Ok(Ok(way)) => return self.exchange(way, request, Kept::No, scheme).await,
             Ok(Err(cause)) => (Failure::Connect, cause.to_string()),
             Err(_) => (Failure::ConnectTimeout, "connecting took too long".to_owned()),
         };
@@ -70,10 +72,11 @@ impl Pool {
         way: Way,
         request: Request<RequestBody>,
         kept: Kept,
+        scheme: Scheme,
     ) -> Result<Response<AnswerBody>, SendError> {
         match way {
             Way::Http1(connection) => self.exchange_http1(connection, request, kept).await,
-            Way::Http2(sender) => self.exchange_http2(sender, request).await,
+            Way::Http2(sender) => self.exchange_http2(sender, request, scheme).await,
         }
     }
 
@@ -114,10 +117,11 @@ impl Pool {
         &self,
         mut sender: http2::SendRequest<RequestBody>,
         request: Request<RequestBody>,
+        scheme: Scheme,
     ) -> Result<Response<AnswerBody>, SendError> {
         let mut deadline = Deadline::default();
         deadline.set(self.response_timeout());
-        let mut answer = pin!(sender.try_send_request(pool::with_authority(request)));
+        let mut answer = pin!(sender.try_send_request(pool::with_authority(request, scheme)));
         let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending => deadline.poll_due(cx).map(Err),

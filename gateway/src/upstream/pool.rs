@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hyper::Request;
 use hyper::client::conn::http2;
+use hyper::http::uri;
+use sluice_model::Scheme;
 use tokio::time::Instant;
 
 use super::connect::Connector;
@@ -57,8 +59,9 @@ pub(super) enum Way {
     Http2(http2::SendRequest<RequestBody>),
 }
 
-#[derive(Default)]
 struct Kept {
+    /// Gone once no generation and no request uses it any more.
+    instance: Weak<InstanceState>,
     /// The most recently used is last.
     http1: Vec<Connection>,
     http2: Option<http2::SendRequest<RequestBody>>,
@@ -97,7 +100,8 @@ impl Pool {
     pub(super) async fn connect(&self, instance: &Arc<InstanceState>, upgrade: bool) -> std::io::Result<Way> {
         let way = self.connector.connect(instance, upgrade).await?;
         if let Way::Http2(sender) = &way {
-            self.kept.borrow_mut().entry(instance.id).or_default().http2 = Some(sender.clone());
+            self.kept.borrow_mut().entry(instance.id).or_insert_with(|| Kept::of(instance)).http2 =
+                Some(sender.clone());
         }
         Ok(way)
     }
@@ -110,17 +114,22 @@ impl Pool {
         }
         connection.held.unused_since = Instant::now();
         let mut kept = self.kept.borrow_mut();
-        let list = &mut kept.entry(connection.held.instance.id).or_default().http1;
+        let instance = &connection.held.instance;
+        let list = &mut kept.entry(instance.id).or_insert_with(|| Kept::of(instance)).http1;
         if list.len() >= self.limits.most_idle {
             list.remove(0);
         }
         list.push(connection);
     }
 
-    /// Closes what has not been used for too long or was closed by its peer. To be called every few seconds.
+    /// Closes what has not been used for too long, was closed by its peer, or leads to an instance nobody uses any more.
+    /// To be called every few seconds.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.kept.borrow_mut().retain(|_, kept| {
+            if kept.instance.strong_count() == 0 {
+                return false;
+            }
             kept.http1.retain_mut(|unused| {
                 now.duration_since(unused.held.unused_since) < self.limits.idle && unused.held.wire.is_usable()
             });
@@ -129,6 +138,12 @@ impl Pool {
             }
             !kept.http1.is_empty() || kept.http2.is_some()
         });
+    }
+}
+
+impl Kept {
+    fn of(instance: &Arc<InstanceState>) -> Self {
+        Self { instance: Arc::downgrade(instance), http1: Vec::new(), http2: None }
     }
 }
 
@@ -144,14 +159,13 @@ impl Connection {
 }
 
 /// HTTP/2 carries the host in its target.
-pub(super) fn with_authority(mut request: Request<RequestBody>) -> Request<RequestBody> {
+pub(super) fn with_authority(mut request: Request<RequestBody>, scheme: Scheme) -> Request<RequestBody> {
     let host = request.headers_mut().remove(hyper::header::HOST);
-    if request.uri().authority().is_some() {
-        return request;
-    }
+    // A request that comes back unsent has been here before, and may be for another host now.
+    let Some(host) = host else { return request };
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(hyper::http::uri::Scheme::HTTP);
-    parts.authority = host.and_then(|host| hyper::http::uri::Authority::try_from(host.as_bytes()).ok());
+    parts.scheme = Some(if scheme == Scheme::Https { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
+    parts.authority = uri::Authority::try_from(host.as_bytes()).ok();
     if let Ok(uri) = hyper::Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }

@@ -31,25 +31,38 @@ pub(crate) struct V3Instance<'a> {
 pub(crate) struct Accepted<'a> {
     pub(crate) v1: Vec<V1Instance<'a>>,
     pub(crate) v3: Vec<V3Instance<'a>>,
+    /// Why none of them takes requests, where they stand for a service without healthy instances.
+    pub(crate) empty: Option<String>,
 }
 
-/// Sorts out the instances of a service.
+/// Sorts out the instances of a service. Where none is healthy and the provider says so, the others stand for the service.
 pub(crate) fn accept<'a>(service: &'a Service, settings: &Settings, report: &mut Report) -> Accepted<'a> {
     let mut accepted = Accepted::default();
+    let mut unhealthy = Accepted::default();
     for instance in &service.instances {
         let tags = tags::read(instance, &settings.prefix, report);
         if is_v3(&tags, &settings.prefix) {
-            match accept_v3(instance, &tags, settings) {
+            let into = if healthy(instance, settings, &[Health::Passing, Health::Warning]) {
+                &mut accepted
+            } else {
+                &mut unhealthy
+            };
+            match accept_v3(&tags, settings) {
                 Ok(None) => {}
-                Ok(Some(root)) => accepted.v3.push(V3Instance { instance, tags, root }),
+                Ok(Some(root)) => into.v3.push(V3Instance { instance, tags, root }),
                 Err(problem) => report.error(&object(instance), &problem.tag, problem.message),
             }
-        } else if v1_enabled(instance, &tags, settings, report)
-            && settings.constraints.accept(&tags, &settings.prefix)
-            && healthy(instance, settings, &[Health::Passing])
+        } else if v1_enabled(instance, &tags, settings, report) && settings.constraints.accept(&tags, &settings.prefix)
         {
-            accepted.v1.push(V1Instance { instance, tags });
+            let into = if healthy(instance, settings, &[Health::Passing]) { &mut accepted } else { &mut unhealthy };
+            into.v1.push(V1Instance { instance, tags });
         }
+    }
+    let count = unhealthy.v1.len().saturating_add(unhealthy.v3.len());
+    if settings.allow_empty_services && accepted.v1.is_empty() && accepted.v3.is_empty() && count > 0 {
+        unhealthy.empty =
+            Some(format!("no available server: none of {count} instances of {} is healthy\n", service.name));
+        return unhealthy;
     }
     accepted
 }
@@ -67,15 +80,13 @@ fn is_v3(tags: &[Tag<'_>], prefix: &str) -> bool {
 }
 
 /// The decoded tags of a v3 instance that counts.
-fn accept_v3(instance: &Instance, tags: &[Tag<'_>], settings: &Settings) -> Result<Option<Node>, Problem> {
+fn accept_v3(tags: &[Tag<'_>], settings: &Settings) -> Result<Option<Node>, Problem> {
     let root = v3::decode(tags, &settings.prefix)?;
     // Traefik asks Consul for this very tag when services are hidden by default; `enable=1` is not enough.
     let literal = format!("{}.enable=true", settings.prefix);
     let enabled = root.flag("enable").unwrap_or(settings.exposed_by_default)
         && (settings.exposed_by_default || tags.iter().any(|tag| tag.text == literal));
-    let counts = enabled
-        && settings.constraints.accept(tags, &settings.prefix)
-        && healthy(instance, settings, &[Health::Passing, Health::Warning]);
+    let counts = enabled && settings.constraints.accept(tags, &settings.prefix);
     Ok(counts.then_some(root))
 }
 

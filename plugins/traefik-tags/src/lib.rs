@@ -41,7 +41,7 @@ mod vote;
 
 use std::collections::BTreeMap;
 
-use sluice_plugin_sdk::router::{Contribution, Diagnostic, Router, Service, Severity};
+use sluice_plugin_sdk::router::{Contribution, Diagnostic, Router, Service, ServiceKind, ServiceSpec, Severity};
 
 use merge::Draft;
 use report::Report;
@@ -78,7 +78,19 @@ fn contribute(service: &Service, settings: &Settings) -> Contribution {
     for instance in &accepted.v3 {
         v3::contribute(service, instance, settings, &mut draft, &mut report);
     }
-    merge::merge(draft, settings, report)
+    let mut contribution = merge::merge(draft, settings, report);
+    if let Some(reason) = accepted.empty {
+        contribution.services.iter_mut().for_each(|service| empty(service, &reason));
+    }
+    contribution
+}
+
+/// Leaves a service without targets, which answers with the reason.
+fn empty(service: &mut ServiceSpec, reason: &str) {
+    if let ServiceKind::Balancer(balancer) = &mut service.kind {
+        balancer.targets.clear();
+        balancer.unavailable = reason.to_owned();
+    }
 }
 
 fn not_configured(handle: u32, service: &Service) -> Contribution {
@@ -93,6 +105,8 @@ fn not_configured(handle: u32, service: &Service) -> Contribution {
 
 #[cfg(test)]
 mod tests {
+    use sluice_plugin_sdk::router::Health;
+
     use super::*;
     use crate::testing::{names, service_with};
 
@@ -113,6 +127,26 @@ mod tests {
         assert_eq!(plugin.configure(1, r#"{"exposed-by-default":false}"#), Ok(()));
         assert!(plugin.configure(1, r#"{"exposed":true}"#).is_err());
         assert!(plugin.contribute(1, service_with("web", &[&[]])).routes.is_empty());
+    }
+
+    #[test]
+    fn services_without_healthy_instances_answer_for_themselves_on_request() {
+        let mut plugin = TraefikTags::default();
+        assert_eq!(plugin.configure(1, r#"{"allow-empty-services":true}"#), Ok(()));
+        assert_eq!(plugin.configure(2, ""), Ok(()));
+        for tag in ["traefik.frontend.rule=Host:a", "traefik.http.routers.web.rule=Host(`a`)"] {
+            let mut service = service_with("web", &[&[tag], &[tag]]);
+            service.instances.iter_mut().for_each(|instance| instance.health = Health::Critical);
+            let kept = plugin.contribute(1, service.clone());
+            let reason = kept.services.first().and_then(|service| service.balancer()).map(|it| it.unavailable.clone());
+            assert_eq!(names(&kept.routes), ["web"], "{tag}");
+            assert!(kept.services.iter().all(|service| service.targets().is_empty()), "{tag}");
+            assert_eq!(reason.as_deref(), Some("no available server: none of 2 instances of web is healthy\n"));
+            assert!(plugin.contribute(2, service.clone()).routes.is_empty(), "as Traefik");
+            service.instances.iter_mut().take(1).for_each(|instance| instance.health = Health::Passing);
+            let one = plugin.contribute(1, service);
+            assert_eq!(one.services.first().map(|service| service.targets().len()), Some(1), "{tag}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) constraints: Constraints,
     /// The states an instance may be in; `None` means what each dialect takes by default.
     pub(crate) checks: Option<Vec<Health>>,
+    /// Whether services without healthy instances keep their routes.
+    pub(crate) allow_empty_services: bool,
     /// `None` means they are not known and not checked.
     pub(crate) entrypoints: Option<Vec<Entrypoint>>,
 }
@@ -66,6 +68,8 @@ struct Raw {
     default_rule: Option<String>,
     constraints: Option<RawConstraints>,
     strict_checks: Option<Vec<String>>,
+    #[serde(default)]
+    allow_empty_services: bool,
     entrypoints: Option<Vec<Entrypoint>>,
 }
 
@@ -116,6 +120,7 @@ impl Settings {
                 Some(RawConstraints::V1(list)) => Constraints::v1(&list)?,
                 Some(RawConstraints::V3(text)) => Constraints::v3(&text)?,
             },
+            allow_empty_services: raw.allow_empty_services,
             checks: raw.strict_checks.map(|names| states(&names)).transpose()?,
             entrypoints: raw.entrypoints,
         })

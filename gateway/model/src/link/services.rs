@@ -95,7 +95,7 @@ fn depth(
         ServiceKind::Mirroring(_) | ServiceKind::Failover(_) => service.parts.first().is_some_and(Option::is_some),
     };
     if !works {
-        return Err("no service it needs exists".to_owned());
+        return Err(format!("no service that `{name}` needs exists"));
     }
     open.push(Arc::clone(name));
     let mut deepest = 0;

@@ -37,6 +37,13 @@ impl Cycle {
         Self { turns }
     }
 
+    /// The target whose turn it is; none where every weight is 0.
+    #[must_use]
+    pub fn at(&self, turn: usize) -> Option<usize> {
+        let turn = turn.checked_rem(self.turns.len())?;
+        self.turns.get(turn).map(|at| *at as usize)
+    }
+
     /// The targets in the order they should be tried at this turn: the one whose turn it is, then those of the
     /// following turns. A target may come up more than once; nothing comes up when every weight is 0.
     pub fn from_turn(&self, turn: usize) -> impl Iterator<Item = usize> {
@@ -79,7 +86,9 @@ mod tests {
 
     fn turns(weights: &[u32], count: usize) -> Vec<usize> {
         let cycle = Cycle::new(weights);
-        (0..count).filter_map(|turn| cycle.from_turn(turn).next()).collect()
+        let turns: Vec<_> = (0..count).filter_map(|turn| cycle.at(turn)).collect();
+        assert_eq!(turns, (0..count).filter_map(|turn| cycle.from_turn(turn).next()).collect::<Vec<_>>());
+        turns
     }
 
     #[test]
