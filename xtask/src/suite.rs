@@ -115,7 +115,13 @@ fn install_for_ci() -> Result<()> {
         return Ok(());
     }
     if find_program("python3").is_none() {
-        execute(Command::new("apt-get").args(["install", "--yes", "--no-install-recommends", "python3"]))?;
+        execute(Command::new("apt-get").args([
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "python3",
+            "python3-venv",
+        ]))?;
     }
     prepare_grpc()?;
     if find_consul()?.is_none() {
