@@ -84,7 +84,8 @@ impl Compiler {
             linked.routes.iter().map(|route| self.route(route, &services, policies)).collect();
         let working = routes.iter().filter_map(|status| status.route.clone());
         self.routes = working.map(|route| (Arc::clone(&route.name), route)).collect();
-        let tcp = self.tcp.compile(&linked.tcp, &self.entrypoints, &self.tls_options, &self.telemetry);
+        let mut tcp = self.tcp.compile(&linked.tcp, &self.entrypoints, &self.tls_options, &self.telemetry);
+        tcp::warn_of_shadows(&mut tcp, &routes, &self.entrypoints);
         let entrypoints = self.entrypoints.iter().map(|entrypoint| self.table(entrypoint, &mut routes, &tcp, policies));
         let entrypoints = entrypoints.collect();
         self.last_id += 1;
@@ -273,8 +274,10 @@ pub(super) fn problems(generation: &Generation) -> impl Iterator<Item = LinkProb
     });
     let of_tcp = generation.tcp.routes.iter().flat_map(|status| {
         let object = format!("tcp route {}", status.spec.name);
-        let errors = status.errors.iter();
-        errors.map(move |message| problem(Severity::Error, &status.name, &status.origin, &object, message))
+        let errors = status.errors.iter().map(|message| (Severity::Error, message));
+        let all = errors.chain(status.warnings.iter().map(|message| (Severity::Warning, message)));
+        all.map(move |(severity, message)| problem(severity, &status.name, &status.origin, &object, message))
+            .collect::<Vec<_>>()
     });
     of_routes.chain(of_tcp)
 }

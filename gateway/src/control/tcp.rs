@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use ipnet::IpNet;
+use sluice_model::Transport;
 use sluice_model::balance::Cycle;
 use sluice_model::link::{Item, LinkedTcp, LinkedTcpRoute};
 use sluice_model::tcp::{TcpAction, TcpEntry, TcpRule, TcpServiceSpec, TcpStepSpec, TcpTable, TcpTls};
 
 use super::compile::{Listening, no_entrypoint};
 use super::tls_hosts::OptionNames;
-use crate::live::{Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};
+use crate::live::{RouteStatus, Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};
 use crate::state::AllConnectionCounts;
 use crate::telemetry::Telemetry;
 
@@ -105,7 +106,7 @@ impl TcpCompiler {
             Arc::new(TcpRoute { name, spec, rule, options, steps: chosen.into(), service })
         });
         let LinkedTcpRoute { name, spec, origin, steps, .. } = linked.clone();
-        TcpRouteStatus { name, spec, origin, steps, route, entrypoints, errors }
+        TcpRouteStatus { name, spec, origin, steps, route, entrypoints, errors, warnings: Vec::new() }
     }
 
     fn rule(&self, linked: &LinkedTcpRoute) -> Result<Arc<TcpRule>, String> {
@@ -114,6 +115,26 @@ impl TcpCompiler {
             None => TcpRule::compile(&linked.spec.rule)
                 .map(Arc::new)
                 .map_err(|error| format!("rule `{}`: {error}", linked.spec.rule.text)),
+        }
+    }
+}
+
+/// Tells a plain catch-all where it takes connections that routes for requests wait for, as it does with Traefik.
+pub(super) fn warn_of_shadows(tcp: &mut Tcp, routes: &[RouteStatus], entrypoints: &[Listening]) {
+    let is_catch_all = |status: &&mut TcpRouteStatus| {
+        status.route.as_ref().is_some_and(|route| route.spec.tls == TcpTls::None && route.rule.is_catch_all())
+    };
+    for status in tcp.routes.iter_mut().filter(is_catch_all) {
+        for entrypoint in entrypoints.iter().filter(|one| !one.tls && status.entrypoints.contains(&one.name)) {
+            let waits = |route: &&RouteStatus| route.is_at(&entrypoint.name) && route.spec.transport != Transport::Tls;
+            let waiting = routes.iter().filter(waits).count();
+            if waiting > 0 {
+                status.warnings.push(format!(
+                    "it takes every plain connection of entrypoint `{}`, so {waiting} routes for requests get none there: \
+                     give it an entrypoint of its own by `entrypoints`",
+                    entrypoint.name
+                ));
+            }
         }
     }
 }

@@ -46,13 +46,8 @@ pub(super) async fn open(worker: &Rc<Worker>, entrypoint: &Entrypoint, stream: T
     match ways {
         Ways::Plain => Opened::Plain(stream),
         Ways::Tls => opening.accept(stream).await,
-        Ways::TlsByName => opening.hello(stream).await,
-        Ways::AnyTcp => opening.plain(stream).await,
-        Ways::Mixed => match first_is_tls(&stream, entrypoint.timeouts.header).await {
-            Some(true) => opening.hello(stream).await,
-            Some(false) => opening.plain(stream).await,
-            None => Opened::Over,
-        },
+        // Apart, so that connections that never come here do not keep room for it.
+        _ => Box::pin(opening.look(ways, stream)).await,
     }
 }
 
@@ -98,6 +93,18 @@ async fn first_is_tls(stream: &TcpStream, limit: Duration) -> Option<bool> {
 }
 
 impl Opening<'_> {
+    async fn look(&self, ways: Ways, stream: TcpStream) -> Opened {
+        match ways {
+            Ways::TlsByName => self.hello(stream).await,
+            Ways::Plain | Ways::Tls | Ways::AnyTcp => self.plain(stream).await,
+            Ways::Mixed => match first_is_tls(&stream, self.entrypoint.timeouts.header).await {
+                Some(true) => self.hello(stream).await,
+                Some(false) => self.plain(stream).await,
+                None => Opened::Over,
+            },
+        }
+    }
+
     /// A plain connection: a TCP route's, else HTTP; on an entrypoint that is TLS as a whole it is told so.
     async fn plain(&self, stream: TcpStream) -> Opened {
         let route = self.with_table(|table| table.tcp.as_ref()?.plain(self.peer.ip().to_canonical()).map(Arc::clone));

@@ -74,6 +74,8 @@ pub struct TcpRouteStatus {
     pub entrypoints: Vec<Arc<str>>,
     /// Why it cannot work.
     pub errors: Vec<String>,
+    /// What else its author should know.
+    pub warnings: Vec<String>,
 }
 
 /// A TCP service as connections use it.

@@ -224,3 +224,99 @@ impl fmt::Debug for Resolver {
         f.debug_struct("Resolver").field("entrypoint", &self.shelf.entrypoint).field("strict", &self.strict).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use crate::config::{Config, Sources};
+    use rustls::pki_types::ServerName;
+    use rustls::server::Acceptor;
+
+    /// A folder with a certificate for `a.test`, an authority, and a configuration that uses both.
+    fn folder(name: &str) -> PathBuf {
+        crate::tls::install_provider();
+        let folder = std::env::temp_dir().join(format!("sluice-server-tls-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        write(&folder, "a", "a.test");
+        write(&folder, "ca", "authority");
+        let text = r#"
+            [entrypoints.web]
+            address = "127.0.0.1:0"
+            tls = { certificates = [{ cert = "a.pem", key = "a.key" }] }
+            [tls.options.mtls]
+            client-auth = { ca = "ca.pem" }
+            [tls.options.strict]
+            strict-sni = true
+        "#;
+        std::fs::write(folder.join("sluice.toml"), text).unwrap();
+        folder
+    }
+
+    fn write(folder: &Path, name: &str, host: &str) {
+        let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+        std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    }
+
+    fn load(folder: &Path) -> Result<ServerTls, TlsError> {
+        let sources = Sources { file: Some(folder.join("sluice.toml")), ..Sources::default() };
+        let config = Config::load(&sources).unwrap();
+        ServerTls::load(&config.entrypoints[0], &config.tls)
+    }
+
+    /// Whether a client that asks for `name` gets an answer.
+    fn answers(server: &ServerTls, options: usize, name: &str) -> bool {
+        let config = rustls::ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(config.with_no_client_auth()), name).unwrap();
+        let (mut hello, mut acceptor) = (Vec::new(), Acceptor::default());
+        client.write_tls(&mut hello).unwrap();
+        acceptor.read_tls(&mut hello.as_slice()).unwrap();
+        let accepted = acceptor.accept().ok().flatten().unwrap();
+        accepted.into_connection(server.requests(options).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn only_strict_options_refuse_names_without_a_certificate() {
+        let folder = folder("strict");
+        let server = load(&folder).unwrap();
+        let [own, mtls, strict] = [0, 1, 2];
+        assert!(answers(&server, own, "a.test") && answers(&server, own, "b.test") && answers(&server, mtls, "b.test"));
+        assert!(answers(&server, strict, "a.test") && !answers(&server, strict, "b.test"));
+        assert!(server.requests(3).is_none());
+        assert!(server.connections(own).unwrap().alpn_protocols.is_empty());
+        assert_eq!(server.requests(own).unwrap().alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn files_are_read_again_as_a_whole_or_not_at_all() {
+        let folder = folder("reload");
+        let server = load(&folder).unwrap();
+        assert_eq!(server.files().count(), 3);
+        let before = [server.requests(0).unwrap(), server.requests(1).unwrap()];
+        write(&folder, "a", "b.test");
+        server.reload().unwrap();
+        assert_eq!(server.shown()[0].names, "b.test");
+        let after = [server.requests(0).unwrap(), server.requests(1).unwrap()];
+        assert!(before.iter().zip(&after).all(|(a, b)| Arc::ptr_eq(a, b)), "tickets stay good");
+
+        std::fs::write(folder.join("a.key"), "no key").unwrap();
+        let error = server.reload().unwrap_err().to_string();
+        assert!(error.contains("a.key"), "{error}");
+        assert_eq!(server.shown()[0].names, "b.test");
+
+        write(&folder, "a", "c.test");
+        write(&folder, "ca", "another authority");
+        server.reload().unwrap();
+        let later = [server.requests(0).unwrap(), server.requests(1).unwrap()];
+        assert!(
+            Arc::ptr_eq(&after[0], &later[0]) && !Arc::ptr_eq(&after[1], &later[1]),
+            "other authorities, other tickets"
+        );
+        std::fs::write(folder.join("ca.pem"), "").unwrap();
+        assert!(server.reload().unwrap_err().to_string().contains("contains no certificate"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

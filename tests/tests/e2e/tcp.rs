@@ -194,6 +194,14 @@ async fn plain_connections_go_to_the_catch_all_and_its_steps_hold() {
         ),
         tcp("apart", target.port(), "HostSNI(`*`) && ClientIP(`10.0.0.0/8`)", &["@.entrypoints=shared"]),
         tcp("bad", target.port(), "HostSNI(`a.test`)", &["@.entrypoints=first"]),
+        Service::new(
+            "unheard",
+            &[
+                "traefik.http.routers.unheard.rule=PathPrefix(`/`)",
+                "traefik.http.routers.unheard.entrypoints=first,shared",
+            ],
+        )
+        .at_port(target.port(), &[]),
     ];
     let [first, few, shut, shared] = [free_address(), free_address(), free_address(), free_address()];
     let entrypoints = [("first", first, ""), ("few", few, ""), ("shut", shut, ""), ("shared", shared, "")];
@@ -228,7 +236,12 @@ async fn plain_connections_go_to_the_catch_all_and_its_steps_hold() {
 
     let mut outside = TcpStream::connect(shut).await.unwrap();
     assert!(matches!(outside.read(&mut [0; 6]).await, Ok(0) | Err(_)));
-    assert_eq!(Request::get("a.test", "/").send(shared).await.status(), 404, "requests go on where no route takes it");
+    let requests = Request::get("a.test", "/").send(shared).await;
+    assert_eq!(
+        requests.status(),
+        502,
+        "requests go on where no route takes the connection, to a target that speaks none"
+    );
 
     let text = Request::get("admin", "/metrics").send(gateway.admin()).await.text();
     for line in [
@@ -242,6 +255,7 @@ async fn plain_connections_go_to_the_catch_all_and_its_steps_hold() {
     }
     let told = gateway.api("/api/discovery").await.to_string();
     assert!(told.contains("only TLS connections have a server name"), "{told}");
+    assert!(told.contains("it takes every plain connection of entrypoint `first`, so 1 routes"), "{told}");
     let office = gateway.api("/api/tcp/middlewares/office@file").await;
     assert_eq!(office["ipAllowList"]["sourceRange"][1], "192.168.0.1");
 }
