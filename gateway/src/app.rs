@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::{self, Config, Problems};
 use crate::control::{self, Control, Event, Parts, Tracker};
-use crate::http::Trust;
+use crate::http::{BodyLimits, Rules, Trust};
 use crate::listener::{self, BindError, Entrypoint, Phase};
 use crate::live::{Live, Transports};
 use crate::proxy::{Settings, TcpSettings, Worker};
@@ -154,12 +154,15 @@ fn bind_all(config: &Config, workers: NonZeroUsize) -> Result<Vec<Vec<std::net::
 
 fn entrypoints(config: &Config) -> Result<Arc<[Arc<Entrypoint>]>, tls::TlsError> {
     let made = config.entrypoints.iter().enumerate().map(|(index, entrypoint)| {
-        let config::Entrypoint { name, tls, trusted_ips, limits, timeouts, .. } = entrypoint.clone();
-        let permits = Arc::new(Semaphore::new(limits.connections.get().min(Semaphore::MAX_PERMITS)));
+        let rules = rules(entrypoint);
+        let config::Entrypoint { name, tls, trusted_ips, proxy_protocol, limits, timeouts, .. } = entrypoint.clone();
+        let permits = Arc::new(Semaphore::new(limits.connections.get().min(most_connections())));
         let is_tls = tls.is_some();
         let tls = Arc::new(tls::ServerTls::load(entrypoint, &config.tls)?);
-        let trust = Trust { ranges: trusted_ips };
-        Ok(Arc::new(Entrypoint { name: name.into(), index, is_tls, tls, trust, limits, timeouts, permits }))
+        let trust = Arc::new(Trust { ranges: trusted_ips });
+        let proxies = Trust { ranges: proxy_protocol.map(|proxies| proxies.trusted_ips).unwrap_or_default() };
+        let name = name.into();
+        Ok(Arc::new(Entrypoint { name, index, is_tls, tls, trust, proxies, rules, limits, timeouts, permits }))
     });
     made.collect()
 }
@@ -185,6 +188,27 @@ fn watch_certificates(entrypoints: &Arc<[Arc<Entrypoint>]>, telemetry: &Arc<Tele
         })?;
     }
     Ok(())
+}
+
+/// What the system's limit on open files allows: each connection may need one to an instance, and there are others.
+fn most_connections() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    (files / 5 * 2).clamp(1, Semaphore::MAX_PERMITS)
+}
+
+fn rules(entrypoint: &config::Entrypoint) -> Rules {
+    let body = BodyLimits {
+        idle: entrypoint.timeouts.body_idle.unwrap_or(Duration::MAX),
+        bytes: entrypoint.limits.body_bytes.unwrap_or(u64::MAX),
+        rate: entrypoint.limits.body_rate,
+    };
+    Rules {
+        headers: entrypoint.limits.header_count,
+        body,
+        header_names: entrypoint.header_names,
+        encoded_characters: entrypoint.encoded_characters,
+    }
 }
 
 /// Everything events come from.

@@ -151,6 +151,12 @@ impl Gateway {
         }
     }
 
+    /// The folder it runs in.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.setup.folder.path()
+    }
+
     /// The entrypoint `web`.
     #[must_use]
     pub fn web(&self) -> SocketAddr {

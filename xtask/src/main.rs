@@ -9,6 +9,7 @@ mod demo;
 mod http;
 mod layers;
 mod process;
+mod protocols;
 mod steps;
 mod suite;
 mod workspace;
@@ -38,6 +39,8 @@ enum Verb {
     Plugins,
     /// Check which folders of the gateway import which
     Layers,
+    /// Try the gateway with curl, h2load, WebSocket clients and slow attackers, as far as they are installed
+    Protocols(protocols::Options),
     /// Run the tag vectors of ../shared/conformance against the built gateway and a real Consul agent
     Conformance,
     /// One of the demo's services: answers every request with the same text
@@ -67,6 +70,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Bench(options) => bench::run(&options),
         Verb::Plugins => workspace::build_plugins(),
         Verb::Layers => layers::check(),
+        Verb::Protocols(options) => protocols::run(&options),
         Verb::Conformance => conformance::run_alone(),
         Verb::DemoInstance { name, address } => demo::serve_instance(&name, address),
     }

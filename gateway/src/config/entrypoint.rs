@@ -1,19 +1,17 @@
 //! `[entrypoints.NAME]` and `[admin]`: what the gateway listens on.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::document::Node;
+use super::ingress::{EncodedCharacters, HeaderNames, encoded_characters, header_names};
+use super::limits::{Limits, Timeouts, limits, timeouts};
 use super::problem::{Place, Problem};
 use super::reader::{Parsed, Section};
 use super::tls::{EntrypointTls, entrypoint_tls};
-use super::values::{
-    boolean, duration, duration_or_off, integer, list_of, listen_address, network, path, size, size_or_off,
-};
+use super::values::{boolean, list_of, listen_address, network, path};
 
 /// A socket that requests arrive on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,44 +26,23 @@ pub struct Entrypoint {
     pub tls: Option<EntrypointTls>,
     /// Clients whose `Forwarded` and `X-Forwarded-*` headers are believed.
     pub trusted_ips: Vec<IpNet>,
+    /// Present where load balancers in front say who the client is before its first byte.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// What becomes of headers with unusual names.
+    pub header_names: HeaderNames,
+    /// Which characters a path may have encoded.
+    pub encoded_characters: EncodedCharacters,
     /// How much one client may send.
     pub limits: Limits,
     /// How long one client may take.
     pub timeouts: Timeouts,
 }
 
-/// `[entrypoints.NAME.limits]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Open connections, over all workers.
-    pub connections: NonZeroUsize,
-    /// Bytes of an HTTP/1 request head.
-    pub header_bytes: usize,
-    /// Header fields of a request.
-    pub header_count: usize,
-    /// Bytes of a request target.
-    pub uri_bytes: usize,
-    /// Bytes of a request body; none means any number.
-    pub body_bytes: Option<u64>,
-    /// Streams a client may have open on one HTTP/2 connection.
-    pub h2_streams: u32,
-    /// Bytes of an HTTP/2 header list.
-    pub h2_header_bytes: u32,
-}
-
-/// `[entrypoints.NAME.timeouts]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a TLS handshake.
-    pub tls_handshake: Duration,
-    /// From the first byte of a request, or the opening of a connection, to the end of its head.
-    pub header: Duration,
-    /// Between two requests on one connection.
-    pub keep_alive: Duration,
-    /// Between two pieces of a request body; none means for ever.
-    pub body_idle: Option<Duration>,
-    /// While the client takes none of the answer; none means for ever.
-    pub send_idle: Option<Duration>,
+/// `proxy-protocol`: HAProxy's, versions 1 and 2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Peers that speak it, and have to; others are served as they are.
+    pub trusted_ips: Vec<IpNet>,
 }
 
 /// `[admin]`: API, dashboard and metrics.
@@ -75,32 +52,6 @@ pub struct Admin {
     pub address: SocketAddr,
     /// A file with the token that requests have to bring.
     pub token_file: Option<PathBuf>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: NonZeroUsize::MIN.saturating_add(49_999),
-            header_bytes: 32 << 10,
-            header_count: 100,
-            uri_bytes: 8 << 10,
-            body_bytes: None,
-            h2_streams: 100,
-            h2_header_bytes: 16 << 10,
-        }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            tls_handshake: Duration::from_secs(10),
-            header: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(75),
-            body_idle: Some(Duration::from_secs(30)),
-            send_idle: Some(Duration::from_secs(30)),
-        }
-    }
 }
 
 /// Where admin listens if the section does not say.
@@ -129,49 +80,33 @@ fn entrypoint(name: String, mut section: Section<'_>, base: &Path) -> Option<(En
     let as_default = section.read_or("as-default", false, boolean);
     let tls = section.section("tls").map(|tls| entrypoint_tls(tls, base));
     let trusted_ips = section.read_or("trusted-ips", Vec::new(), list_of(network));
+    let proxy_protocol = section.section("proxy-protocol").map(proxy_protocol);
+    let header_names = section.read_or("header-names", HeaderNames::default(), header_names);
+    let encoded_characters = encoded_characters(section.section_or_empty("encoded-characters"));
     let limits = limits(section.section_or_empty("limits"));
     let timeouts = timeouts(section.section_or_empty("timeouts"));
     section.finish();
     let (address, place) = address?;
-    let entrypoint = Entrypoint { name, address, as_default, tls, trusted_ips, limits, timeouts };
+    let entrypoint = Entrypoint {
+        name,
+        address,
+        as_default,
+        tls,
+        trusted_ips,
+        proxy_protocol,
+        header_names,
+        encoded_characters,
+        limits,
+        timeouts,
+    };
     Some((entrypoint, place))
 }
 
-fn limits(mut section: Section<'_>) -> Limits {
-    let default = Limits::default();
-    // hyper refuses smaller read buffers than 8 KiB.
-    let header_bytes = size(8 << 10..=1 << 20);
-    let limits = Limits {
-        connections: section
-            .read("connections", integer(1..=u32::MAX))
-            .and_then(|connections| NonZeroUsize::new(connections as usize))
-            .unwrap_or(default.connections),
-        header_bytes: section.read("header-bytes", header_bytes).map_or(default.header_bytes, |bytes| bytes as usize),
-        header_count: section
-            .read("header-count", integer(1..=10_000_u32))
-            .map_or(default.header_count, |count| count as usize),
-        uri_bytes: section.read("uri-bytes", size(64..=65_534)).map_or(default.uri_bytes, |bytes| bytes as usize),
-        body_bytes: section.read_or("body-bytes", default.body_bytes, size_or_off),
-        h2_streams: section.read_or("h2-streams", default.h2_streams, integer(1..=10_000)),
-        h2_header_bytes: section
-            .read("h2-header-bytes", size(1 << 10..=1 << 20))
-            .map_or(default.h2_header_bytes, |bytes| bytes as u32),
-    };
+fn proxy_protocol(mut section: Section<'_>) -> ProxyProtocol {
+    let hint = "name the load balancers: `trusted-ips = [\"10.0.0.0/8\"]`";
+    let trusted_ips = section.require("trusted-ips", hint, list_of(network)).unwrap_or_default();
     section.finish();
-    limits
-}
-
-fn timeouts(mut section: Section<'_>) -> Timeouts {
-    let default = Timeouts::default();
-    let timeouts = Timeouts {
-        tls_handshake: section.read_or("tls-handshake", default.tls_handshake, duration),
-        header: section.read_or("header", default.header, duration),
-        keep_alive: section.read_or("keep-alive", default.keep_alive, duration),
-        body_idle: section.read_or("body-idle", default.body_idle, duration_or_off),
-        send_idle: section.read_or("send-idle", default.send_idle, duration_or_off),
-    };
-    section.finish();
-    timeouts
+    ProxyProtocol { trusted_ips }
 }
 
 /// Reads `[admin]`, with the place of its address. Listening beyond this machine takes a token.

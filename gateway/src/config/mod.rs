@@ -6,6 +6,8 @@
 
 mod document;
 mod entrypoint;
+mod ingress;
+mod limits;
 mod load;
 mod overrides;
 mod policy;
@@ -20,7 +22,9 @@ mod values;
 
 use std::path::PathBuf;
 
-pub use entrypoint::{Admin, Entrypoint, Limits, Timeouts};
+pub use entrypoint::{Admin, Entrypoint, ProxyProtocol};
+pub use ingress::{EncodedCharacters, HeaderNames};
+pub use limits::{Limits, Timeouts};
 pub use load::Sources;
 pub use policy::{Attachment, Failure, PluginSettings, Plugins, PolicyConfig};
 pub use problem::{Place, Problem, Problems, SourceText};

@@ -17,16 +17,28 @@ pub(super) const KEYS: &[&str] = &[
     "admin.token-file",
     "entrypoints.*.address",
     "entrypoints.*.as-default",
+    "entrypoints.*.encoded-characters.allow-encoded-back-slash",
+    "entrypoints.*.encoded-characters.allow-encoded-hash",
+    "entrypoints.*.encoded-characters.allow-encoded-percent",
+    "entrypoints.*.encoded-characters.allow-encoded-question-mark",
+    "entrypoints.*.encoded-characters.allow-encoded-semicolon",
+    "entrypoints.*.encoded-characters.allow-encoded-slash",
+    "entrypoints.*.header-names",
     "entrypoints.*.limits.body-bytes",
+    "entrypoints.*.limits.body-rate",
     "entrypoints.*.limits.connections",
     "entrypoints.*.limits.h2-header-bytes",
     "entrypoints.*.limits.h2-streams",
     "entrypoints.*.limits.header-bytes",
     "entrypoints.*.limits.header-count",
+    "entrypoints.*.limits.keep-alive-requests",
     "entrypoints.*.limits.uri-bytes",
+    "entrypoints.*.proxy-protocol",
+    "entrypoints.*.proxy-protocol.trusted-ips",
     "entrypoints.*.timeouts.body-idle",
     "entrypoints.*.timeouts.header",
     "entrypoints.*.timeouts.keep-alive",
+    "entrypoints.*.timeouts.keep-alive-age",
     "entrypoints.*.timeouts.send-idle",
     "entrypoints.*.timeouts.tls-handshake",
     "entrypoints.*.tls",
@@ -275,7 +287,7 @@ mod tests {
             r#"
             access-log = {}
             admin = {}
-            entrypoints."*" = { address = ":1", tls = { client-auth = { ca = "x" } } }
+            entrypoints."*" = { address = ":1", proxy-protocol = { trusted-ips = [] }, tls = { client-auth = { ca = "x" } } }
             tls.options."*" = { client-auth = { ca = "x" } }
             providers = { consul-catalog = {}, file = { path = "x" } }
             plugins.settings."*" = {}

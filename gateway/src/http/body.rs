@@ -2,13 +2,17 @@
 //! is the writer's.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::sync::oneshot;
 
-use crate::timer::Idle;
+use super::exchange::Client;
+use super::flow::{self, Flow};
+use crate::timer::{self, Idle};
 
 /// What a client gets: nothing, something short, or an upstream's body with what has to happen at its end.
 pub enum Body {
@@ -34,13 +38,46 @@ pub enum BodyError {
     Io(std::io::Error),
     /// No byte came for too long.
     #[error("the body stalled for longer than {0:?}")]
-    Stalled(std::time::Duration),
+    Stalled(Duration),
+    /// Bytes came, but too few for the time it took.
+    #[error("the body came slower than {0} bytes a second")]
+    Slow(u32),
+    /// It is longer than the entrypoint takes.
+    #[error("the body is longer than {0} bytes")]
+    TooLarge(u64),
 }
 
-/// A client's body on its way upstream, with a limit on how long it may stall.
+/// What the body of a client's request may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// It may stall this long.
+    pub idle: Duration,
+    /// It may be this long.
+    pub bytes: u64,
+    /// So many bytes have to come in a second, after a grace of 10 s; only time spent waiting for the client counts.
+    /// Zero means any number.
+    pub rate: u32,
+}
+
+impl Default for BodyLimits {
+    /// None.
+    fn default() -> Self {
+        Self { idle: Duration::MAX, bytes: u64::MAX, rate: 0 }
+    }
+}
+
+/// A body's rate is not looked at before it kept us waiting for so long.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A client's body on its way upstream, within limits.
 pub struct RequestBody {
     incoming: Option<Incoming>,
+    limits: BodyLimits,
     idle: Idle,
+    received: u64,
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    hints: Option<Arc<Client>>,
     /// In place of a client's: one the gateway has as a whole.
     whole: Option<Bytes>,
     copies: Vec<BodyCopy>,
@@ -54,18 +91,57 @@ struct BodyCopy {
 }
 
 impl RequestBody {
-    /// Passes `incoming` on; it may stall for as long as `idle` says.
+    /// Passes `incoming` on, within `limits`.
     #[must_use]
-    pub fn new(incoming: Incoming, idle: std::time::Duration) -> Self {
+    pub fn new(incoming: Incoming, limits: BodyLimits) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Self { incoming, idle: Idle::new(idle), whole: None, copies: Vec::new() }
+        Self { incoming, limits, idle: Idle::new(limits.idle), ..Self::whole(Bytes::new()) }
     }
 
     /// A body the gateway has as a whole.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
         let whole = (!bytes.is_empty()).then_some(bytes);
-        Self { incoming: None, idle: Idle::new(std::time::Duration::MAX), whole, copies: Vec::new() }
+        Self {
+            incoming: None,
+            limits: BodyLimits::default(),
+            idle: Idle::new(Duration::MAX),
+            received: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+            hints: None,
+            whole,
+            copies: Vec::new(),
+        }
+    }
+
+    /// Whom early hints are for, if the client can take any.
+    #[must_use]
+    pub fn with_hints(self, client: Option<Arc<Client>>) -> Self {
+        Self { hints: client, ..self }
+    }
+
+    /// Whom early hints are for.
+    #[must_use]
+    pub fn hints(&self) -> Option<Arc<Client>> {
+        self.hints.clone()
+    }
+
+    /// Counts what arrived.
+    fn check(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        self.idle.reset();
+        self.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if self.received > self.limits.bytes {
+            return Err(BodyError::TooLarge(self.limits.bytes));
+        }
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += timer::now().saturating_duration_since(since);
+            let BodyLimits { rate, .. } = self.limits;
+            if self.waited > GRACE && self.received < self.waited.as_secs() * u64::from(rate) {
+                return Err(BodyError::Slow(rate));
+            }
+        }
+        Ok(frame)
     }
 
     /// A copy of this body, once it has gone by; none where it is longer than `most` or breaks off.
@@ -142,11 +218,13 @@ impl HttpBody for Body {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
+        let frame = match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Streaming(body) => Pin::new(body).poll_frame(cx),
-        }
+        };
+        flow::note(if frame.is_ready() { Flow::Gave } else { Flow::Waits });
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -176,21 +254,25 @@ impl HttpBody for RequestBody {
             return Poll::Ready(this.whole.take().map(|bytes| Ok(Frame::data(bytes))));
         };
         match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(Some(frame)) => {
-                this.idle.reset();
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = this.check(frame);
                 if let Ok(frame) = &frame
                     && !this.copies.is_empty()
                 {
                     this.copy(frame);
                 }
-                Poll::Ready(Some(frame.map_err(BodyError::from)))
+                Poll::Ready(Some(frame))
             }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => {
                 this.incoming = None;
                 this.copies.iter_mut().for_each(BodyCopy::end);
                 Poll::Ready(None)
             }
-            Poll::Pending => this.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit)))),
+            Poll::Pending => {
+                this.waiting_since.get_or_insert_with(timer::now);
+                this.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit))))
+            }
         }
     }
 

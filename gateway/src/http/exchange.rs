@@ -1,16 +1,47 @@
 //! One request and what belongs to it, from its head to the last byte of its answer.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use rustls::pki_types::CertificateDer;
 use sluice_model::path::NormalPath;
 use sluice_model::rule::{HeaderValues, RequestView};
+use tokio::sync::Notify;
 
+use super::body::BodyLimits;
+use super::forwarded::Trust;
+use super::ingress::Refusal;
 use super::notes::{HeaderEdit, Notes};
+use super::strict::Refused;
+use crate::config::{EncodedCharacters, HeaderNames};
+
+/// What an entrypoint wants of requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Header fields.
+    pub headers: usize,
+    /// Of a request's body.
+    pub body: BodyLimits,
+    /// What becomes of headers with unusual names.
+    pub header_names: HeaderNames,
+    /// Which characters a path may have encoded.
+    pub encoded_characters: EncodedCharacters,
+}
+
+impl Default for Rules {
+    /// Those of an entrypoint that says nothing, except that bodies have no limits.
+    fn default() -> Self {
+        Self {
+            headers: 100,
+            body: BodyLimits::default(),
+            header_names: HeaderNames::default(),
+            encoded_characters: EncodedCharacters::default(),
+        }
+    }
+}
 
 /// The connection a request came in on. Shared by all its requests.
 #[derive(Debug)]
@@ -25,10 +56,21 @@ pub struct Client {
     pub entrypoint_index: usize,
     /// Set where the connection is TLS.
     pub tls: Option<TlsSession>,
-    /// Whether this peer may set forwarding headers itself.
-    pub trusted: bool,
-    /// A request's body may stall this long.
-    pub body_idle: Duration,
+    /// Set where this peer may set forwarding headers itself.
+    pub trust: Option<Arc<Trust>>,
+    /// What its requests may be.
+    pub rules: Rules,
+    /// Set once a header's name was unusual.
+    odd_names: AtomicBool,
+    /// Set once its reader refused something, which is its end.
+    refused: OnceLock<Refused>,
+    /// Set once it speaks another protocol.
+    tunnel: OnceLock<Tunnel>,
+    /// Requests whose answer has ended.
+    answered: AtomicU32,
+    /// Interim answers that are to be written before the answer.
+    hints: Mutex<Vec<u8>>,
+    has_hints: AtomicBool,
 }
 
 /// What was agreed on in a TLS handshake.
@@ -42,6 +84,14 @@ pub struct TlsSession {
     pub peer_certificates: Box<[CertificateDer<'static>]>,
     /// The TLS options the connection was made with, by number: 0 are the entrypoint's own.
     pub options: usize,
+}
+
+/// What the two tasks of a connection that speaks another protocol tell each other: the one that accepted it, and the
+/// one that passes its bytes.
+#[derive(Debug, Default)]
+pub struct Tunnel {
+    leaving: Notify,
+    over: Notify,
 }
 
 /// A request being handled.
@@ -59,6 +109,10 @@ pub struct Exchange {
     pub path_rewritten: bool,
     /// Where it came from.
     pub client: Arc<Client>,
+    /// Who a trusted peer says it came from.
+    pub forwarded_for: Option<Box<(IpAddr, HeaderValue)>>,
+    /// The client waits to be told before it sends the body.
+    pub expects: bool,
     /// The `Upgrade` the client asked for, if it is one that is passed through.
     pub upgrade: Option<HeaderValue>,
     /// Changes policies want made to the response's headers, in order.
@@ -81,12 +135,101 @@ impl Client {
         entrypoint: Arc<str>,
         entrypoint_index: usize,
         tls: Option<TlsSession>,
-        trusted: bool,
-        body_idle: Duration,
+        trust: Option<Arc<Trust>>,
+        rules: Rules,
     ) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let ip_value = HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, ip_value, entrypoint, entrypoint_index, tls, trusted, body_idle }
+        Self {
+            address,
+            ip_value,
+            entrypoint,
+            entrypoint_index,
+            tls,
+            trust,
+            rules,
+            odd_names: AtomicBool::new(false),
+            refused: OnceLock::new(),
+            tunnel: OnceLock::new(),
+            answered: AtomicU32::new(0),
+            hints: Mutex::default(),
+            has_hints: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether names of headers have to be looked at closely.
+    pub(super) fn has_odd_names(&self) -> bool {
+        self.odd_names.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_odd_names(&self) {
+        self.odd_names.store(true, Ordering::Relaxed);
+    }
+
+    /// Passes early hints (103) on, without what concerns the connection they came over.
+    pub fn hint(&self, headers: &HeaderMap) {
+        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        hints.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+        for (name, value) in headers {
+            if !super::hop::is_hop_by_hop(name) && *name != CONTENT_LENGTH {
+                let line = [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"];
+                line.iter().for_each(|part| hints.extend_from_slice(part));
+            }
+        }
+        hints.extend_from_slice(b"\r\n");
+        self.has_hints.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_hints(&self) -> bool {
+        self.has_hints.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_hints(&self) -> Vec<u8> {
+        self.has_hints.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What its reader refused.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Refused> {
+        self.refused.get()
+    }
+
+    /// Why the body of its last request was cut off, if it was.
+    #[must_use]
+    pub fn refused_body(&self) -> Option<Refusal> {
+        self.refused().filter(|refused| refused.in_body).map(|refused| refused.refusal)
+    }
+
+    /// Only the first refusal counts.
+    pub(super) fn refuse(&self, refused: Refused) {
+        self.refused.set(refused).ok();
+    }
+
+    /// From here on it speaks the protocol a request asked for.
+    pub fn switch(&self) -> &Tunnel {
+        self.tunnel.get_or_init(Tunnel::default)
+    }
+
+    /// Set once it speaks another protocol.
+    #[must_use]
+    pub fn tunnel(&self) -> Option<&Tunnel> {
+        self.tunnel.get()
+    }
+
+    pub(super) fn is_switched(&self) -> bool {
+        self.tunnel.get().is_some()
+    }
+
+    /// The answer to one of its requests has ended.
+    pub fn note_answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests whose answer has ended.
+    #[must_use]
+    pub fn answered(&self) -> u32 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Whether the connection is TLS.
@@ -108,6 +251,28 @@ impl Client {
     }
 }
 
+impl Tunnel {
+    /// Asks it to end.
+    pub fn leave(&self) {
+        self.leaving.notify_one();
+    }
+
+    /// Ready once it was asked to end.
+    pub async fn told_to_leave(&self) {
+        self.leaving.notified().await;
+    }
+
+    /// It has ended.
+    pub fn end(&self) {
+        self.over.notify_one();
+    }
+
+    /// Ready once it has ended.
+    pub async fn over(&self) {
+        self.over.notified().await;
+    }
+}
+
 impl Exchange {
     /// What route rules look at.
     #[must_use]
@@ -118,7 +283,7 @@ impl Exchange {
             query: self.head.uri.query(),
             method: self.head.method.as_str(),
             headers: self,
-            client: self.client.ip(),
+            client: self.ip(),
         }
     }
 
@@ -134,6 +299,18 @@ impl Exchange {
             self.host = host;
         }
         self.authority = authority.clone();
+    }
+
+    /// The client's address: the peer's, or what a trusted peer says.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.forwarded_for.as_ref().map_or(self.client.ip(), |client| client.0)
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn ip_value(&self) -> &HeaderValue {
+        self.forwarded_for.as_ref().map_or(&self.client.ip_value, |client| &client.1)
     }
 
     /// The host for people and policies: without a trailing dot.

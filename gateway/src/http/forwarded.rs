@@ -23,6 +23,31 @@ impl Trust {
     }
 }
 
+impl Trust {
+    /// Who a request comes from, as the `X-Forwarded-For` of a trusted peer tells: the last address in it that is not
+    /// itself trusted, since everything before could have been made up.
+    pub(super) fn client_of(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let lines: Vec<&HeaderValue> = headers.get_all(FOR).iter().collect();
+        let mut last = None;
+        for entry in lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+            // Whoever is named behind something unreadable is the best there is.
+            let Some(ip) = address(entry) else { break };
+            last = Some(ip);
+            if !self.includes(ip) {
+                break;
+            }
+        }
+        last
+    }
+}
+
+/// An address, perhaps with a port.
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim();
+    let ip = text.parse::<IpAddr>().or_else(|_| text.parse::<std::net::SocketAddr>().map(|address| address.ip()));
+    ip.ok().map(|ip| ip.to_canonical())
+}
+
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -64,6 +89,13 @@ pub(super) fn is_forwarding(name: &str) -> bool {
         .any(same),
         _ => false,
     }
+}
+
+/// Whether a header with an unusual name would be taken for one the gateway vouches for, or for one that frames the
+/// message, by a server that cannot tell `_` or other characters from `-`.
+pub(super) fn is_twin(name: &str) -> bool {
+    let plain: String = name.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect();
+    is_forwarding(&plain) || matches!(plain.as_str(), "content-length" | "transfer-encoding" | "proxy-authorization")
 }
 
 /// Adds the family to a request. What an untrusted client sent of it is gone already.
@@ -141,6 +173,23 @@ mod tests {
         assert_eq!(port("[::1]:81", false), "81");
         assert_eq!(port("[::1]", true), "443");
         assert_eq!(port("h.test", false), "80");
+    }
+
+    #[test]
+    fn the_client_is_the_last_one_nobody_vouches_for() {
+        let trust = Trust { ranges: vec!["10.0.0.0/8".parse().unwrap_or_default()] };
+        let client = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(FOR, HeaderValue::from_static(line));
+            }
+            trust.client_of(&headers).map(|ip| ip.to_string())
+        };
+        assert_eq!(client(&["1.1.1.1, 2.2.2.2, 10.0.0.1"]).as_deref(), Some("2.2.2.2"));
+        assert_eq!(client(&["1.1.1.1", "2.2.2.2:443,10.0.0.1", "10.0.0.2"]).as_deref(), Some("2.2.2.2"));
+        assert_eq!(client(&["10.0.0.3, 10.0.0.2"]).as_deref(), Some("10.0.0.3"));
+        assert_eq!(client(&["1.1.1.1, unknown, 10.0.0.2"]).as_deref(), Some("10.0.0.2"));
+        assert_eq!((client(&["unknown"]), client(&[])), (None, None));
     }
 
     #[test]

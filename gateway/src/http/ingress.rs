@@ -1,5 +1,6 @@
 //! The ingress normaliser: decides what of a parsed head is accepted, and brings it into one form.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use hyper::{Method, StatusCode, Version};
 use sluice_model::path::NormalPath;
 
 use super::exchange::{Client, Exchange};
-use super::{forwarded, hop};
+use super::forwarded::Trust;
+use super::{forwarded, hop, names};
 
 /// A request that is not handled, why, and how it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +24,11 @@ pub struct Refusal {
     pub status: StatusCode,
 }
 
-const fn refuse(reason: &'static str, status: StatusCode) -> Refusal {
+pub(super) const fn refuse(reason: &'static str, status: StatusCode) -> Refusal {
     Refusal { reason, status }
 }
 
-const fn bad(reason: &'static str) -> Refusal {
+pub(super) const fn bad(reason: &'static str) -> Refusal {
     refuse(reason, StatusCode::BAD_REQUEST)
 }
 
@@ -39,8 +41,13 @@ const LONGEST_TARGET: usize = 8 * 1024;
 /// A [`Refusal`] for everything `http-strictness.md` says a proxy must not forward and hyper let through.
 pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Refusal> {
     check_method(&head.method)?;
-    let seen = Seen::scan(&head.headers, !client.trusted);
+    if head.uri.scheme().is_none() && head.uri.authority().is_some() {
+        // No client can get this past the strict reader: it is the reader's mark for what it refused.
+        return Err(client.refused().map_or(bad("bad_target"), |refused| refused.refusal));
+    }
+    let seen = Seen::scan(&head.headers, client.trust.is_none());
     seen.check_framing(head.version)?;
+    names::check(&mut head, &client)?;
     let authority = authority(&head, &seen)?;
     let host = host_of(&authority)?;
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
@@ -48,12 +55,16 @@ pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Ref
         return Err(refuse("target_too_long", StatusCode::URI_TOO_LONG));
     }
     let path = NormalPath::parse(head.uri.path()).map_err(|_| bad("bad_path"))?;
+    if path.has_encodings() && !client.rules.encoded_characters.allow(path.as_str()) {
+        return Err(bad("encoded_character"));
+    }
+    let forwarded_for = client.trust.as_ref().and_then(|trust| trusted_client(trust, &head.headers));
     let upgrade = if seen.upgrade { wanted_upgrade(&head) } else { None };
     if seen.cookies > 1 {
         join_cookies(&mut head);
     }
     hop::strip(&mut head.headers, seen.doomed);
-    let path_rewritten = path.was_changed();
+    let (path_rewritten, version) = (path.was_changed(), head.version);
     Ok(Box::new(Exchange {
         head,
         host,
@@ -61,6 +72,8 @@ pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Ref
         path,
         path_rewritten,
         client,
+        forwarded_for,
+        expects: seen.expects && version != Version::HTTP_2,
         upgrade,
         response_edits: Vec::new(),
         notes: None,
@@ -78,6 +91,17 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     }
 }
 
+/// Whether a request asks about the server itself and not about anything on it.
+#[must_use]
+pub fn is_about_server(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.uri.path() == "*"
+}
+
+fn trusted_client(trust: &Trust, headers: &HeaderMap) -> Option<Box<(IpAddr, HeaderValue)>> {
+    let ip = trust.client_of(headers)?;
+    HeaderValue::try_from(ip.to_string()).ok().map(|value| Box::new((ip, value)))
+}
+
 /// What one pass over the headers found of those that matter here.
 #[derive(Default)]
 struct Seen {
@@ -86,6 +110,7 @@ struct Seen {
     codings: usize,
     coding_is_chunked: bool,
     length: bool,
+    expects: bool,
     odd_expectation: bool,
     upgrade: bool,
     cookies: usize,
@@ -106,7 +131,10 @@ impl Seen {
             } else if *name == COOKIE {
                 seen.cookies += 1;
             } else if *name == EXPECT {
+                // hyper answers it by itself, once the body is asked for.
+                seen.expects = true;
                 seen.odd_expectation |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+                seen.doomed.push(name.clone());
             } else if hop::is_hop_by_hop(name) {
                 seen.note_hop_by_hop(name, value);
             } else if untrusted && forwarded::is_forwarding(name.as_str()) {
@@ -152,6 +180,8 @@ fn authority(head: &Parts, seen: &Seen) -> Result<HeaderValue, Refusal> {
         return Err(bad("duplicate_host"));
     }
     let value = match (head.uri.authority(), &seen.host) {
+        // Only HTTP/2 has no need of the header.
+        (Some(_), None) if head.version == Version::HTTP_11 => return Err(bad("missing_host")),
         (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map_err(|_| bad("bad_host"))?,
         (None, Some(host)) => host.clone(),
         (None, None) if head.version == Version::HTTP_10 => HeaderValue::from_static(""),

@@ -6,7 +6,7 @@ use hyper::Request;
 use super::*;
 
 fn client() -> Arc<Client> {
-    Arc::new(Client::new(([127, 0, 0, 1], 40000).into(), "web".into(), 0, None, false, std::time::Duration::MAX))
+    Arc::new(Client::new(([127, 0, 0, 1], 40000).into(), "web".into(), 0, None, None, crate::http::Rules::default()))
 }
 
 fn take(request: hyper::http::request::Builder) -> Result<Box<Exchange>, &'static str> {

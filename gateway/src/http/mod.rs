@@ -2,21 +2,29 @@
 //!
 //! Takes a request head; gives an [`Exchange`] with one normalised host, path and client, or a [`Refusal`]. The
 //! ingress side runs before routing and the egress side after the last step, so matchers, policies and the upstream
-//! all see the same request. It never opens a connection and never looks at routes.
+//! all see the same request. What hyper would hide from them is refused before it, by the strict reader. It never
+//! opens a connection and never looks at routes.
 
 mod body;
 mod egress;
 mod exchange;
+pub mod flow;
 mod forwarded;
+mod frames;
 mod hop;
 mod ingress;
+mod names;
 mod notes;
 mod reply;
+mod strict;
 
-pub use body::{Body, BodyError, RequestBody, Streaming};
+pub use body::{Body, BodyError, BodyLimits, RequestBody, Streaming};
 pub use egress::{finish_request, finish_response, with_query};
-pub use exchange::{Client, Exchange, TlsSession};
+pub use exchange::{Client, Exchange, Rules, TlsSession, Tunnel};
+pub use flow::Flow;
 pub use forwarded::Trust;
-pub use ingress::{Refusal, accept};
+pub use frames::FrameStream;
+pub use ingress::{Refusal, accept, is_about_server};
 pub use notes::{HeaderEdit, Leases, Notes};
-pub use reply::{Failure, grpc_reply, plain, refusal, reply_to, unavailable};
+pub use reply::{Failure, grpc_reply, plain, refusal, reply_to, unavailable, unread};
+pub use strict::{Refused, StrictStream};

@@ -31,6 +31,8 @@ pub enum Failure {
     Path,
     /// The request's body did not arrive in time.
     SlowBody,
+    /// The request's body is longer than the entrypoint takes.
+    LargeBody,
     /// The client broke off, or its body is malformed.
     Client,
 }
@@ -47,6 +49,7 @@ impl Failure {
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
             Self::Path | Self::Client => (StatusCode::BAD_REQUEST, "Bad Request"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+            Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
         }
     }
 
@@ -62,7 +65,7 @@ impl Failure {
             Self::Protocol => "UP",
             Self::Policy => "PT",
             Self::Misdirected => "MR",
-            Self::Path | Self::Client | Self::SlowBody => "DC",
+            Self::Path | Self::Client | Self::SlowBody | Self::LargeBody => "DC",
         }
     }
 }
@@ -72,7 +75,7 @@ impl Failure {
 pub fn reply_to(failure: Failure) -> Response<Body> {
     let (status, body) = failure.answer();
     let mut response = plain(status, body);
-    if failure == Failure::SlowBody || failure == Failure::Client {
+    if matches!(failure, Failure::SlowBody | Failure::LargeBody | Failure::Client) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -99,7 +102,7 @@ pub fn grpc_reply(failure: Failure) -> Response<Body> {
         Failure::ResponseTimeout => ("4", "no answer in time"),
         Failure::Protocol => ("14", "the server broke the protocol"),
         Failure::Policy => ("14", "a policy failed"),
-        Failure::Path | Failure::Misdirected | Failure::Client | Failure::SlowBody => {
+        Failure::Path | Failure::Misdirected | Failure::Client | Failure::SlowBody | Failure::LargeBody => {
             ("3", "the request cannot be forwarded")
         }
     };
@@ -116,6 +119,16 @@ pub fn grpc_reply(failure: Failure) -> Response<Body> {
 pub fn refusal(refusal: Refusal, version: Version) -> Response<Body> {
     let mut response = plain(refusal.status, refusal.status.canonical_reason().unwrap_or("refused"));
     if version != Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The answer to a request whose body nobody will ask for. A client that waited to be told may send the body now or may
+/// not, so what follows on the connection is not to be read.
+#[must_use]
+pub fn unread(mut response: Response<Body>, expects: bool) -> Response<Body> {
+    if expects {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -1,11 +1,10 @@
 //! One connection: TLS where the entrypoint has it, then HTTP/1.1 or HTTP/2 until it ends or is told to.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -16,12 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Entrypoint;
 use super::drain::Open;
+use super::life::{self, Life, Span};
 use super::opening::{self, Opened};
 use super::sniff::{self, Protocol};
-use crate::http::{Client, TlsSession};
-use crate::local::LocalExecutor;
+use super::streams::StreamExecutor;
+use super::{Entrypoint, proxied};
+use crate::http::{Client, FrameStream, StrictStream, TlsSession};
 use crate::proxy::{self, Worker};
 use crate::timer::CoarseTimer;
 use crate::tls;
@@ -37,15 +37,21 @@ pub(super) async fn serve(
     // Fails only on a socket that is closed already, which reading will tell.
     stream.set_nodelay(true).ok();
     let _counted = worker.telemetry.connection(entrypoint.index);
-    let trusted = entrypoint.trust.includes(peer.ip());
-    let body_idle = entrypoint.timeouts.body_idle.unwrap_or(std::time::Duration::MAX);
+    let Ok(peer) = proxied::client(&stream, peer, entrypoint).await else {
+        return worker.telemetry.rejected("proxy_protocol");
+    };
+    let trust = entrypoint.trust.includes(peer.ip()).then(|| Arc::clone(&entrypoint.trust));
     let client = |tls: Option<TlsSession>| {
         let name = Arc::clone(&entrypoint.name);
-        Arc::new(Client::new(peer, name, entrypoint.index, tls, trusted, body_idle))
+        Arc::new(Client::new(peer, name, entrypoint.index, tls, trust, entrypoint.rules))
     };
     match opening::open(&worker, entrypoint, stream, peer).await {
         Opened::Plain(stream) => {
-            let Ok(Ok(protocol)) = timeout(entrypoint.timeouts.header, sniff::protocol(&stream)).await else { return };
+            let Ok(protocol) = timeout(entrypoint.timeouts.header, sniff::protocol(&stream)).await else {
+                return worker.telemetry.rejected("first_byte_timeout");
+            };
+            // One that is closed before its first byte was a look whether somebody is here.
+            let Ok(protocol) = protocol else { return };
             speak(protocol, stream, worker, client(None), entrypoint, open).await;
         }
         Opened::Secure(stream, options) => {
@@ -68,55 +74,72 @@ async fn speak<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let guarded = Arc::clone(&client);
+    let life = Rc::new(Life::default());
+    let lived = Rc::clone(&life);
+    let count = worker.telemetry.rejections();
     let service = service_fn(move |request: Request<Incoming>| {
+        lived.note_request();
         let (worker, client) = (Rc::clone(&worker), Arc::clone(&client));
         async move { Ok::<_, Infallible>(proxy::handle(worker, client, request).await) }
     });
-    let io = TokioIo::new(stream);
     match protocol {
         Protocol::Http1 => {
+            let stream = StrictStream::new(stream, Arc::clone(&guarded), &entrypoint.limits, &entrypoint.timeouts);
+            let io = TokioIo::new(stream);
             let connection = http1_builder(entrypoint).serve_connection(io, service).with_upgrades();
-            until_drained(connection, |connection| connection.graceful_shutdown(), open).await;
+            let span = Span::of_http1(&entrypoint.limits, &entrypoint.timeouts);
+            life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
+            wait_for_tunnel(&guarded, open).await;
         }
         Protocol::Http2 => {
-            let connection = http2_builder(entrypoint).serve_connection(io, service);
-            until_drained(connection, |connection| connection.graceful_shutdown(), open).await;
+            let stall = entrypoint.timeouts.send_idle.unwrap_or(Duration::MAX);
+            let io = TokioIo::new(FrameStream::new(stream, stall, count.clone()));
+            let streams = StreamExecutor::new(Rc::clone(&life), stall, count);
+            let connection = http2_builder(entrypoint, streams).serve_connection(io, service);
+            let span = Span::of_http2(&entrypoint.limits, &entrypoint.timeouts);
+            life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
         }
     }
 }
+
+/// A connection that changed its protocol is still one: it counts, and it is told to end.
+async fn wait_for_tunnel(client: &Client, open: &Open) {
+    let Some(tunnel) = client.tunnel() else { return };
+    tokio::select! {
+        () = tunnel.over() => return,
+        () = open.told_to_finish() => tunnel.leave(),
+    }
+    tunnel.over().await;
+}
+
+/// Headers hyper takes where it is not told a number.
+const HYPERS_MOST_HEADERS: usize = 100;
 
 fn http1_builder(entrypoint: &Entrypoint) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(CoarseTimer)
-        // hyper counts the time between requests as reading a head, so this is the keep-alive limit as well.
+        // Heads reach hyper whole, so what it waits for is the next request.
         .header_read_timeout(entrypoint.timeouts.keep_alive)
-        .max_headers(entrypoint.limits.header_count)
-        .max_header_size(entrypoint.limits.header_bytes)
         .half_close(false);
+    // The strict reader counts them; with a number of its own hyper would keep them on the heap.
+    if entrypoint.limits.header_count > HYPERS_MOST_HEADERS {
+        builder.max_headers(entrypoint.limits.header_count);
+    }
     builder
 }
 
-fn http2_builder(entrypoint: &Entrypoint) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
+fn http2_builder(entrypoint: &Entrypoint, streams: StreamExecutor) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(CoarseTimer)
         .max_concurrent_streams(entrypoint.limits.h2_streams)
         .max_header_list_size(entrypoint.limits.h2_header_bytes)
+        .max_send_buf_size(64 * 1024)
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(1024 * 1024)
         .keep_alive_interval(entrypoint.timeouts.keep_alive)
         .keep_alive_timeout(entrypoint.timeouts.header);
     builder
-}
-
-/// Runs a connection; once the worker drains it is asked to finish what is under way.
-async fn until_drained<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), open: &Open) {
-    let mut connection = pin!(connection);
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => return,
-        () = open.told_to_finish() => finish(connection.as_mut()),
-    }
-    connection.await;
 }

@@ -7,8 +7,11 @@
 mod bind;
 mod connection;
 mod drain;
+mod life;
 mod opening;
+mod proxied;
 mod sniff;
+mod streams;
 
 pub use bind::{BindError, bind};
 
@@ -22,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::{Limits, Timeouts};
-use crate::http::Trust;
+use crate::http::{Rules, Trust};
 use crate::proxy::Worker;
 use crate::tls::ServerTls;
 use drain::Drain;
@@ -38,7 +41,11 @@ pub struct Entrypoint {
     /// For the connections that are.
     pub tls: Arc<ServerTls>,
     /// Whose forwarding headers are believed.
-    pub trust: Trust,
+    pub trust: Arc<Trust>,
+    /// Who speaks the PROXY protocol.
+    pub proxies: Trust,
+    /// What requests may be.
+    pub rules: Rules,
     /// How much a client may send.
     pub limits: Limits,
     /// How long it may take.
@@ -118,6 +125,7 @@ async fn accept_all(listener: TcpListener, entrypoint: Arc<Entrypoint>, worker: 
             accepted = async { (permit.await, listener.accept().await) } => accepted,
         };
         let (Ok(permit), Ok((stream, peer))) = accepted else {
+            worker.telemetry.rejected("accept");
             tokio::time::sleep(ACCEPT_REST).await;
             continue;
         };

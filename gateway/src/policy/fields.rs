@@ -45,7 +45,7 @@ pub(super) fn write_field(field: &Field<'_>, exchange: &Exchange, text: &mut Str
         },
         Field::Host => exchange.plain_host(),
         Field::Scheme => exchange.client.scheme(),
-        Field::ClientIp => exchange.client.ip_value.to_str().unwrap_or_default(),
+        Field::ClientIp => exchange.ip_value().to_str().unwrap_or_default(),
         Field::Entrypoint => &exchange.client.entrypoint,
         Field::Route => exchange.route.as_deref().unwrap_or_default(),
         Field::Service => exchange.service.as_deref().unwrap_or_default(),

@@ -105,7 +105,7 @@ pub(super) async fn forward(
                 return Box::pin(deliver(worker, at, balancer, exchange, body, passed, trace, extras)).await;
             }
             Kind::Weighted(weighted) => {
-                let asking = Asking { client: &exchange.client.ip_value, headers: Some(&exchange.head.headers) };
+                let asking = Asking { client: exchange.ip_value(), headers: Some(&exchange.head.headers) };
                 let choice = balance::choose(weighted, asking);
                 extras.set(choice.as_ref().and_then(|choice| choice.cookie));
                 choice.map(|choice| &choice.part.service)

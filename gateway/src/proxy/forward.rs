@@ -1,6 +1,7 @@
 //! Steps 6 and 7: the request to an instance, and the answer on its way back.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::{Body as _, Incoming};
@@ -15,10 +16,10 @@ use super::chain::Passed;
 use super::composite::{self, Extras};
 use super::stream::{Ending, UpstreamBody};
 use super::trace::Trace;
-use super::{Worker, chain};
+use super::{Worker, chain, tunnel};
 use crate::balance::{self, Asking, Lease, Outcome, Picked};
 use crate::http::{
-    Body, Exchange, Failure, RequestBody, finish_request, finish_response, grpc_reply, reply_to, unavailable,
+    Body, Exchange, Failure, RequestBody, finish_request, finish_response, grpc_reply, refusal, reply_to, unavailable,
 };
 use crate::live::{Balancer, Endpoint, Kind, Service};
 use crate::state::Place;
@@ -36,7 +37,8 @@ pub(super) async fn forward(
     passed: Vec<Passed>,
     trace: Trace,
 ) -> Response<Body> {
-    let body = RequestBody::new(body, exchange.client.body_idle);
+    let hints = (exchange.head.version == Version::HTTP_11).then(|| Arc::clone(&exchange.client));
+    let body = RequestBody::new(body, exchange.client.rules.body).with_hints(hints);
     match &service.kind {
         Kind::Balancer(balancer) => {
             deliver(worker, service, balancer, exchange, body, passed, trace, Extras::default()).await
@@ -73,9 +75,11 @@ pub(super) async fn deliver(
         },
         Err(failure) => {
             trace.note(failure);
-            let reply = match (failure, service.spec.balancer()) {
+            let refused = exchange.client.refused_body().filter(|_| failure == Failure::Client);
+            let reply = match (refused, failure, service.spec.balancer()) {
+                (Some(refused), ..) => refusal(refused, exchange.head.version),
                 _ if grpc => grpc_reply(failure),
-                (Failure::NoInstance, Some(spec)) => unavailable(&spec.unavailable),
+                (_, Failure::NoInstance, Some(spec)) => unavailable(&spec.unavailable),
                 _ => reply_to(failure),
             };
             chain::answer(worker, exchange, passed, reply, trace)
@@ -95,7 +99,7 @@ async fn send(
 ) -> Result<(Response<AnswerBody>, Lease), Failure> {
     let upgrade = exchange.upgrade.is_some();
     let place = if balancer.limited { enter(balancer).await? } else { None };
-    let asking = Asking { client: &exchange.client.ip_value, headers: Some(&exchange.head.headers) };
+    let asking = Asking { client: exchange.ip_value(), headers: Some(&exchange.head.headers) };
     let Picked { mut lease, mut endpoint, cookie } = balance::pick(balancer, asking, &[]).ok_or(Failure::NoInstance)?;
     extras.set(cookie);
     if let Some(place) = place {
@@ -125,7 +129,7 @@ async fn send(
         trace.upstream_failed(lease.instance(), &error);
         let SendError { failure, unsent: Some(unsent), .. } = error else { return Err(error.failure) };
         tried.push(lease.instance().id);
-        let asking = Asking { client: &exchange.client.ip_value, headers: None };
+        let asking = Asking { client: exchange.ip_value(), headers: None };
         let next = if tried.len() < MOST_TRIES { balance::pick(balancer, asking, &tried) } else { None };
         let Some(next) = next else { return Err(failure) };
         request = unsent;
@@ -230,19 +234,24 @@ fn switch(
 ) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
     let upstream_side = body.into_switched();
-    let (Some(client_side), Some(mut upstream), Some(_)) = (client_side, upstream_side, &exchange.upgrade) else {
+    let (Some(client_side), Some(upstream), Some(_)) = (client_side, upstream_side, &exchange.upgrade) else {
         // A switch nobody asked for.
         trace.note(Failure::Protocol);
         return trace.answered(reply_to(Failure::Protocol), passed);
     };
     finish_response(&mut head, &mut exchange, true);
+    let connection = Arc::clone(&exchange.client);
+    connection.switch();
+    let websocket = exchange.upgrade.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let status = head.status;
     tokio::task::spawn_local(async move {
-        let Ok(client) = client_side.await else { return trace.ended(status, 0, passed) };
-        let mut client = TokioIo::new(client);
-        let copied = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+        let sent = match client_side.await {
+            Ok(client) => tunnel::join(TokioIo::new(client), upstream, websocket, connection.switch()).await,
+            Err(_) => 0,
+        };
         drop(lease);
-        trace.ended(status, copied.map_or(0, |(_, down)| down), passed);
+        connection.switch().end();
+        trace.ended(status, sent, passed);
     });
     Response::from_parts(head, Body::Empty)
 }

@@ -11,6 +11,7 @@ mod steps;
 mod stream;
 mod tcp;
 mod trace;
+mod tunnel;
 mod worker;
 
 pub use tcp::{Arrived, serve as serve_tcp};
@@ -20,9 +21,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 
-use crate::http::{Body, Client, Failure, accept, refusal};
+use crate::http::{Body, Client, Failure, accept, is_about_server, plain, refusal, unread};
 use chain::Enter;
 use trace::Trace;
 
@@ -30,28 +31,32 @@ use trace::Trace;
 pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut trace = Trace::begin(&worker, &client, &head);
+    if is_about_server(&head) {
+        return trace.answered(plain(StatusCode::NO_CONTENT, ""), Vec::new());
+    }
     let version = head.version;
     let exchange = match accept(head, client) {
         Ok(exchange) => exchange,
         Err(refused) => return trace.refused(refused, refusal(refused, version)),
     };
+    let expects = exchange.expects;
     let generation = worker.generation();
     let Some(entrypoint) = generation.entrypoints.get(exchange.client.entrypoint_index) else {
-        return trace.failed(Failure::NoRoute);
+        return unread(trace.failed(Failure::NoRoute), expects);
     };
     if let Some(tls) = &exchange.client.tls
         && tls.options != entrypoint.tls.options(&exchange.host)
     {
-        return trace.failed(Failure::Misdirected);
+        return unread(trace.failed(Failure::Misdirected), expects);
     }
     let Some(route) = entrypoint.routes(exchange.client.is_tls()).find(&exchange.view()) else {
-        return trace.failed(Failure::NoRoute);
+        return unread(trace.failed(Failure::NoRoute), expects);
     };
     trace.routed(route);
     let Enter { exchange, passed, stopped } =
         chain::enter(&worker, exchange, &[&entrypoint.prelude, &route.chain], route).await;
     match stopped {
-        Some(stopped) => chain::leave_early(&worker, exchange, passed, stopped, trace),
+        Some(stopped) => unread(chain::leave_early(&worker, exchange, passed, stopped, trace), expects),
         None => forward::forward(&worker, &route.service, exchange, body, passed, trace).await,
     }
 }

@@ -90,7 +90,7 @@ impl Trace {
 
     /// An instance did not answer.
     pub(super) fn upstream_failed(&self, instance: &InstanceState, error: &SendError) {
-        if matches!(error.failure, Failure::Client | Failure::SlowBody) {
+        if matches!(error.failure, Failure::Client | Failure::SlowBody | Failure::LargeBody) {
             return;
         }
         instance.failed(error.cause.clone());
@@ -114,6 +114,12 @@ impl Trace {
     /// The head was refused.
     pub(super) fn refused(mut self, refusal: Refusal, response: Response<Body>) -> Response<Body> {
         self.refused = Some(refusal.reason);
+        let shown = self.client.refused().filter(|refused| refused.refusal == refusal);
+        if let (Some(line), Some(shown)) = (&mut self.line, shown) {
+            line.target.clone_from(&shown.line);
+        }
+        let target = shown.map(|shown| &shown.line);
+        tracing::debug!(reason = refusal.reason, client = %self.client.address, ?target, "request refused");
         self.answered(response, Vec::new())
     }
 
@@ -132,14 +138,20 @@ impl Trace {
 
     /// The last byte is sent, or will never be.
     pub(super) fn ended(mut self, status: StatusCode, sent: u64, passed: Vec<Passed>) {
+        self.client.note_answered();
         let duration = self.begun.elapsed();
         self.leave_gates();
+        self.refused = self.refused.or_else(|| self.refused_later());
+        if let Some(reason) = self.refused {
+            self.worker.telemetry.rejected(reason);
+        }
         let status = status.as_u16();
         for passed in passed.iter().filter_map(Passed::policy).filter(|passed| passed.policy.subscription.on_complete) {
             let outcome = Outcome { failure: self.failure.and_then(outcome_failure), ..Outcome::new(status, duration) };
             self.worker.instances.on_complete(passed, outcome);
         }
-        let status = if self.failure == Some(Failure::Client) { CLIENT_CLOSED_REQUEST } else { status };
+        let gone = self.failure == Some(Failure::Client) && self.refused.is_none();
+        let status = if gone { CLIENT_CLOSED_REQUEST } else { status };
         if let Some(line) = &self.line {
             self.log(line, status, duration, sent);
         }
@@ -164,6 +176,16 @@ impl Trace {
                 Some(Failure::Connect | Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::NoInstance)
             );
             leases.finish(overloaded);
+        }
+    }
+
+    /// Why the request was given up on after its head, where that is the client's doing.
+    fn refused_later(&self) -> Option<&'static str> {
+        match self.failure {
+            Some(Failure::Client) => self.client.refused_body().map(|refused| refused.reason),
+            Some(Failure::SlowBody) => Some("body_timeout"),
+            Some(Failure::LargeBody) => Some("body_too_large"),
+            _ => None,
         }
     }
 
@@ -210,7 +232,7 @@ fn outcome_failure(failure: Failure) -> Option<sluice_wasm::Failure> {
         Failure::Connect => sluice_wasm::Failure::Connect,
         Failure::ConnectTimeout | Failure::ResponseTimeout => sluice_wasm::Failure::Timeout,
         Failure::Protocol => sluice_wasm::Failure::Protocol,
-        Failure::Client | Failure::SlowBody => sluice_wasm::Failure::Client,
+        Failure::Client | Failure::SlowBody | Failure::LargeBody => sluice_wasm::Failure::Client,
         Failure::NoRoute | Failure::Busy | Failure::Misdirected | Failure::Policy | Failure::Path => return None,
     })
 }

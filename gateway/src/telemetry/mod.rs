@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use access_log::{AccessLogWriter, AccessRecord, protocol};
 pub use exposition::{Family, Labels, MetricKind};
 pub use plugin::{PluginLogger, PluginMetrics};
-pub use request::{Connection, Finished, ServiceMetrics, WorkerTelemetry};
+pub use request::{Connection, Finished, Rejections, ServiceMetrics, WorkerTelemetry};
 pub use tcp::TcpMetrics;
 
 use plugin::PluginFamilies;
@@ -46,6 +46,7 @@ pub struct Telemetry {
     shards: usize,
     entrypoints: Arc<[Arc<EntrypointMetrics>]>,
     errors: Arc<Errors>,
+    rejected: Arc<Errors>,
     services: Handles<ServiceMetrics>,
     plugins: Handles<PluginMetrics>,
     tcp_services: Handles<TcpMetrics>,
@@ -83,7 +84,8 @@ impl Telemetry {
             prefix,
             shards,
             entrypoints,
-            errors: Arc::new(Errors::new(shards)),
+            errors: Arc::new(Errors::new(shards, "request_errors", "Requests that failed, by reason")),
+            rejected: Arc::new(Errors::new(shards, "rejected", "What clients were refused or cut off for, by reason")),
             services: Handles::default(),
             plugins: Handles::default(),
             tcp_services: Handles::default(),
@@ -134,6 +136,7 @@ impl Telemetry {
             shard: index,
             entrypoints: Arc::clone(&self.entrypoints),
             errors: Arc::clone(&self.errors),
+            rejected: Arc::clone(&self.rejected),
             log: self.access_log.as_ref().map(AccessLogWriter::worker),
         }
     }
@@ -159,6 +162,7 @@ impl Telemetry {
         let mut families = vec![self.build_info(), self.workers()];
         families.extend(self.requests());
         families.push(self.errors.family());
+        families.push(self.rejected.family());
         families.extend(self.tcp_families());
         families.extend(self.tls.families());
         families.extend(self.plugin_families());

@@ -38,6 +38,8 @@ struct Connections(AtomicI64);
 /// Requests that ended badly, by reason. Only those come here, so a lock that nobody else wants is cheap enough.
 #[derive(Debug)]
 pub(super) struct Errors {
+    name: &'static str,
+    help: &'static str,
     shards: Box<[Mutex<BTreeMap<&'static str, u64>>]>,
 }
 
@@ -47,7 +49,15 @@ pub struct WorkerTelemetry {
     pub(super) shard: usize,
     pub(super) entrypoints: Arc<[Arc<EntrypointMetrics>]>,
     pub(super) errors: Arc<Errors>,
+    pub(super) rejected: Arc<Errors>,
     pub(super) log: Option<WorkerLog>,
+}
+
+/// Counts what clients are refused, from within a connection.
+#[derive(Clone, Debug)]
+pub struct Rejections {
+    shard: usize,
+    rejected: Arc<Errors>,
 }
 
 /// A client's connection, counted as open until this is dropped.
@@ -108,8 +118,8 @@ impl EntrypointMetrics {
 }
 
 impl Errors {
-    pub(super) fn new(shards: usize) -> Self {
-        Self { shards: (0..shards.max(1)).map(|_| Mutex::default()).collect() }
+    pub(super) fn new(shards: usize, name: &'static str, help: &'static str) -> Self {
+        Self { name, help, shards: (0..shards.max(1)).map(|_| Mutex::default()).collect() }
     }
 
     fn count(&self, shard: usize, reason: &'static str) {
@@ -125,7 +135,7 @@ impl Errors {
                 *totals.entry(reason).or_default() += count;
             }
         }
-        let mut family = Family::new(MetricKind::Counter, "request_errors", "Requests that failed, by reason");
+        let mut family = Family::new(MetricKind::Counter, self.name, self.help);
         for (reason, count) in totals {
             family.add([("reason", reason.to_owned())], count);
         }
@@ -161,6 +171,18 @@ impl WorkerTelemetry {
     /// Counts a connection that ended before there was a request, by reason.
     pub fn connection_failed(&self, reason: &'static str) {
         self.errors.count(self.shard, reason);
+        self.rejected.count(self.shard, reason);
+    }
+
+    /// Counts what a client was refused: a request, or its connection.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejected.count(self.shard, reason);
+    }
+
+    /// The same for who outlives a borrow of this.
+    #[must_use]
+    pub fn rejections(&self) -> Rejections {
+        Rejections { shard: self.shard, rejected: Arc::clone(&self.rejected) }
     }
 
     /// Whether [`access`](Self::access) does anything; what it takes need not be gathered otherwise.
@@ -174,6 +196,20 @@ impl WorkerTelemetry {
         if let Some(log) = &self.log {
             log.write(record);
         }
+    }
+}
+
+impl Rejections {
+    /// Counts one.
+    pub fn count(&self, reason: &'static str) {
+        self.rejected.count(self.shard, reason);
+    }
+}
+
+impl Default for Rejections {
+    /// Counts for nobody.
+    fn default() -> Self {
+        Self { shard: 0, rejected: Arc::new(Errors::new(1, "rejected", "")) }
     }
 }
 

@@ -20,6 +20,11 @@ impl Idle {
         Self { limit, waiting: false, deadline: None }
     }
 
+    /// Another limit, from the next standstill on.
+    pub(crate) fn limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// It moved.
     pub(crate) fn reset(&mut self) {
         if std::mem::take(&mut self.waiting)

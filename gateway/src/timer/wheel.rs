@@ -76,6 +76,11 @@ impl Deadline {
         }
     }
 
+    /// Whether it is due.
+    pub(crate) fn is_due(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.due.load(Ordering::Relaxed) <= now_ms())
+    }
+
     /// Ready once it is due; until then the task is woken when it is.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = &self.slot else { return Poll::Pending };
@@ -168,7 +173,7 @@ fn now_ms() -> u64 {
 }
 
 /// The wheel's clock as an instant.
-pub(super) fn now() -> std::time::Instant {
+pub(crate) fn now() -> std::time::Instant {
     WHEEL.with(|wheel| (wheel.begun + Duration::from_millis(wheel.now.get())).into_std())
 }
 

@@ -167,7 +167,8 @@ fn classify_http1(error: &NoAnswer) -> Failure {
 /// What failed is the client's side.
 fn classify_body(error: &BodyError) -> Failure {
     match error {
-        BodyError::Stalled(_) => Failure::SlowBody,
+        BodyError::Stalled(_) | BodyError::Slow(_) => Failure::SlowBody,
+        BodyError::TooLarge(_) => Failure::LargeBody,
         BodyError::Broken(_) | BodyError::Io(_) => Failure::Client,
     }
 }

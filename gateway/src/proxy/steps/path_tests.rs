@@ -10,7 +10,7 @@ fn exchange(path: &str) -> Box<Exchange> {
     let head = hyper::Request::get(path).header("host", "h.test").body(()).unwrap().into_parts().0;
     accept(
         head,
-        Arc::new(Client::new(([127, 0, 0, 1], 1).into(), "web".into(), 0, None, false, std::time::Duration::MAX)),
+        Arc::new(Client::new(([127, 0, 0, 1], 1).into(), "web".into(), 0, None, None, crate::http::Rules::default())),
     )
     .unwrap()
 }

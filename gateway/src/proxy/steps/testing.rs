@@ -2,11 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::Request;
 
-use crate::http::{Client, Exchange, TlsSession, accept};
+use crate::http::{Client, Exchange, Rules, TlsSession, Trust, accept};
 use crate::proxy::chain::Stopped;
 
 /// A request on the entrypoint `web` from 127.0.0.1, without TLS.
@@ -21,7 +20,8 @@ pub(super) fn exchange_with_tls(method: &str, host: &str, target: &str) -> Box<E
 
 fn on(tls: bool, method: &str, host: &str, target: &str) -> Box<Exchange> {
     let tls = tls.then(TlsSession::default);
-    let client = Client::new(([127, 0, 0, 1], 40000).into(), "web".into(), 0, tls, true, Duration::MAX);
+    let trust = Some(Arc::new(Trust::default()));
+    let client = Client::new(([127, 0, 0, 1], 40000).into(), "web".into(), 0, tls, trust, Rules::default());
     let request = Request::builder().method(method).uri(target).header("host", host).body(()).unwrap();
     accept(request.into_parts().0, Arc::new(client)).unwrap()
 }

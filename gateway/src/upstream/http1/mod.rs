@@ -14,6 +14,7 @@ pub(super) use stream::Stream;
 pub use stream::Switched;
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,7 +22,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::http::{request, response};
 use hyper::{Method, StatusCode};
 
-use crate::http::{BodyError, RequestBody};
+use crate::http::{BodyError, Client, RequestBody};
 use chunked::{Chunked, Piece};
 use head::Follows;
 use output::{Framing, Output};
@@ -44,6 +45,8 @@ pub(super) struct Http1 {
     sending: Option<Sending>,
     remaining: Remaining,
     interim: u32,
+    /// Whom early hints are for.
+    hints: Option<Arc<Client>>,
     /// Whether a byte of the answer has come.
     answered: bool,
     keep: bool,
@@ -87,6 +90,7 @@ impl Http1 {
             sending: None,
             remaining: Remaining::Nothing,
             interim: 0,
+            hints: None,
             answered: false,
             keep: true,
         }
@@ -111,6 +115,7 @@ impl Http1 {
             None => Framing::Chunked,
         };
         self.output.begin(head, framing);
+        self.hints = body.hints();
         self.sending = Some(Sending { body, framing, begun: false });
         self.remaining = Remaining::Head;
         self.read_size = SMALL_READ;
@@ -171,8 +176,12 @@ impl Http1 {
                 if self.interim > MOST_INTERIM {
                     return Err(NoAnswer::Invalid("the instance sends interim answers without end"));
                 }
+                if let Some(client) = self.hints.as_ref().filter(|_| head.parts.status == StatusCode::EARLY_HINTS) {
+                    client.hint(&head.parts.headers);
+                }
                 continue;
             }
+            self.hints = None;
             self.keep = head.keep;
             self.remaining = match head.follows {
                 Follows::Nothing => Remaining::Nothing,
@@ -205,7 +214,11 @@ impl Http1 {
                         self.output.put(data, sending.framing);
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(NoAnswer::Body(error))),
+                Poll::Ready(Some(Err(error))) => {
+                    // What is left of a body that broke off would look like its end to another instance.
+                    self.sending = None;
+                    return Poll::Ready(Err(NoAnswer::Body(error)));
+                }
                 Poll::Ready(None) => {
                     if sending.framing == Framing::Chunked {
                         self.output.put_last_chunk();

@@ -1,0 +1,398 @@
+//! The strict reader: stands between a client's HTTP/1 socket and hyper, and lets through only what
+//! `http-strictness.md` wants forwarded.
+//!
+//! Takes bytes as they arrive; gives hyper a prefix of a stream of well-formed messages, whatever the client sent. It
+//! looks at them in hyper's own buffer; only a head that comes in pieces is held back until it is whole, so hyper never
+//! parses one twice. A head at fault is replaced by [`REFUSED`], which makes the refusal an ordinary request in hyper's
+//! eyes: its answer is written in turn, behind those still being produced, and ends the connection. A body at fault
+//! ends there and then, so its request never looks complete to an upstream.
+
+mod bytes;
+mod chunks;
+mod head;
+mod messages;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::exchange::Client;
+use super::ingress::Refusal;
+use crate::config::{Limits, Timeouts};
+use crate::timer::{Deadline, Idle};
+use messages::{Fault, Messages};
+
+/// Takes the place of a head that is refused. No client can send it, since a target has to begin with `/`.
+const REFUSED: &[u8] = b"GET refused HTTP/1.1\r\n\r\n";
+/// Bytes read at a time while a head is held back.
+const STEP: usize = 4 * 1024;
+/// Bytes read ahead while it is open whether they are HTTP.
+const MOST_UNDECIDED: usize = 16 * 1024;
+/// Bytes of a refused connection that are read and thrown away, so that the client gets to read the answer before the
+/// system resets the connection.
+const MOST_THROWN_AWAY: usize = 256 * 1024;
+/// For so long.
+const THROWING_AWAY: Duration = Duration::from_secs(2);
+/// Bytes of a refused head that are logged.
+const MOST_SHOWN: usize = 200;
+
+/// What was refused on a connection, and what there is to show of it.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Whether the request's head was passed on, and only its body is at fault.
+    pub in_body: bool,
+    /// The first line of a refused head, as far as it goes.
+    pub line: String,
+}
+
+/// A client's connection as hyper gets to see it.
+#[derive(Debug)]
+pub struct StrictStream<S> {
+    inner: S,
+    client: Arc<Client>,
+    messages: Messages,
+    /// Read, but not passed on yet. Begins with a message where a head is held back.
+    held: Vec<u8>,
+    /// So much of it may be passed on.
+    cleared: usize,
+    /// The other side has nothing more to say.
+    ended: bool,
+    head_limit: Duration,
+    head_deadline: Deadline,
+    head_awaited: bool,
+    send: Idle,
+    /// All that hyper had to write is written, so an answer has not begun or is not at its end.
+    flushed: bool,
+    /// Of early hints, what is yet to be written.
+    hints: Vec<u8>,
+    closing: Option<Closing>,
+}
+
+/// A connection whose sending half is closed.
+#[derive(Debug)]
+struct Closing {
+    left: usize,
+    deadline: Deadline,
+}
+
+impl<S> StrictStream<S> {
+    /// Guards `inner`. The head of the first request has to be here in time, counted from now.
+    pub fn new(inner: S, client: Arc<Client>, limits: &Limits, timeouts: &Timeouts) -> Self {
+        let mut head_deadline = Deadline::default();
+        head_deadline.set(timeouts.header);
+        Self {
+            inner,
+            client,
+            messages: Messages::new(limits),
+            held: Vec::new(),
+            cleared: 0,
+            ended: false,
+            head_limit: timeouts.header,
+            head_deadline,
+            head_awaited: true,
+            send: Idle::new(timeouts.send_idle.unwrap_or(Duration::MAX)),
+            flushed: true,
+            hints: Vec::new(),
+            closing: None,
+        }
+    }
+
+    /// Passes on what was cleared, as far as there is room.
+    fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
+        let len = self.cleared.min(buf.remaining());
+        buf.put_slice(self.held.get(..len).unwrap_or_default());
+        self.held.drain(..len);
+        self.cleared -= len;
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+    }
+
+    /// Looks at what was held back.
+    fn look_at_held(&mut self) {
+        let verdict = self.messages.advance(&self.held);
+        self.cleared = verdict.passed;
+        if let Some(fault) = verdict.refused {
+            self.refuse(fault);
+        }
+        self.note_head();
+    }
+
+    /// Looks at what was read into hyper's buffer behind `before`; what may not be passed on yet is taken out of it.
+    fn look_at_buffer(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        let new = buf.filled().get(before..).unwrap_or_default();
+        let verdict = self.messages.advance(new);
+        if verdict.passed < new.len() {
+            self.held = new.get(verdict.passed..).unwrap_or_default().to_vec();
+            buf.set_filled(before + verdict.passed);
+            if let Some(fault) = verdict.refused {
+                self.refuse(fault);
+            }
+        }
+        self.note_head();
+    }
+
+    /// Stops the clock once a head is whole, and says what was noticed.
+    fn note_head(&mut self) {
+        if self.messages.odd_names() {
+            self.client.note_odd_names();
+        }
+        if self.head_awaited && self.held.len() == self.cleared {
+            self.head_awaited = false;
+            self.head_deadline.clear();
+        }
+    }
+
+    /// Keeps what was cleared and puts the mark of a refusal behind it.
+    fn refuse(&mut self, fault: Fault) {
+        let rest = self.held.split_off(self.cleared);
+        let (refusal, in_body) = match fault {
+            Fault::Head(refusal) => (refusal, false),
+            Fault::Body(refusal) => (refusal, true),
+        };
+        let line = if in_body { String::new() } else { first_line(&rest) };
+        self.client.refuse(Refused { refusal, in_body, line });
+        self.messages.refuse();
+        if !in_body {
+            self.held.extend_from_slice(REFUSED);
+            self.cleared = self.held.len();
+        }
+    }
+
+    /// Ready once the head under way took too long; the connection then goes on to its end.
+    fn poll_head_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.messages.in_head() || !self.head_awaited && self.held.is_empty() {
+            return Poll::Pending;
+        }
+        if !self.head_awaited {
+            self.head_awaited = true;
+            self.head_deadline.set(self.head_limit);
+        }
+        ready!(self.head_deadline.poll_due(cx));
+        if self.held.is_empty() {
+            // Nobody asked anything, so nobody waits for an answer.
+            self.ended = true;
+        } else {
+            self.refuse(Fault::Head(Refusal { reason: "header_timeout", status: StatusCode::REQUEST_TIMEOUT }));
+        }
+        Poll::Ready(())
+    }
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    String::from_utf8_lossy(line.get(..MOST_SHOWN).unwrap_or(line)).into_owned()
+}
+
+impl<S: AsyncRead + Unpin> StrictStream<S> {
+    /// Reads on behind what is held back. Ready with nothing new at the end.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let before = self.held.len();
+        self.held.resize(before + STEP, 0);
+        let mut buf = ReadBuf::new(self.held.get_mut(before..).unwrap_or_default());
+        let read = Pin::new(&mut self.inner).poll_read(cx, &mut buf);
+        let new = buf.filled().len();
+        self.held.truncate(before + new);
+        ready!(read)?;
+        self.ended |= new == 0;
+        Poll::Ready(Ok(new))
+    }
+
+    /// While it is open whether the connection goes on with HTTP. Ready once it is not open any more.
+    fn poll_decided(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.client.is_switched() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.client.answered() >= self.messages.heads() {
+            self.messages.stay();
+            self.look_at_held();
+            return Poll::Ready(Ok(()));
+        }
+        while self.held.len() < MOST_UNDECIDED && !self.ended {
+            ready!(self.poll_hold(cx))?;
+        }
+        // The end of the answer wakes the connection, and with it this.
+        if self.held.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Another protocol: everything passes.
+    fn poll_raw(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.cleared = self.held.len();
+        if self.cleared > 0 {
+            self.hand_over(buf);
+            return Poll::Ready(Ok(()));
+        }
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+
+    fn poll_messages(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        loop {
+            if self.cleared > 0 {
+                self.hand_over(buf);
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(Refused { in_body, .. }) = self.client.refused() {
+                // Behind the mark there is nothing to wait for; an end here would abort the answer.
+                return if *in_body { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            if self.ended && (self.held.is_empty() || !self.messages.is_undecided()) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.messages.is_undecided() {
+                ready!(self.poll_decided(cx))?;
+                if self.client.is_switched() {
+                    return self.poll_raw(cx, buf);
+                }
+                continue;
+            }
+            let read = if self.held.is_empty() {
+                let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+                if read.is_ready() {
+                    self.ended = buf.filled().len() == before;
+                    self.look_at_buffer(buf, before);
+                }
+                read
+            } else {
+                let read = self.poll_hold(cx);
+                if read.is_ready() {
+                    self.look_at_held();
+                }
+                read.map_ok(drop)
+            };
+            match read {
+                Poll::Ready(Ok(())) if buf.filled().len() > before => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => ready!(self.poll_head_late(cx)),
+            }
+        }
+    }
+
+    /// Reads and throws away what the client still sends.
+    fn poll_throw_away(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(closing) = &mut self.closing else { return Poll::Ready(()) };
+        let mut scratch = [0; STEP];
+        while closing.left > 0 {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    closing.left = closing.left.saturating_sub(buf.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return closing.deadline.poll_due(cx),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for StrictStream<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.client.is_switched() {
+            return this.poll_raw(cx, buf);
+        }
+        this.poll_messages(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.client.has_hints() || !this.hints.is_empty() {
+            ready!(this.poll_hints(cx))?;
+        }
+        this.flushed = false;
+        let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.check_progress(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.client.has_hints() || !this.hints.is_empty() {
+            ready!(this.poll_hints(cx))?;
+        }
+        this.flushed = false;
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, pieces);
+        this.check_progress(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // hyper asks for this once it has nothing left to write.
+        this.flushed = true;
+        if this.client.has_hints() || !this.hints.is_empty() {
+            ready!(this.poll_hints(cx))?;
+        }
+        Pin::new(&mut this.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.closing.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            let done = this.ended || this.messages.in_head() && this.held.is_empty();
+            let mut deadline = Deadline::default();
+            deadline.set(THROWING_AWAY);
+            this.closing = Some(Closing { left: if done { 0 } else { MOST_THROWN_AWAY }, deadline });
+        }
+        this.poll_throw_away(cx).map(Ok)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> StrictStream<S> {
+    /// Writes early hints, which hyper cannot, between two of its messages. Where the end of the last one is still
+    /// waiting it is too late for them.
+    fn poll_hints(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let new = self.client.take_hints();
+        if self.flushed {
+            self.hints.extend(new);
+        }
+        while !self.hints.is_empty() {
+            let written = Pin::new(&mut self.inner).poll_write(cx, &self.hints);
+            match ready!(self.check_progress(cx, written))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => drop(self.hints.drain(..written)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> StrictStream<S> {
+    /// Gives up on a client that takes nothing of its answer. Other protocols may rest for as long as they like.
+    fn check_progress(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() || self.client.is_switched() {
+            self.send.reset();
+            return written;
+        }
+        ready!(self.send.poll_stalled(cx));
+        let refusal = Refusal { reason: "send_timeout", status: StatusCode::REQUEST_TIMEOUT };
+        self.client.refuse(Refused { refusal, in_body: true, line: String::new() });
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+#[cfg(test)]
+mod llhttp_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! How long a connection may go on: told to finish once it is old, has served its share, has nothing to do any more, or
+//! the worker drains.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::drain::Open;
+use crate::config::{Limits, Timeouts};
+use crate::timer::{Deadline, Idle};
+
+/// How long a connection that was told to finish, and has nothing under way, may take for its goodbyes.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What one connection has done.
+#[derive(Default)]
+pub(super) struct Life {
+    requests: Cell<u32>,
+    /// HTTP/2 streams being answered.
+    streams: Cell<u32>,
+}
+
+/// An HTTP/2 stream being answered.
+pub(super) struct Stream {
+    life: Rc<Life>,
+}
+
+/// What it may do.
+pub(super) struct Span {
+    requests: u32,
+    age: Deadline,
+    /// The connection's task is known to the deadline; it stays the same.
+    age_watched: Cell<bool>,
+    /// Without a stream for so long after the last one, on HTTP/2. On HTTP/1 hyper sees to that.
+    rest: Option<Duration>,
+    /// The same before the first one.
+    first: Duration,
+    idle: RefCell<Idle>,
+}
+
+impl Life {
+    pub(super) fn note_request(&self) {
+        self.requests.set(self.requests.get().saturating_add(1));
+    }
+
+    pub(super) fn enter(self: &Rc<Self>) -> Stream {
+        self.streams.set(self.streams.get() + 1);
+        Stream { life: Rc::clone(self) }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.life.streams.set(self.life.streams.get().saturating_sub(1));
+    }
+}
+
+impl Span {
+    pub(super) fn of_http1(limits: &Limits, timeouts: &Timeouts) -> Self {
+        let mut age = Deadline::default();
+        if let Some(limit) = timeouts.keep_alive_age {
+            age.set(limit.mul_f64(0.9 + 0.2 * fastrand::f64()));
+        }
+        Self {
+            requests: limits.keep_alive_requests.unwrap_or(u32::MAX),
+            age,
+            age_watched: Cell::new(false),
+            rest: None,
+            first: timeouts.header,
+            idle: RefCell::new(Idle::new(timeouts.header)),
+        }
+    }
+
+    pub(super) fn of_http2(limits: &Limits, timeouts: &Timeouts) -> Self {
+        Self { rest: Some(timeouts.keep_alive), ..Self::of_http1(limits, timeouts) }
+    }
+
+    /// Ready once the connection should end. To be asked after each poll of it.
+    fn poll_over(&self, life: &Life, cx: &mut Context<'_>) -> Poll<()> {
+        if life.requests.get() >= self.requests {
+            return Poll::Ready(());
+        }
+        let Some(rest) = self.rest else { return self.poll_old(cx) };
+        let mut idle = self.idle.borrow_mut();
+        if life.streams.get() > 0 {
+            idle.reset();
+            return self.poll_old(cx);
+        }
+        idle.limit(if life.requests.get() == 0 { self.first } else { rest });
+        if idle.poll_stalled(cx).is_ready() { Poll::Ready(()) } else { self.poll_old(cx) }
+    }
+
+    fn poll_old(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.age_watched.replace(true) {
+            return self.age.poll_due(cx);
+        }
+        if self.age.is_due() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Runs a connection to its end. `finish` asks it to end once nothing is under way.
+pub(super) async fn run<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), life: &Life, span: &Span, open: &Open) {
+    let mut connection = pin!(connection);
+    let mut told = pin!(open.told_to_finish());
+    let ended = poll_fn(|cx| {
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        let over = told.as_mut().poll(cx).is_ready() || span.poll_over(life, cx).is_ready();
+        if over { Poll::Ready(false) } else { Poll::Pending }
+    });
+    if ended.await {
+        return;
+    }
+    finish(connection.as_mut());
+    let mut goodbye = Idle::new(GOODBYE);
+    poll_fn(|cx| {
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if span.rest.is_none() || life.streams.get() > 0 {
+            goodbye.reset();
+            return Poll::Pending;
+        }
+        goodbye.poll_stalled(cx).map(drop)
+    })
+    .await;
+}
