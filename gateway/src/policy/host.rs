@@ -49,6 +49,11 @@ impl ExchangeHost for Box<Exchange> {
         fields::write_field(&field, self, &mut text).then_some(text)
     }
 
+    fn request_headers(&self) -> Vec<(String, String)> {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        self.head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+    }
+
     fn request_header_values(&self, name: &str) -> Vec<String> {
         let values = self.head.headers.get_all(name).iter();
         values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()

@@ -39,6 +39,11 @@ pub trait ExchangeHost: Send + 'static {
     fn remove_response_header(&mut self, name: &str) -> Change;
 
     /// Each value of a request header.
+    fn request_headers(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Each value of a request header by itself.
     fn request_header_values(&self, _name: &str) -> Vec<String> {
         Vec::new()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::policy::Field;
+use crate::policy::{Field, Header};
 
 /// What a plugin may not touch, because the gateway frames messages.
 const FRAMING: [&str; 8] =
@@ -46,6 +46,11 @@ impl Exchange {
             Field::QueryParam(name) => pair(&self.request(&Field::Query)?, '&', name),
             _ => None,
         })
+    }
+
+    pub(super) fn request_headers(&self) -> Vec<Header> {
+        let all = self.request_headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        all.map(|(name, value)| Header { name: name.clone(), value: value.clone() }).collect()
     }
 
     pub(super) fn request_values(&self, name: &str) -> Vec<String> {

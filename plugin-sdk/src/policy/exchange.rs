@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::host;
-use crate::policy::Field;
+use crate::policy::{Field, Header};
 
 /// A value of the request that the subscription does not name. Named ones cost less.
 ///
@@ -27,6 +27,20 @@ pub fn request_field(field: &Field) -> Option<String> {
 /// Framing headers, pseudo-headers, and what is not valid HTTP are refused.
 pub fn set_request_header(name: &str, value: &str) -> Result<(), String> {
     host::exchange::set_request_header(name, value)
+}
+
+/// Every header of the request, each value by itself, without those the plugin may not read.
+///
+/// ```
+/// use sluice_plugin_sdk::policy::{Field, exchange};
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// host.set_request(Field::Header("X-Tag".into()), "a");
+/// assert_eq!(exchange::request_headers().len(), 1);
+/// ```
+#[must_use]
+pub fn request_headers() -> Vec<Header> {
+    host::exchange::request_headers()
 }
 
 /// Each value of a request header by itself.

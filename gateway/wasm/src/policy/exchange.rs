@@ -34,6 +34,12 @@ impl<E: ExchangeHost> exchange::Host for PolicyData<E> {
         self.read(|exchange| exchange.request_field(field))
     }
 
+    fn request_headers(&mut self) -> wasmtime::Result<Vec<policy_types::Header>> {
+        let headers = self.read(ExchangeHost::request_headers)?.into_iter();
+        let readable = headers.filter(|(name, _)| self.grants.may_read(name));
+        Ok(readable.map(|(name, value)| policy_types::Header { name, value }).collect())
+    }
+
     fn request_header_values(&mut self, name: String) -> wasmtime::Result<Vec<String>> {
         if !self.grants.may_read(&name) {
             return Ok(Vec::new());

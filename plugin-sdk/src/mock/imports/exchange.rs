@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use super::super::WORLD;
 use super::super::exchange::check_header;
-use crate::policy::Field;
+use crate::policy::{Field, Header};
 
 pub(crate) fn request_field(field: &Field) -> Option<String> {
     WORLD.with_borrow(|world| world.exchange.request(field))
+}
+
+pub(crate) fn request_headers() -> Vec<Header> {
+    WORLD.with_borrow(|world| world.exchange.request_headers())
 }
 
 pub(crate) fn request_header_values(name: &str) -> Vec<String> {
