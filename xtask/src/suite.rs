@@ -63,7 +63,8 @@ fn checked(result: Result<()>) -> Result<Outcome> {
 
 fn test_pure_packages(counts: &mut Counts) -> Result<Outcome> {
     let mut command = cargo(&["test", "--no-fail-fast"]);
-    for package in ["sluice-model", "sluice-consul", "sluice-plugin-sdk", "maintenance", "xtask"] {
+    let examples = ["header-rewrite", "maintenance", "path-router", "tenant-limit"];
+    for package in ["sluice-model", "sluice-consul", "sluice-plugin-sdk", "xtask"].iter().chain(&examples) {
         command.args(["--package", package]);
     }
     for package in plugin_packages()? {

@@ -1,9 +1,13 @@
-//! Rate limiting as Traefik does it, in both its generations: one token bucket for each source of requests, kept by the
-//! host. This file is the glue; `settings` says what an operator can set, `limiter` what becomes of a request.
+//! Rate limiting: as Traefik does it, in both its generations, and in modes of our own. What is counted is kept by the
+//! host, for each source of requests.
+//!
+//! This file is the glue; `settings` says what an operator can set, `limiter` what becomes of a request, `warm_up` what a
+//! request costs a cold key, and `quota` what clients are told.
 
-mod duration;
 mod limiter;
+mod quota;
 mod settings;
+mod warm_up;
 
 use limiter::Limiter;
 use settings::{RawSettings, Settings};
@@ -15,6 +19,10 @@ struct RateLimit(Limiter);
 impl Policy for RateLimit {
     type Settings = RawSettings;
 
+    fn schema() -> String {
+        include_str!("schema.json").to_owned()
+    }
+
     fn configure(settings: RawSettings) -> Result<(Self, Subscription), String> {
         let limiter = Limiter::open(Settings::check(settings)?)?;
         let subscription = limiter.subscription();
@@ -23,7 +31,12 @@ impl Policy for RateLimit {
 
     fn on_request(&mut self, fields: Fields) -> Verdict {
         // Without the header the empty value is a source like any other, as in Traefik.
-        self.0.decide(fields.get(0).unwrap_or_default())
+        self.0.decide(&fields)
+    }
+
+    fn on_response(&mut self, _: u64, _: u16, headers: Fields) -> Verdict {
+        self.0.settle(headers.get(0));
+        Verdict::next()
     }
 }
 

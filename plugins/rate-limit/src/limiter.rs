@@ -2,101 +2,201 @@
 
 use std::time::Duration;
 
-use sluice_plugin_sdk::policy::state::{Bucket, BucketSpec, Reservation};
-use sluice_plugin_sdk::policy::{Field, Reply, Subscription, Verdict};
+use sluice_plugin_sdk::policy::state::{Bucket, Reservation};
+use sluice_plugin_sdk::policy::{Field, Fields, Reply, Subscription, Verdict, clock, exchange};
+use sluice_policy_kit::duration;
+use sluice_policy_kit::status::reason_phrase;
 
-use crate::duration;
-use crate::settings::{Mode, Rate, Settings, Source};
-
-const SECOND_NS: u64 = 1_000_000_000;
+use crate::quota::Quota;
+use crate::settings::{Cost, Mode, Rate, Settings};
+use crate::warm_up::{WARM_COST, WarmUp};
 
 /// A checked limit with its buckets.
 pub(crate) struct Limiter {
-    mode: Mode,
-    source: Source,
-    /// A request takes one token from each.
-    buckets: Vec<Bucket>,
-    max_wait: Duration,
-    /// Which buckets gave a token to the request at hand. Kept for its memory alone.
+    settings: Settings,
+    /// For every key without others.
+    limits: Limits,
+    overrides: Vec<(Vec<String>, Limits)>,
+    warm_up: Option<WarmUp>,
+    /// Which buckets gave something to the request at hand. Kept for its memory alone.
     granted: Vec<Bucket>,
+    /// For keys that are made of several values.
+    buffer: String,
+}
+
+/// A bucket for each rate: a request takes from every one of them.
+struct Limits(Vec<(Bucket, Rate)>);
+
+impl Limits {
+    fn open(rates: &[Rate], settings: &Settings, name: &str) -> Result<Self, String> {
+        // The first is called the same whatever follows it, so that its tokens survive when rates are added or taken
+        // away.
+        let named = |place: usize| if place == 0 { name.to_owned() } else { format!("{name}-{place}") };
+        let open = |(place, rate): (usize, &Rate)| Ok((Bucket::open(&named(place), rate.spec(settings))?, *rate));
+        rates.iter().enumerate().map(open).collect::<Result<_, String>>().map(Self)
+    }
 }
 
 impl Limiter {
     /// Opens the buckets in the host.
     pub(crate) fn open(settings: Settings) -> Result<Self, String> {
-        let Settings { mode, source, rates } = settings;
-        let max_wait = match mode {
-            Mode::V3 => rates.first().map_or(Duration::ZERO, max_wait_v3),
-            Mode::V1 => Duration::ZERO,
+        let limits = Limits::open(&settings.rates, &settings, "rate")?;
+        let overrides = settings.overrides.iter().enumerate().map(|(place, one)| {
+            let limits = Limits::open(&one.rates, &settings, &format!("override-{place}"))?;
+            Ok((one.keys.clone(), limits))
+        });
+        let overrides = overrides.collect::<Result<Vec<_>, String>>()?;
+        let warm_up = match settings.rates.first() {
+            Some(rate) if settings.mode == Mode::WarmUp => {
+                Some(WarmUp::open(rate, settings.warm_up, settings.cold_factor)?)
+            }
+            _ => None,
         };
-        let buckets: Vec<_> =
-            rates.iter().enumerate().map(|(place, rate)| open(place, rate)).collect::<Result<_, _>>()?;
-        Ok(Self { mode, source, granted: Vec::with_capacity(buckets.len()), buckets, max_wait })
+        Ok(Self { limits, overrides, warm_up, settings, granted: Vec::new(), buffer: String::new() })
     }
 
     /// Nothing where there is no limit.
     pub(crate) fn subscription(&self) -> Subscription {
-        if self.buckets.is_empty() {
+        if self.limits.0.is_empty() && self.overrides.is_empty() {
             return Subscription::new();
         }
-        Subscription::new().on_request([match &self.source {
-            Source::ClientIp => Field::ClientIp,
-            Source::Header(name) => Field::Header(name.clone()),
-            Source::Host => Field::Host,
-        }])
+        let cost = match &self.settings.cost {
+            Cost::Fixed(_) => None,
+            Cost::Header(field) => Some(field.clone()),
+            Cost::RequestBytes => Some(Field::Header("content-length".to_owned())),
+        };
+        let wanted = Subscription::new().on_request(self.settings.source.fields().chain(cost));
+        match &self.settings.response_cost {
+            Some(header) => wanted.on_response([header.as_str()]),
+            None => wanted,
+        }
     }
 
-    /// Takes a token from every bucket of `key`, or none.
-    pub(crate) fn decide(&mut self, key: &str) -> Verdict {
-        let mut wait = Duration::ZERO;
-        let mut refused = None;
-        self.granted.clear();
-        for bucket in &self.buckets {
-            match bucket.reserve(key, 1, self.max_wait) {
-                Reservation::Granted { wait: more, .. } => {
+    /// Takes from every bucket of the request's key, or from none.
+    pub(crate) fn decide(&mut self, fields: &Fields) -> Verdict {
+        let Self { settings, limits, overrides, warm_up, granted, buffer } = self;
+        let key = settings.source.key(fields, 0, buffer);
+        if is_exempt(settings, key) {
+            return Verdict::next();
+        }
+        let limits = chosen(limits, overrides, key);
+        let cost = match (&settings.cost, &*warm_up) {
+            (_, Some(warm_up)) => warm_up.cost(key, clock::now()),
+            (Cost::Fixed(cost), None) => *cost,
+            (_, None) => {
+                fields.get(settings.source.count()).and_then(|cost| cost.trim().parse().ok()).unwrap_or(1).max(1)
+            }
+        };
+        let unit = if warm_up.is_some() { u64::from(WARM_COST) } else { 1 };
+        let (mut wait, mut refused, mut tightest) = (Duration::ZERO, None, None);
+        granted.clear();
+        for (bucket, rate) in &limits.0 {
+            let (retry_in, left) = match bucket.reserve(key, cost, settings.max_wait) {
+                Reservation::Granted { wait: more, remaining } => {
                     wait = wait.max(more);
-                    self.granted.push(*bucket);
+                    granted.push(*bucket);
+                    (None, remaining / unit)
                 }
-                Reservation::Refused { retry_in, .. } => refused = refused.max(Some(retry_in)),
+                Reservation::Refused { retry_in, remaining } => {
+                    refused = refused.max(Some(retry_in));
+                    (Some(retry_in), remaining / unit)
+                }
+            };
+            if settings.headers && tightest.as_ref().is_none_or(|(least, _)| left < *least) {
+                tightest =
+                    Some((left, retry_in.map_or_else(|| Quota::left(rate, left), |time| Quota::spent(rate, time))));
             }
         }
-        match refused {
-            None if wait.is_zero() => Verdict::next(),
-            None => Verdict::delay(wait),
-            Some(retry_in) => {
-                self.granted.iter().for_each(|bucket| bucket.refund(key, 1));
-                Verdict::Respond(refusal(self.mode, retry_in))
+        let quota = tightest.map(|(_, quota)| quota);
+        if let Some(retry_in) = refused {
+            granted.iter().for_each(|bucket| bucket.refund(key, cost));
+            if settings.shadow {
+                exchange::annotate("rate-limit", "would refuse");
+                return Verdict::next();
+            }
+            return Verdict::Respond(with_quota(refusal(settings, retry_in), quota));
+        }
+        if let Some(warm_up) = warm_up {
+            warm_up.passed(key, clock::now());
+        }
+        if let Some(quota) = quota {
+            quota.announce();
+        }
+        match wait {
+            Duration::ZERO => Verdict::next(),
+            _ if settings.shadow => Verdict::next(),
+            wait => Verdict::delay(wait),
+        }
+    }
+
+    /// What the answer says it has cost is taken as well, from tokens to come if need be.
+    pub(crate) fn settle(&mut self, header: Option<&str>) {
+        let Some(cost) = header.and_then(|cost| cost.trim().parse::<u32>().ok()).filter(|cost| *cost > 0) else {
+            return;
+        };
+        let key = self.settings.source.key_of_exchange();
+        if is_exempt(&self.settings, &key) {
+            return;
+        }
+        let cost = if self.warm_up.is_some() { cost.saturating_mul(WARM_COST) } else { cost };
+        for (bucket, rate) in &chosen(&self.limits, &self.overrides, &key).0 {
+            owe(*bucket, &key, cost, rate.most_at_once(&self.settings));
+        }
+    }
+}
+
+/// So often a bucket can be emptied by one answer; an answer that says more says nonsense.
+const MAX_PARTS: u32 = 1_000;
+
+/// Takes what is spent already, in parts that a bucket may give at once, as far as it goes into debt.
+fn owe(bucket: Bucket, key: &str, cost: u32, most: u32) {
+    let mut owed = cost.min(most.saturating_mul(MAX_PARTS));
+    while owed > 0 {
+        let part = owed.min(most);
+        match bucket.reserve(key, part, Duration::MAX) {
+            Reservation::Granted { .. } => owed -= part,
+            Reservation::Refused { remaining, .. } => {
+                let rest = owed.min(u32::try_from(remaining).unwrap_or(u32::MAX));
+                let _ = bucket.reserve(key, rest, Duration::MAX);
+                return;
             }
         }
     }
 }
 
-/// The first is `rate` whatever follows it, so that its tokens survive when rates are added or taken away.
-fn open(place: usize, rate: &Rate) -> Result<Bucket, String> {
-    let name = if place == 0 { "rate".to_owned() } else { format!("rate-{place}") };
-    Bucket::open(&name, BucketSpec::token_bucket(rate.average, Duration::from_nanos(rate.period_ns), rate.burst))
+fn chosen<'a>(limits: &'a Limits, overrides: &'a [(Vec<String>, Limits)], key: &str) -> &'a Limits {
+    let own = overrides.iter().find(|(keys, _)| keys.iter().any(|known| known == key));
+    own.map_or(limits, |(_, limits)| limits)
 }
 
-/// Half the time between two tokens, by the whole number of tokens a second; half a second where that is none.
-fn max_wait_v3(rate: &Rate) -> Duration {
-    let per_second = u128::from(rate.average) * u128::from(SECOND_NS) / u128::from(rate.period_ns);
-    if per_second == 0 {
-        return Duration::from_millis(500);
-    }
-    let half = u128::from(SECOND_NS) / (2 * per_second);
-    Duration::from_nanos(u64::try_from(half).unwrap_or(SECOND_NS))
+fn is_exempt(settings: &Settings, key: &str) -> bool {
+    settings.exempt.iter().any(|known| known == key)
+        || !settings.exempt_addresses.is_empty()
+            && key.parse().is_ok_and(|address| settings.exempt_addresses.contains(address))
 }
 
-fn refusal(mode: Mode, retry_in: Duration) -> Reply {
-    let text = duration::format(u64::try_from(retry_in.as_nanos()).unwrap_or(u64::MAX));
-    let (seconds, body) = match mode {
-        Mode::V3 => (rounded_up(retry_in), "Too Many Requests".to_owned()),
-        Mode::V1 => (rounded_to_nearest(retry_in), format!("max rate reached: retry-in {text}")),
+fn refusal(settings: &Settings, retry_in: Duration) -> Reply {
+    let text = || duration::format(u64::try_from(retry_in.as_nanos()).unwrap_or(u64::MAX));
+    let (seconds, body) = match settings.mode {
+        Mode::V1 => (rounded_to_nearest(retry_in), format!("max rate reached: retry-in {}", text())),
+        _ => (rounded_up(retry_in), reason_phrase(settings.status).to_owned()),
     };
-    Reply::text(429, body).with_header("Retry-After", seconds.to_string()).with_header("X-Retry-In", text)
+    let reply = Reply::text(settings.status, body).with_header("Retry-After", seconds.to_string());
+    match settings.mode {
+        Mode::V1 | Mode::V3 => reply.with_header("X-Retry-In", text()),
+        _ => reply,
+    }
 }
 
-fn rounded_up(time: Duration) -> u64 {
+fn with_quota(reply: Reply, quota: Option<Quota>) -> Reply {
+    match quota {
+        Some(quota) => quota.headers().into_iter().fold(reply, |reply, (name, value)| reply.with_header(name, value)),
+        None => reply,
+    }
+}
+
+/// Whole seconds that are not too short.
+pub(crate) fn rounded_up(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 

@@ -1,7 +1,36 @@
 //! The default plugins, compiled to Wasm by `build.rs` and carried in the binary.
 
+use std::time::Duration;
+
 /// Names and components.
 pub const BUILT_IN: &[(&str, &[u8])] = &[
+    ("auth", include_bytes!(concat!(env!("OUT_DIR"), "/auth.wasm"))),
+    ("canary", include_bytes!(concat!(env!("OUT_DIR"), "/canary.wasm"))),
+    ("circuit-breaker", include_bytes!(concat!(env!("OUT_DIR"), "/circuit-breaker.wasm"))),
+    ("concurrency", include_bytes!(concat!(env!("OUT_DIR"), "/concurrency.wasm"))),
+    ("degrade", include_bytes!(concat!(env!("OUT_DIR"), "/degrade.wasm"))),
+    ("ip-allow-list", include_bytes!(concat!(env!("OUT_DIR"), "/ip-allow-list.wasm"))),
     ("rate-limit", include_bytes!(concat!(env!("OUT_DIR"), "/rate-limit.wasm"))),
     ("traefik-tags", include_bytes!(concat!(env!("OUT_DIR"), "/traefik-tags.wasm"))),
 ];
+
+/// What a default plugin is trusted with unless the configuration says more.
+pub(super) struct Trust {
+    pub(super) grants: &'static [&'static str],
+    /// For one call, where others have the usual one.
+    pub(super) deadline: Option<Duration>,
+}
+
+/// Headers that tell who somebody is: requests are counted by them, or must not be answered from what is kept.
+const WHO: &[&str] = &["headers:authorization", "headers:cookie", "headers:set-cookie"];
+
+/// The trust in a plugin by its name, for the built-in version and for a file in its place.
+pub(super) fn trust(name: &str) -> Trust {
+    let grants: &[&str] = match name {
+        "auth" => &["headers:authorization"],
+        "canary" | "circuit-breaker" | "concurrency" | "degrade" | "rate-limit" => WHO,
+        _ => &[],
+    };
+    // A password of bcrypt's usual strength takes a tenth of a second.
+    Trust { grants, deadline: (name == "auth").then_some(Duration::from_secs(2)) }
+}

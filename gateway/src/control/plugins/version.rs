@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_wasm::{Artifact, Limits, PolicyInstance, PolicyPre, PolicyState, Subscription, World};
+use sluice_wasm::{Artifact, Grants, Limits, PolicyInstance, PolicyPre, PolicyState, Subscription, World};
 
 use super::super::{PluginState, PluginStatus, Tracker};
 use super::Router;
+use super::built_in::trust;
 use crate::config::{self, Config};
 use crate::http::Exchange;
 use crate::live::{FailureMode, Plugin};
@@ -72,6 +73,7 @@ pub(super) fn limits_for(config: &Config, name: &str, world: World) -> Limits {
         World::Policy => (POLICY_DEADLINE, POLICY_MEMORY),
         World::Router => (ROUTER_DEADLINE, ROUTER_MEMORY),
     };
+    let deadline = trust(name).deadline.unwrap_or(deadline);
     let memory = settings.memory.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(memory);
     Limits { deadline: settings.deadline.unwrap_or(deadline), memory }
 }
@@ -182,13 +184,16 @@ impl Probe {
         config: &Config,
         telemetry: &Telemetry,
     ) -> Result<Self, String> {
-        let failure = match config.plugins.settings_of(name).failure {
+        let settings = config.plugins.settings_of(name);
+        let failure = match settings.failure {
             config::Failure::Closed => FailureMode::Closed,
             config::Failure::Open => FailureMode::Open,
         };
         let limits = limits_for(config, name, World::Policy);
         let metrics = telemetry.plugin(name);
-        let pre = PolicyPre::new(&artifact).map_err(|error| format!("cannot be linked: {error}"))?;
+        let grants = settings.grants.iter().map(String::as_str).chain(trust(name).grants.iter().copied());
+        let grants = Grants::parse(grants).map_err(|error| format!("its `grants`: {error}"))?;
+        let pre = PolicyPre::new(&artifact).map_err(|error| format!("cannot be linked: {error}"))?.with_grants(grants);
         let plugin = Plugin { name: Arc::clone(name), id, artifact, pre, limits, failure, metrics };
         let mut probe = Self { plugin: Arc::new(plugin), sandbox: None, next_handle: 0 };
         probe.sandbox().map_err(|error| format!("cannot be instantiated: {error}"))?;

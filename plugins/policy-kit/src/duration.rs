@@ -16,7 +16,8 @@ const UNITS: [(&str, u64); 8] = [
 ];
 
 /// Nanoseconds of `1m30s`, `1.5h`, `100ms`, or of a bare number of seconds. None for anything else, negative ones too.
-pub(crate) fn parse(text: &str) -> Option<u64> {
+#[must_use]
+pub fn parse(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse::<u64>() {
         return seconds.checked_mul(SECOND);
     }
@@ -63,7 +64,8 @@ fn part_of(unit: u64, fraction: &str) -> u64 {
 }
 
 /// As Go prints it: `1h0m0s`, `1m30s`, `1.5s`, `100ms`, `1.234µs`, `0s`.
-pub(crate) fn format(nanoseconds: u64) -> String {
+#[must_use]
+pub fn format(nanoseconds: u64) -> String {
     match nanoseconds {
         0 => "0s".to_owned(),
         1..1_000 => format!("{nanoseconds}ns"),

@@ -1,0 +1,97 @@
+//! The policy as the gateway sees it, against the SDK's host.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use sluice_plugin_sdk::mock::{Host, Use};
+use sluice_plugin_sdk::policy::system::Pressure;
+use sluice_plugin_sdk::policy::{Field, Hooks, Reply, Verdict};
+
+use super::Concurrency;
+
+fn configure(host: &Host, settings: &str) -> Use<Concurrency> {
+    host.set_request(Field::Host, "shop.test");
+    host.configure(settings).unwrap()
+}
+
+fn refused(verdict: Verdict) -> Reply {
+    match verdict {
+        Verdict::Respond(reply) => reply,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn nothing_is_no_limit_and_no_hook() {
+    for settings in ["{}", r#"{"amount": "0"}"#] {
+        let host = Host::new();
+        assert_eq!(configure(&host, settings).subscription().hooks, Hooks::empty());
+    }
+}
+
+#[test]
+fn one_more_than_the_amount_is_refused() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"amount": "2"}"#);
+    assert_eq!(policy.request(), Verdict::next());
+    assert_eq!(policy.request(), Verdict::next());
+    let reply = refused(policy.request());
+    assert_eq!((reply.status, reply.body.as_slice()), (429, &b"max connections reached: 2"[..]));
+    host.set_request(Field::Host, "other.test");
+    assert_eq!(policy.request(), Verdict::next(), "another host has room of its own");
+}
+
+#[test]
+fn shadow_mode_refuses_nothing() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"amount": 1, "shadow": true}"#);
+    assert_eq!((policy.request(), policy.request()), (Verdict::next(), Verdict::next()));
+}
+
+#[test]
+fn an_unimportant_request_finds_less_room() {
+    let host = Host::new();
+    let mut policy = configure(
+        &host,
+        r#"{"amount": 2, "priority": {"by": "header:X-Class", "classes": "live,batch", "shares": [1, 0.5]}}"#,
+    );
+    assert_eq!(policy.request(), Verdict::next());
+    assert_eq!(refused(policy.request()).status, 429, "batch may fill half of it");
+    host.set_request(Field::Header("X-Class".into()), "live");
+    assert_eq!(policy.request(), Verdict::next());
+    assert_eq!(refused(policy.request()).status, 429);
+}
+
+#[test]
+fn the_guard_sheds_while_the_machine_is_overloaded() {
+    let host = Host::new();
+    let settings = r#"{"guard": {"cpu": "0.8"}, "priority": {"by": "header:X-Class", "classes": ["live", "batch"]}}"#;
+    let mut policy = configure(&host, settings);
+    assert_eq!(policy.request(), Verdict::next());
+    host.set_pressure(Pressure { cpu_permille: 850, memory_permille: 0, loop_lag_ns: 0 });
+    assert_eq!(refused(policy.request()).status, 503);
+    host.set_request(Field::Header("X-Class".into()), "live");
+    assert_eq!(policy.request(), Verdict::next());
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (settings, expected) in [
+        (r#"{"amount": 1, "adaptive": {}}"#, "finds its own `amount`"),
+        (r#"{"adaptive": {"min": 30, "start": 20}}"#, "which has to lie between them"),
+        (r#"{"guard": {}}"#, "`guard` needs one of"),
+        (r#"{"guard": {"cpu": 80}}"#, "has to be below 1"),
+        (r#"{"amount": 1, "status": 200}"#, "`status` is 200"),
+        (r#"{"amount": 1, "priority": {"by": "header:X", "classes": []}}"#, "needs from 1 to 256 values"),
+        (r#"{"amount": 1, "priority": {"by": "header:X", "classes": "a,b", "shares": [1]}}"#, "2 classes and 1 shares"),
+        (r#"{"amount": 1, "priority": {"by": "header:X", "classes": "a", "default": "b"}}"#, "none of the classes"),
+    ] {
+        let Err(error) = Host::new().configure::<Concurrency>(settings) else { panic!("{settings} was accepted") };
+        assert!(error.contains(expected), "{settings}: {error}");
+    }
+}
+
+#[test]
+fn the_committed_schema_is_of_these_settings() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema.json");
+    sluice_policy_kit::schema::assert_committed::<super::settings::RawSettings>(path, include_str!("schema.json"));
+}

@@ -1,0 +1,54 @@
+//! Another server decides who may pass, as Traefik's `forwardauth` has it.
+//!
+//! It is a plugin of its own because it waits: the host gives such a plugin several instances and suspends their calls,
+//! which others need not pay for. This file is the glue; `settings` says what an operator can set, `forward` how the
+//! server is asked and what is done with its answer.
+
+mod forward;
+mod settings;
+
+use forward::Forward;
+use settings::RawSettings;
+use sluice_plugin_sdk::policy::{BodyVerdict, Field, Fields, Policy, Subscription, Verdict};
+
+struct ForwardAuth(Forward);
+
+impl Policy for ForwardAuth {
+    type Settings = RawSettings;
+
+    fn schema() -> String {
+        include_str!("schema.json").to_owned()
+    }
+
+    fn configure(settings: RawSettings) -> Result<(Self, Subscription), String> {
+        let forward = settings::check(settings)?;
+        let fields = ["content-length", "transfer-encoding"].map(|name| Field::Header(name.to_owned()));
+        let wanted = Subscription::new().on_request(fields);
+        let wanted = match forward.body {
+            Some(limit) => wanted.on_request_body(limit),
+            None => wanted,
+        };
+        Ok((Self(forward), wanted))
+    }
+
+    fn on_request(&mut self, fields: Fields) -> Verdict {
+        // A body comes later, and permission is asked with it.
+        if self.0.body.is_some() && has_body(&fields) {
+            return Verdict::next();
+        }
+        self.0.ask(Vec::new()).map_or_else(Verdict::next, Verdict::Respond)
+    }
+
+    fn on_request_body(&mut self, _: u64, body: Vec<u8>) -> BodyVerdict {
+        self.0.ask(body).map_or(BodyVerdict::Keep, BodyVerdict::Respond)
+    }
+}
+
+fn has_body(fields: &Fields) -> bool {
+    fields.get(0).is_some_and(|length| length.trim() != "0") || fields.get(1).is_some()
+}
+
+sluice_plugin_sdk::export_policy!(ForwardAuth);
+
+#[cfg(test)]
+mod tests;
