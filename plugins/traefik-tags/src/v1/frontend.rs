@@ -50,6 +50,7 @@ impl<'a> Frontend<'a> {
             report.warning(&self.object, rule.tag, note.clone());
         }
         let mut steps = steps::of_modifiers(&self.name, rule.parsed.modifiers);
+        steps.extend(steps::errors::steps(self, report));
         steps.extend(steps::of_options(steps::OUTER, self, report)?);
         let mut names: Vec<_> = steps.iter().map(|step| step.name.clone()).collect();
         names.extend(self.policies()?);

@@ -136,4 +136,6 @@ fn attributes<'a>(instances: &[&V1Instance<'a>]) -> Vec<&'a str> {
 }
 
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use crate::tags::{self, Tag};
 use crate::template::normalize;
 
 pub(crate) use middlewares::settings as plugin_settings;
+pub(crate) use middlewares::{error_pages, malformed_address, malformed_user};
 pub(crate) use services::scheme;
 
 /// Keys that begin like this are read, whatever follows; everything else is none of v3's business.
@@ -144,6 +145,8 @@ fn warn_about_ignored(accepted: &V3Instance<'_>, report: &mut Report) {
     }
 }
 
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod service_tests;
 #[cfg(test)]

@@ -1,11 +1,17 @@
 //! The steps of a v1 frontend. Every kind has a file with the options it reads; a new one needs its row in [`OUTER`] or
 //! [`INNER`], at its place in v1's order.
 
+mod auth;
+mod circuit_breaker;
+pub(super) mod errors;
 mod headers;
+mod max_conn;
 mod rate_limit;
 mod redirect;
+mod white_list;
 
-use sluice_plugin_sdk::router::{Action, Replacement, Step};
+use serde_json::Value;
+use sluice_plugin_sdk::router::{Action, PolicyUse, Replacement, Step};
 
 use super::frontend::Frontend;
 use crate::report::{Problem, Report};
@@ -14,12 +20,18 @@ use crate::rule::v1::Modifiers;
 /// Reads the options of one kind of step; `None` where the frontend has no such step. A problem costs the frontend.
 pub(super) type Read = fn(&Frontend<'_>, &mut Report) -> Result<Option<Action>, Problem>;
 
-/// What a request meets before the attached policies, by the end of the step's name. v1's order: errors, whitelist,
-/// redirect, headers, tls-client-cert, auth.
-pub(super) const OUTER: &[(&str, Read)] = &[("redirect", redirect::action), ("headers", headers::action)];
+/// What a request meets before the attached policies, by the end of the step's name. v1's order: [`errors`], of which
+/// there may be several, then whitelist, redirect, headers, tls-client-cert, auth.
+pub(super) const OUTER: &[(&str, Read)] = &[
+    ("whitelist", white_list::action),
+    ("redirect", redirect::action),
+    ("headers", headers::action),
+    ("auth", auth::action),
+];
 
 /// What a request meets after the attached policies. v1's order: circuitbreaker, buffering, maxconn, ratelimit.
-pub(super) const INNER: &[(&str, Read)] = &[("ratelimit", rate_limit::action)];
+pub(super) const INNER: &[(&str, Read)] =
+    &[("circuitbreaker", circuit_breaker::action), ("maxconn", max_conn::action), ("ratelimit", rate_limit::action)];
 
 /// What a rule does to the path, as steps named after the route, in the order they apply whatever their order in the
 /// rule.
@@ -52,4 +64,8 @@ pub(super) fn of_options(
 /// A step of a route.
 pub(super) fn named(route: &str, what: &str, action: Action) -> Step {
     Step { name: format!("{route}-{what}"), action }
+}
+
+fn policy(plugin: &str, settings: &Value) -> Action {
+    Action::Policy(PolicyUse { plugin: plugin.to_owned(), settings: settings.to_string() })
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sluice_plugin_sdk::router::{Action, PolicyUse};
+use sluice_plugin_sdk::router::Action;
 
 use super::super::frontend::Frontend;
 use super::super::options::{Chosen, Scope};
+use super::policy;
 use crate::report::{Problem, Report};
 use crate::tags::words::{self, Duration};
 
@@ -41,8 +42,7 @@ pub(super) fn action(frontend: &Frontend<'_>, report: &mut Report) -> Result<Opt
         report.warning(object, extractor.tag, "without a `rateLimit.rateSet.<name>` there is no limit");
         return Ok(None);
     }
-    let settings = json!({ "mode": "traefik-v1", "source": source, "rates": rates });
-    Ok(Some(Action::Policy(PolicyUse { plugin: "rate-limit".to_owned(), settings: settings.to_string() })))
+    Ok(Some(policy("rate-limit", &json!({ "mode": "traefik-v1", "source": source, "rates": rates }))))
 }
 
 fn sets<'a>(scope: &Scope<'a>) -> BTreeMap<&'a str, RateSet<'a>> {
@@ -63,7 +63,7 @@ fn sets<'a>(scope: &Scope<'a>) -> BTreeMap<&'a str, RateSet<'a>> {
     sets
 }
 
-fn source(extractor: &str) -> Option<Value> {
+pub(super) fn source(extractor: &str) -> Option<Value> {
     match (extractor, extractor.strip_prefix("request.header.")) {
         ("client.ip", _) => Some(json!({ "kind": "client-ip" })),
         ("request.host", _) => Some(json!({ "kind": "host" })),

@@ -1,8 +1,9 @@
-//! `forwardauth`: another server decides who may pass.
+//! `forwardauth`: another server decides who may pass, asked by the policy plugin `forward-auth`.
 
+use serde_json::{Map, Value};
 use sluice_plugin_sdk::router::Action;
 
-use super::unsupported;
+use super::policy;
 use crate::report::Problem;
 use crate::tags::schema::Bare::Refused;
 use crate::tags::schema::Schema::{self, Boolean, Integer, Object, Text};
@@ -28,6 +29,67 @@ pub(super) const OPTIONS: Schema = Object(
     Refused,
 );
 
+const TEXTS: &[(&str, &str)] = &[
+    ("authresponseheadersregex", "auth-response-headers-regex"),
+    ("authsigninurl", "auth-signin-url"),
+    ("headerfield", "header-field"),
+];
+
+const LISTS: &[(&str, &str)] = &[
+    ("authresponseheaders", "auth-response-headers"),
+    ("authrequestheaders", "auth-request-headers"),
+    ("addauthcookiestoresponse", "add-auth-cookies-to-response"),
+];
+
+const FLAGS: &[(&str, &str)] = &[
+    ("trustforwardheader", "trust-forward-header"),
+    ("forwardbody", "forward-body"),
+    ("preservelocationheader", "preserve-location-header"),
+    ("preserverequestmethod", "preserve-request-method"),
+];
+
+/// A negative size is none.
+const SIZES: &[(&str, &str)] = &[("maxbodysize", "max-body-size"), ("maxresponsebodysize", "max-response-body-size")];
+
 pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
-    unsupported(kind)
+    if let Some(tls) = kind.child("tls").and_then(|tls| tls.children.first()) {
+        return Err(Problem::new(&tls.tag, "certificates of an authentication server cannot be set by tags"));
+    }
+    let address = kind.text("address").unwrap_or_default();
+    if let Some(message) = malformed(address) {
+        return Err(Problem::new(kind.tag_of("address"), message));
+    }
+    let mut forward = Map::new();
+    forward.insert("address".into(), address.into());
+    for (option, setting) in TEXTS {
+        if let Some(text) = kind.text(option).filter(|text| !text.is_empty()) {
+            forward.insert((*setting).into(), text.into());
+        }
+    }
+    for (option, setting) in LISTS {
+        let list = kind.list(option);
+        if !list.is_empty() {
+            forward.insert((*setting).into(), list.into());
+        }
+    }
+    for (option, setting) in FLAGS {
+        if kind.flag(option) == Some(true) {
+            forward.insert((*setting).into(), true.into());
+        }
+    }
+    for (option, setting) in SIZES {
+        if let Some(size) = kind.integer(option).filter(|size| *size >= 0) {
+            forward.insert((*setting).into(), size.into());
+        }
+    }
+    Ok(policy("forward-auth", Value::Object(forward)))
+}
+
+/// What is wrong with the address of an authentication server.
+pub(crate) fn malformed(address: &str) -> Option<String> {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| address.strip_prefix(scheme));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => None,
+        _ => Some(format!("`{address}` is not the URL of a server, such as `http://auth:4181/verify`")),
+    }
 }

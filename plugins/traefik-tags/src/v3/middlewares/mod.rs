@@ -31,6 +31,9 @@ use crate::report::Problem;
 use crate::tags::schema::{Bare, Schema};
 use crate::tags::tree::Node;
 
+pub(crate) use auth::malformed as malformed_user;
+pub(crate) use errors::settings as error_pages;
+pub(crate) use forward_auth::malformed as malformed_address;
 pub(crate) use plugin::settings;
 
 /// A kind of middleware.

@@ -36,7 +36,7 @@ pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
     if let Some(period) = period(kind)? {
         settings.insert("period".into(), period.to_json());
     }
-    settings.insert("source".into(), source::of(kind)?);
+    settings.insert("source".into(), source::of(kind, "client-ip")?);
     Ok(policy("rate-limit", Value::Object(settings)))
 }
 
