@@ -15,6 +15,7 @@ mod native;
 mod plugins;
 mod policies;
 mod services;
+mod settings_files;
 mod status;
 mod tcp;
 mod tls_hosts;
@@ -31,7 +32,7 @@ pub use status::{PluginState, PluginStatus, ProviderStatus, Refusal, Status, Tra
 pub use watch_files::watch as watch_files;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
 use sluice_model::Catalog;
 use sluice_model::link::{Declared, LinkProblem, link};
@@ -145,7 +146,7 @@ impl Control {
 
     /// Handles events until there are no more.
     pub fn run(mut self, events: &Receiver<Event>) {
-        while let Ok(first) = events.recv() {
+        while let Some(first) = self.wait(events) {
             let mut causes = Vec::new();
             // Everything that has piled up goes into one generation.
             for event in std::iter::once(first).chain(events.try_iter()) {
@@ -159,6 +160,22 @@ impl Control {
             }
             self.report();
         }
+    }
+
+    /// The next event. Files that settings name are looked at meanwhile.
+    fn wait(&mut self, events: &Receiver<Event>) -> Option<Event> {
+        while self.policies.have_files() {
+            match events.recv_timeout(settings_files::PERIOD) {
+                Ok(event) => return Some(event),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if self.policies.files_have_changed() => {
+                    self.build("a file of a policy's settings");
+                    self.report();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        events.recv().ok()
     }
 
     /// Handles what there is until every plugin has been compiled, and works out one generation.

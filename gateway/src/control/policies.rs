@@ -7,6 +7,7 @@ use sluice_model::link::{CONFIG_PROVIDER, Declared, Linked};
 use sluice_model::{Action, Contribution, StepSpec};
 
 use super::plugins::{Plugins, Probe};
+use super::settings_files;
 use crate::config::Config;
 use crate::live::{PolicyStatus, PolicyUse};
 use crate::state::{Recording, Registry};
@@ -25,6 +26,8 @@ struct Use {
     policy: Result<Arc<PolicyUse>, String>,
     /// Limits the plugin wants, not in force before the generation is.
     opened: Option<Arc<Recording>>,
+    /// Files the settings name.
+    files: Vec<settings_files::Seen>,
 }
 
 /// Policies from the configuration file, as if a provider had said them.
@@ -44,10 +47,10 @@ impl Policies {
 
     /// Whether a version accepts everything the one in force has accepted.
     pub(super) fn try_version(&mut self, plugin: &str, probe: &mut Probe) -> Result<(), String> {
-        let working = self.uses.iter().filter(|(_, known)| &*known.plugin == plugin && known.policy.is_ok());
-        for (name, known) in working {
+        let of_plugin = self.uses.iter().filter(|(_, known)| &*known.plugin == plugin);
+        for (name, policy) in of_plugin.filter_map(|(name, known)| Some((name, known.policy.as_ref().ok()?))) {
             let handle = probe.new_handle();
-            let tried = probe.configure(handle, &known.settings, Arc::new(Recording::default()));
+            let tried = probe.configure(handle, &policy.settings, Arc::new(Recording::default()));
             tried.map_err(|reason| {
                 format!("it refuses policy `{name}`, which works with the version in force: {reason}")
             })?;
@@ -65,7 +68,19 @@ impl Policies {
                 let in_force = plugins.policy(plugin).ok().map(|probe| probe.plugin.id);
                 *known.plugin == **plugin && *known.settings == **settings && known.version == in_force
             });
-            let known = kept.unwrap_or_else(|| self.make(name, plugin, settings, plugins));
+            let known = match kept {
+                Some(known) if known.files.iter().any(settings_files::Seen::has_changed) => {
+                    let again = self.make(name, plugin, settings, plugins);
+                    // A file that is being written is no reason to lose what works.
+                    if again.policy.is_err() && known.policy.is_ok() {
+                        Use { files: again.files, ..known }
+                    } else {
+                        again
+                    }
+                }
+                Some(known) => known,
+                None => self.make(name, plugin, settings, plugins),
+            };
             self.uses.insert(Arc::clone(name), known);
         }
         for gone in before.into_values() {
@@ -84,16 +99,27 @@ impl Policies {
             version: None,
             policy: Err(String::new()),
             opened: None,
+            files: Vec::new(),
         };
         let probe = match plugins.policy(plugin) {
             Ok(probe) => probe,
             Err(reason) => return Use { policy: Err(reason), ..known },
         };
         known.version = Some(probe.plugin.id);
+        let settings_files::Expanded { settings, files } = settings_files::expand(plugin, settings);
+        known.files = files;
+        let settings = match settings {
+            Ok(settings) => settings,
+            Err(reason) => {
+                tracing::error!(policy = %name, plugin, %reason, "policy refused");
+                return Use { policy: Err(reason), ..known };
+            }
+        };
         let handle = probe.new_handle();
         let recording = Arc::new(Recording::default());
         let state = self.state.policy(name);
-        let configured = probe.configure(handle, settings, Arc::clone(&recording) as Arc<dyn sluice_wasm::PolicyState>);
+        let configured =
+            probe.configure(handle, &settings, Arc::clone(&recording) as Arc<dyn sluice_wasm::PolicyState>);
         let checked = configured
             .and_then(|subscription| recording.check(&state).map_err(|error| error.to_string()).map(|()| subscription));
         known.policy = checked.map(|subscription| {
@@ -123,6 +149,16 @@ impl Policies {
                 tracing::error!(policy = %policy.name, %error, "policy state cannot be opened");
             }
         }
+    }
+
+    /// Whether settings name files.
+    pub(super) fn have_files(&self) -> bool {
+        self.uses.values().any(|known| !known.files.is_empty())
+    }
+
+    /// Whether one of them is another one than was read.
+    pub(super) fn files_have_changed(&self) -> bool {
+        self.uses.values().flat_map(|known| &known.files).any(settings_files::Seen::has_changed)
     }
 
     /// The use behind a step.

@@ -24,6 +24,7 @@ mod http2_abuse;
 mod limits;
 mod operation;
 mod plugins;
+mod policies;
 mod redirects;
 mod refusals;
 mod services;

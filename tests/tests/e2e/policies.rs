@@ -1,0 +1,166 @@
+//! The default policies against real upstreams: a breaker that opens and recovers, authentication, allow lists, limits of
+//! requests at once, degraded answers. One gateway serves them all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use sluice_tests::catalog::Service;
+use sluice_tests::client::{Answer, Request};
+use sluice_tests::gateway::{Gateway, Setup};
+use sluice_tests::until;
+use sluice_tests::upstream::{Behaviour, Upstream, answer};
+
+/// `ann` with the password `password`.
+const ANN: &str = "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=";
+const ANNS_HEADER: &str = "Basic YW5uOnBhc3N3b3Jk";
+
+/// A service in the v3 dialect with a middleware of these options, at `NAME.test`.
+fn with_middleware(name: &str, options: &[&str]) -> Service {
+    let service = Service::new(name, &[&format!("traefik.http.routers.{name}.rule=Host(`{name}.test`)")])
+        .tag(&format!("traefik.http.routers.{name}.middlewares={name}"));
+    options.iter().fold(service, |service, option| service.tag(&format!("traefik.http.middlewares.{name}.{option}")))
+}
+
+/// A service in the v1 dialect with these options, at `NAME.test`.
+fn with_options(name: &str, options: &[&str]) -> Service {
+    let service = Service::on_host(name, &format!("{name}.test"));
+    options.iter().fold(service, |service, option| service.tag(&format!("traefik.{option}")))
+}
+
+/// Answers with the status it is told, and says who it is.
+async fn told(name: &'static str, status: &Arc<AtomicU16>) -> Upstream {
+    let status = Arc::clone(status);
+    let serve = move |mut wire: sluice_tests::wire::Wire| {
+        let status = Arc::clone(&status);
+        async move {
+            while let Ok(Some(head)) = wire.read_head().await {
+                let Ok(_) = wire.read_request_body(&head).await else { return };
+                let body = format!("\"{name} {}\"", head.word(1));
+                if wire.write(answer(status.load(Ordering::Relaxed), &body)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    Upstream::custom(serve).await
+}
+
+async fn ask(gateway: &Gateway, name: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = Request::get(&format!("{name}.test"), "/a?b=1");
+    gateway.send(headers.iter().fold(request, |request, (name, value)| request.header(name, value))).await
+}
+
+#[tokio::test]
+async fn a_breaker_opens_and_recovers_by_ramp() {
+    let status = Arc::new(AtomicU16::new(200));
+    let shaky = told("shop", &status).await;
+    let breaker = with_middleware(
+        "shop",
+        &[
+            "circuitbreaker.expression=ResponseCodeRatio(500, 600, 0, 600) > 0.5",
+            "circuitbreaker.checkperiod=10ms",
+            "circuitbreaker.fallbackduration=500ms",
+            "circuitbreaker.recoveryduration=2s",
+        ],
+    );
+    let gateway = Setup::with_services(&[breaker.at(&shaky)]).start().await;
+    let ask = async || ask(&gateway, "shop", &[]).await.status();
+    for _ in 0..5 {
+        assert_eq!(ask().await, 200);
+    }
+    status.store(500, Ordering::Relaxed);
+    until("it opens", async || ask().await == 503).await;
+    status.store(200, Ordering::Relaxed);
+    assert_eq!(ask().await, 503, "it stays open whatever the service does");
+
+    // Of the requests of a recovery, some pass and some do not, until all do.
+    let mut during = Vec::new();
+    until("it has recovered", async || {
+        during.push(ask().await);
+        during.len() > 50 && during.iter().rev().take(50).all(|status| *status == 200)
+    })
+    .await;
+    let first = during.iter().position(|status| *status == 200).unwrap();
+    let last = during.iter().rposition(|status| *status == 503).unwrap();
+    let passed = during[first..last].iter().filter(|status| **status == 200).count();
+    assert!(first < last && passed * 2 < last - first, "at most half pass in a recovery: {passed} of {}", last - first);
+}
+
+#[tokio::test]
+async fn policies_of_tags_do_what_traefik_does() {
+    let (echo, broken) = (Upstream::echo().await, Upstream::start(Behaviour::Status(500)).await);
+    let slow = Upstream::start(Behaviour::Slow(Duration::from_millis(300))).await;
+    let services = [
+        with_options(
+            "basic-v1",
+            &[
+                &format!("frontend.auth.basic.users={ANN}"),
+                "frontend.auth.headerField=X-User",
+                "frontend.auth.basic.removeHeader=true",
+            ],
+        )
+        .at(&echo),
+        with_middleware("basic-v3", &[&format!("basicauth.users={ANN}"), "basicauth.realm=shop"]).at(&echo),
+        with_options("inside", &["frontend.whiteList.sourceRange=127.0.0.0/8"]).at(&echo),
+        with_options("outside", &["frontend.whiteList.sourceRange=10.0.0.0/8"]).at(&echo),
+        with_middleware("allow", &["ipallowlist.sourcerange=10.0.0.0/8", "ipallowlist.rejectstatuscode=404"]).at(&echo),
+        with_middleware("single", &["inflightreq.amount=1"]).at(&slow),
+        with_options("maxconn", &["backend.maxconn.amount=1"]).at(&slow),
+        with_middleware(
+            "reply",
+            &[
+                "plugin.degrade.status=500",
+                "plugin.degrade.reply.status=200",
+                "plugin.degrade.reply.body=sorry {status}",
+            ],
+        )
+        .at(&broken),
+    ];
+    let gateway = Setup::with_services(&services).start().await;
+
+    for (name, realm) in [("basic-v1", "traefik"), ("basic-v3", "shop")] {
+        let refused = ask(&gateway, name, &[]).await;
+        assert_eq!((refused.status(), refused.text().as_str()), (401, "401 Unauthorized\n"), "{name}");
+        assert_eq!(refused.head.get("www-authenticate"), Some(format!("Basic realm=\"{realm}\"").as_str()));
+        assert_eq!(ask(&gateway, name, &[("Authorization", "Basic YW5uOndyb25n")]).await.status(), 401);
+        assert_eq!(ask(&gateway, name, &[("Authorization", ANNS_HEADER)]).await.status(), 200);
+    }
+    let headers = ask(&gateway, "basic-v1", &[("Authorization", ANNS_HEADER)]).await.json()["headers"].clone();
+    assert_eq!((headers["x-user"][0].as_str(), headers.get("authorization")), (Some("ann"), None));
+
+    let statuses = async |name: &str| ask(&gateway, name, &[("X-Forwarded-For", "10.0.0.1")]).await.status();
+    assert_eq!((statuses("inside").await, statuses("outside").await, statuses("allow").await), (200, 403, 404));
+
+    for name in ["single", "maxconn"] {
+        let both = tokio::join!(ask(&gateway, name, &[]), ask(&gateway, name, &[]));
+        let mut both = [both.0, both.1];
+        both.sort_by_key(Answer::status);
+        assert_eq!([both[0].status(), both[1].status()], [200, 429], "{name}");
+        assert_eq!(both[1].text(), "max connections reached: 1");
+        assert_eq!(ask(&gateway, name, &[]).await.status(), 200, "{name}: there is room again");
+    }
+
+    let reply = ask(&gateway, "reply", &[]).await;
+    assert_eq!((reply.status(), reply.text().as_str()), (200, "sorry 500"));
+    assert_eq!(reply.head.get("x-degraded"), Some("status 500"));
+}
+
+#[tokio::test]
+async fn a_users_file_is_read_again_when_it_changes() {
+    let echo = Upstream::echo().await;
+    let folder = sluice_tests::process::Folder::new();
+    let file = folder.join("users");
+    std::fs::write(&file, format!("{ANN}\n")).unwrap();
+    let service = with_middleware("shop", &[&format!("basicauth.usersfile={}", file.display())]).at(&echo);
+    let gateway = Setup::with_services(&[service]).start().await;
+    let status = async || ask(&gateway, "shop", &[("Authorization", ANNS_HEADER)]).await.status();
+    assert_eq!(status().await, 200);
+
+    std::fs::write(&file, "this is no user\n").unwrap();
+    // Long enough for the gateway to look twice.
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    assert_eq!(status().await, 200, "what worked stays while the file makes no sense");
+    std::fs::write(&file, ANN.replace("ann", "bob")).unwrap();
+    until("the file counts", async || status().await == 401).await;
+}
