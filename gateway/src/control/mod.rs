@@ -33,9 +33,10 @@ pub use watch_files::watch as watch_files;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
-use sluice_model::Catalog;
 use sluice_model::link::{Declared, LinkProblem, link};
+use sluice_model::{Action, Catalog};
 use sluice_wasm::{Artifact, Engine, LoadError};
 
 use crate::config::Config;
@@ -47,6 +48,9 @@ use contribute::Providers;
 use last_good::Store;
 use plugins::Plugins;
 use policies::Policies;
+
+/// When nothing has happened for that long, nobody minds what is compiled for the case that it is used.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// Something that may change the generation.
 pub enum Event {
@@ -88,7 +92,7 @@ pub struct Compiled {
     /// Ready to instantiate, or why not.
     pub artifact: Result<Artifact, LoadError>,
     /// How long that took.
-    pub took: std::time::Duration,
+    pub took: Duration,
 }
 
 /// What the control plane works with. All of it is shared with the rest of the process.
@@ -122,6 +126,8 @@ pub struct Control {
     compiler: Compiler,
     configured: Arc<Declared>,
     last_good: Option<Store>,
+    /// What is to be built waits for a plugin.
+    postponed: bool,
 }
 
 impl Control {
@@ -141,7 +147,7 @@ impl Control {
         let policies = Policies::new(Arc::clone(&parts.state));
         let compiler = Compiler::new(&parts);
         let configured = policies::from_config(&parts.config);
-        Ok(Self { parts, providers, plugins, policies, compiler, configured, last_good })
+        Ok(Self { parts, providers, plugins, policies, compiler, configured, last_good, postponed: false })
     }
 
     /// Handles events until there are no more.
@@ -162,20 +168,30 @@ impl Control {
         }
     }
 
-    /// The next event. Files that settings name are looked at meanwhile.
+    /// The next event. Meanwhile, files that settings name are looked at, and what may be of use later is compiled.
     fn wait(&mut self, events: &Receiver<Event>) -> Option<Event> {
-        while self.policies.have_files() {
-            match events.recv_timeout(settings_files::PERIOD) {
+        let mut quiet = Duration::ZERO;
+        loop {
+            let files = self.policies.have_files();
+            let rest = self.plugins.has_rest() && !self.compiler.is_fresh();
+            let time = match (files, rest) {
+                (true, _) => settings_files::PERIOD,
+                (false, true) => QUIET,
+                (false, false) => return events.recv().ok(),
+            };
+            match events.recv_timeout(time) {
                 Ok(event) => return Some(event),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if self.policies.files_have_changed() => {
-                    self.build("a file of a policy's settings");
-                    self.report();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => quiet += time,
+            }
+            if files && self.policies.files_have_changed() {
+                self.build("a file of a policy's settings");
+                self.report();
+            }
+            if rest && quiet >= QUIET {
+                self.plugins.compile_the_rest();
             }
         }
-        events.recv().ok()
     }
 
     /// Handles what there is until every plugin has been compiled, and works out one generation.
@@ -207,10 +223,21 @@ impl Control {
                 None
             }
             Event::PluginGone { name } => self.plugins.gone(&name).then(|| format!("plugin {name} removed")),
-            Event::Compiled(compiled) => self.plugins.compiled(*compiled),
+            Event::Compiled(compiled) => self.compiled(*compiled),
             Event::Reload(config) => Some(self.reload(config)),
             Event::Stop => None,
         }
+    }
+
+    fn compiled(&mut self, compiled: Compiled) -> Option<String> {
+        let unused = compiled.source == Source::BuiltIn && !self.policies.use_plugin(&compiled.name);
+        let cause = self.plugins.compiled(compiled);
+        if unused && !self.postponed && !self.compiler.is_fresh() {
+            // It is there when somebody wants it, and changes nothing for those who do not.
+            self.plugins.adopt_policies(&mut self.policies);
+            return None;
+        }
+        cause
     }
 
     /// Puts a configuration read again into force, as far as that goes without a restart.
@@ -235,6 +262,15 @@ impl Control {
         let mut declared = self.providers.declared();
         declared.push(Arc::clone(&self.configured));
         let linked = link(&declared);
+        let used = linked.steps.values().filter_map(|step| match &step.spec.action {
+            Action::Policy { plugin, .. } => Some(plugin.as_str()),
+            _ => None,
+        });
+        self.postponed = self.plugins.await_built_in(used);
+        if self.postponed {
+            // What is in force stays until it is compiled.
+            return;
+        }
         self.policies.prepare(&linked, &mut self.plugins);
         let generation = self.compiler.compile(&linked, &self.policies, cause);
         self.policies.commit();

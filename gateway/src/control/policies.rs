@@ -151,6 +151,11 @@ impl Policies {
         }
     }
 
+    /// Whether a policy is a use of this plugin.
+    pub(super) fn use_plugin(&self, plugin: &str) -> bool {
+        self.uses.values().any(|known| *known.plugin == *plugin)
+    }
+
     /// Whether settings name files.
     pub(super) fn have_files(&self) -> bool {
         self.uses.values().any(|known| !known.files.is_empty())

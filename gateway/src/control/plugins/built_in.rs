@@ -14,6 +14,9 @@ pub const BUILT_IN: &[(&str, &[u8])] = &[
     ("traefik-tags", include_bytes!(concat!(env!("OUT_DIR"), "/traefik-tags.wasm"))),
 ];
 
+/// The one that is needed at the start.
+pub(super) const BUILT_IN_ROUTER: &str = "traefik-tags";
+
 /// What a default plugin is trusted with unless the configuration says more.
 pub(super) struct Trust {
     pub(super) grants: &'static [&'static str],

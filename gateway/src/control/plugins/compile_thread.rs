@@ -11,6 +11,16 @@ use sluice_wasm::{Artifact, Engine};
 use super::super::{Compiled, Event};
 use super::Source;
 
+/// Whether somebody waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    Wanted,
+    /// It is compiled for the case that somebody will.
+    Spare,
+}
+
+type Job = (Urgency, Arc<str>, bool);
+
 /// Where bytes wait to be compiled: at most one version of each plugin, the newest.
 #[derive(Default)]
 struct Queue {
@@ -20,9 +30,9 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    /// By name, and whether it is the built-in version: that one is needed even where a file takes its place, because
-    /// it is what is fallen back to.
-    jobs: BTreeMap<(Arc<str>, bool), (Source, Vec<u8>)>,
+    /// What nobody waits for comes last. Then by name, and whether it is the built-in version: that one is needed even
+    /// where a file takes its place, because it is what is fallen back to.
+    jobs: BTreeMap<Job, (Source, Vec<u8>)>,
     closed: bool,
 }
 
@@ -56,9 +66,9 @@ impl CompileThread {
 
     /// Has a version compiled; one of the same plugin that still waits is skipped. Answers false in that case: no more
     /// versions wait than before.
-    pub(super) fn submit(&self, name: Arc<str>, source: Source, bytes: Vec<u8>) -> bool {
+    pub(super) fn submit(&self, urgency: Urgency, name: Arc<str>, source: Source, bytes: Vec<u8>) -> bool {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (name, source == Source::BuiltIn);
+        let key = (urgency, name, source == Source::BuiltIn);
         let skipped = waiting.jobs.insert(key, (source, bytes));
         self.queue.changed.notify_one();
         skipped.is_none()
@@ -76,7 +86,7 @@ impl Queue {
             if waiting.closed {
                 return None;
             }
-            if let Some(((name, _), (source, bytes))) = waiting.jobs.pop_first() {
+            if let Some(((_, name, _), (source, bytes))) = waiting.jobs.pop_first() {
                 return Some((name, source, bytes));
             }
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ mod router;
 mod version;
 
 pub use built_in::BUILT_IN;
+use built_in::BUILT_IN_ROUTER;
 pub(super) use router::Router;
 pub(super) use version::Probe;
 pub use version::Source;
@@ -26,7 +27,7 @@ use super::policies::Policies;
 use super::{Compiled, Event, Parts, PluginState, PluginStatus, Tracker};
 use crate::config::Config;
 use crate::telemetry::Telemetry;
-use compile_thread::CompileThread;
+use compile_thread::{CompileThread, Urgency};
 use version::{Candidate, Entry, InForce, limits_for};
 
 /// All plugins by name.
@@ -37,10 +38,13 @@ pub(super) struct Plugins {
     telemetry: Arc<Telemetry>,
     tracker: Arc<Tracker>,
     next_id: u32,
+    /// Built-in policies nobody has asked for yet.
+    untouched: BTreeMap<&'static str, &'static [u8]>,
 }
 
 impl Plugins {
-    /// Starts compiling what is built in.
+    /// Starts compiling the built-in router; policies are compiled when they are used, and the others when there is
+    /// nothing else to do.
     pub(super) fn start(parts: &Parts, events: Sender<Event>) -> std::io::Result<Self> {
         let mut plugins = Self {
             entries: BTreeMap::new(),
@@ -49,11 +53,42 @@ impl Plugins {
             telemetry: Arc::clone(&parts.telemetry),
             tracker: Arc::clone(&parts.tracker),
             next_id: 1,
+            untouched: BUILT_IN.iter().copied().collect(),
         };
-        for (name, bytes) in BUILT_IN {
-            plugins.compile(name, Source::BuiltIn, bytes.to_vec());
+        if let Some(bytes) = plugins.untouched.remove(BUILT_IN_ROUTER) {
+            plugins.compile(Urgency::Wanted, BUILT_IN_ROUTER, Source::BuiltIn, bytes.to_vec());
         }
         Ok(plugins)
+    }
+
+    /// Has those of these plugins compiled that are built in and not yet; answers whether one is waited for.
+    pub(super) fn await_built_in<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> bool {
+        let mut waits = false;
+        for name in names {
+            let known = self.entries.get(name).map(|entry| (entry.in_force.is_some(), entry.compiling > 0));
+            match known {
+                Some((true, _)) => continue,
+                Some((false, true)) => {}
+                Some((false, false)) | None => match self.untouched.remove(name) {
+                    Some(bytes) => self.compile(Urgency::Wanted, name, Source::BuiltIn, bytes.to_vec()),
+                    None => continue,
+                },
+            }
+            waits |= BUILT_IN.iter().any(|(known, _)| *known == name);
+        }
+        waits
+    }
+
+    /// Whether something built in has not been compiled yet.
+    pub(super) fn has_rest(&self) -> bool {
+        !self.untouched.is_empty()
+    }
+
+    /// Has what is built in and not used compiled as well, so that it is there when it is.
+    pub(super) fn compile_the_rest(&mut self) {
+        for (name, bytes) in std::mem::take(&mut self.untouched) {
+            self.compile(Urgency::Spare, name, Source::BuiltIn, bytes.to_vec());
+        }
     }
 
     /// Has versions in force made anew where their settings have changed.
@@ -64,16 +99,18 @@ impl Plugins {
         self.config = config;
     }
 
-    fn compile(&mut self, name: &str, source: Source, bytes: Vec<u8>) {
+    fn compile(&mut self, urgency: Urgency, name: &str, source: Source, bytes: Vec<u8>) {
         let name: Arc<str> = name.into();
-        let added = self.compile.submit(Arc::clone(&name), source, bytes);
-        self.entries.entry(name).or_default().compiling += usize::from(added);
+        let added = self.compile.submit(urgency, Arc::clone(&name), source, bytes);
+        let entry = self.entries.entry(name).or_default();
+        entry.compiling += usize::from(added);
+        entry.in_background = urgency == Urgency::Spare;
     }
 
     /// A file is there, complete and new, or cannot be used.
     pub(super) fn found(&mut self, name: &str, bytes: Result<Vec<u8>, String>, path: PathBuf) {
         match bytes {
-            Ok(bytes) => self.compile(name, Source::File(path), bytes),
+            Ok(bytes) => self.compile(Urgency::Wanted, name, Source::File(path), bytes),
             Err(reason) => {
                 let entry = self.entries.entry(name.into()).or_default();
                 self.telemetry.plugin_reload(name, false);
@@ -114,9 +151,9 @@ impl Plugins {
         }
     }
 
-    /// Whether every plugin has a version in force, or will not have one.
+    /// Whether every plugin has a version in force, or will not have one, or is not needed yet.
     pub(super) fn settled(&self) -> bool {
-        self.entries.values().all(|entry| entry.compiling == 0 || entry.in_force.is_some())
+        self.entries.values().all(|entry| entry.compiling == 0 || entry.in_force.is_some() || entry.in_background)
     }
 
     /// Whether nothing is being compiled.

@@ -43,6 +43,8 @@ pub(super) struct Entry {
     built_in: Option<Candidate>,
     file: Option<(PathBuf, Candidate)>,
     pub(super) in_force: Option<InForce>,
+    /// It is compiled for the case that somebody uses it.
+    pub(super) in_background: bool,
     /// Versions that are being compiled.
     pub(super) compiling: usize,
     /// The version in force was made with other settings than are configured now.
