@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Entrypoint, sniff};
 use crate::live::{EntrypointTable, TcpRoute};
-use crate::proxy::{Arrived, Worker, serve_tcp};
+use crate::proxy::{Arrived, Worker, keep_alive, serve_tcp};
 use crate::tls::{self, Hello, HelloError};
 
 /// What a connection turned out to be.
@@ -45,8 +45,8 @@ pub(super) async fn open(worker: &Rc<Worker>, entrypoint: &Entrypoint, stream: T
     let ways = Ways::of(&worker.generation().entrypoints, entrypoint);
     match ways {
         Ways::Plain => Opened::Plain(stream),
-        Ways::Tls => opening.accept(stream).await,
-        // Apart, so that connections that never come here do not keep room for it.
+        // Apart, so that plain connections do not keep room for handshakes all their life.
+        Ways::Tls => Box::pin(opening.accept(stream)).await,
         _ => Box::pin(opening.look(ways, stream)).await,
     }
 }
@@ -110,6 +110,7 @@ impl Opening<'_> {
         let route = self.with_table(|table| table.tcp.as_ref()?.plain(self.peer.ip().to_canonical()).map(Arc::clone));
         match route {
             Some(route) => {
+                keep_alive(&stream);
                 let local = stream.local_addr().unwrap_or(self.peer);
                 self.serve(route, self.arrived(stream, local, Vec::new(), None, None)).await
             }
@@ -189,6 +190,7 @@ impl Opening<'_> {
     async fn tcp(&self, hello: Hello, name: Option<String>, route: Arc<TcpRoute>) -> Opened {
         if route.spec.tls == TcpTls::Passthrough {
             let (stream, read) = hello.into_parts();
+            keep_alive(&stream);
             let local = stream.local_addr().unwrap_or(self.peer);
             return self.serve(route, self.arrived(stream, local, read, name, None)).await;
         }
@@ -198,6 +200,7 @@ impl Opening<'_> {
             Ok(Err(_)) => return self.failed("tls-handshake"),
             Err(_) => return self.failed("tls-timeout"),
         };
+        keep_alive(stream.get_ref().0);
         let local = stream.get_ref().0.local_addr().unwrap_or(self.peer);
         let version = tls::session(stream.get_ref().1, route.options).version;
         self.serve(route, self.arrived(stream, local, Vec::new(), name, Some(version))).await

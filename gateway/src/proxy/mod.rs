@@ -14,7 +14,7 @@ mod trace;
 mod tunnel;
 mod worker;
 
-pub use tcp::{Arrived, serve as serve_tcp};
+pub use tcp::{Arrived, keep_alive, serve as serve_tcp};
 pub use worker::{Settings, TcpSettings, Worker};
 
 use std::rc::Rc;

@@ -10,10 +10,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::pki_types::ServerName;
 use sluice_model::tcp::TcpTarget;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -27,6 +28,8 @@ use counted::Counted;
 
 /// Targets tried for one connection.
 const MOST_TRIES: usize = 3;
+/// A peer that is gone without a word is noticed: after this long the kernel asks whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Bytes on their way in one direction.
 const BUFFER: usize = 16 << 10;
 
@@ -181,9 +184,17 @@ async fn connect<'a>(worker: &Worker, service: &'a TcpService) -> Result<(Box<dy
     Err(ending)
 }
 
+/// Has the kernel ask now and then whether the peer of a silent connection is still there.
+pub fn keep_alive(stream: &TcpStream) {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
+    // Fails only on a socket that is closed already, which reading will tell.
+    SockRef::from(stream).set_tcp_keepalive(&keepalive).ok();
+}
+
 async fn open(worker: &Worker, target: &TcpTarget) -> io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect((target.address.as_str(), target.port)).await?;
     stream.set_nodelay(true)?;
+    keep_alive(&stream);
     if !target.tls {
         return Ok(Box::new(stream));
     }
