@@ -63,6 +63,10 @@ fn service(tcp: &Tcp, service: &TcpService) -> Value {
     if let (Some(object), Some(version)) = (balancer.as_object_mut(), version) {
         object.insert("proxyProtocol".to_owned(), json!({ "version": version }));
     }
+    let targets = service.spec.targets.iter().enumerate();
+    let status: Map<String, Value> = targets
+        .map(|(at, target)| (target.authority(), json!(if service.is_up(at) { "UP" } else { "DOWN" })))
+        .collect();
     let users = tcp.routes.iter().filter_map(|status| status.route.as_ref());
     let users: Vec<&str> = users.filter(|route| route.service.name == service.name).map(|route| &*route.name).collect();
     json!({
@@ -71,6 +75,7 @@ fn service(tcp: &Tcp, service: &TcpService) -> Value {
         "type": "loadbalancer",
         "status": "enabled",
         "loadBalancer": balancer,
+        "serverStatus": status,
         "usedBy": users,
     })
 }

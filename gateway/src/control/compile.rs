@@ -58,7 +58,7 @@ impl Compiler {
             routes: HashMap::new(),
             natives: HashMap::new(),
             tls_options: OptionNames::new(&parts.config),
-            tcp: TcpCompiler::default(),
+            tcp: TcpCompiler::new(Arc::clone(&parts.checks)),
         }
     }
 

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use ipnet::IpNet;
-use sluice_model::Transport;
 use sluice_model::balance::Cycle;
 use sluice_model::link::{Item, LinkedTcp, LinkedTcpRoute};
-use sluice_model::tcp::{TcpAction, TcpEntry, TcpRule, TcpServiceSpec, TcpStepSpec, TcpTable, TcpTls};
+use sluice_model::tcp::{TcpAction, TcpEntry, TcpRule, TcpServiceSpec, TcpStepSpec, TcpTable, TcpTarget, TcpTls};
+use sluice_model::{Scheme, Transport};
 
 use super::compile::{Listening, no_entrypoint};
 use super::tls_hosts::OptionNames;
 use crate::live::{RouteStatus, Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};
-use crate::state::AllConnectionCounts;
+use crate::state::{AllConnectionCounts, CheckKey, CheckState, Checks, InstanceKey};
 use crate::telemetry::Telemetry;
 
 /// Compiles TCP routes, remembering what it compiled last.
-#[derive(Default)]
 pub(super) struct TcpCompiler {
     counts: AllConnectionCounts,
+    checks: Arc<Checks>,
     services: HashMap<Arc<str>, Arc<TcpService>>,
     rules: HashMap<Arc<str>, Arc<TcpRoute>>,
 }
@@ -28,6 +28,10 @@ pub(super) struct TcpCompiler {
 type Steps = HashMap<Arc<str>, Result<TcpStep, String>>;
 
 impl TcpCompiler {
+    pub(super) fn new(checks: Arc<Checks>) -> Self {
+        Self { counts: AllConnectionCounts::default(), checks, services: HashMap::new(), rules: HashMap::new() }
+    }
+
     pub(super) fn compile(
         &mut self,
         linked: &LinkedTcp,
@@ -53,14 +57,23 @@ impl TcpCompiler {
         if let Some(before) = before.filter(|before| before.spec == item.spec) {
             return Arc::clone(before);
         }
+        let checks = item.spec.targets.iter().map(|target| self.check(&item.spec, target)).collect();
         let weights: Vec<u32> = item.spec.targets.iter().map(|target| target.weight).collect();
         Arc::new(TcpService {
             name: Arc::clone(&item.name),
             spec: Arc::clone(&item.spec),
+            checks,
             cycle: Cycle::new(&weights),
             turn: before.map_or_else(|| Arc::new(AtomicUsize::new(0)), |before| Arc::clone(&before.turn)),
             metrics: telemetry.tcp_service(&item.name),
         })
+    }
+
+    fn check(&self, spec: &TcpServiceSpec, target: &TcpTarget) -> Option<Arc<CheckState>> {
+        let check = spec.health_check.clone()?;
+        let instance =
+            InstanceKey { scheme: Scheme::Http, address: target.address.clone(), port: target.port, transport: None };
+        Some(self.checks.get(CheckKey { instance, check }))
     }
 
     fn step(&self, item: &Item<TcpStepSpec>) -> Result<TcpStep, String> {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use sluice_model::balance::Cycle;
 use sluice_model::tcp::{ConnectionView, TcpRouteSpec, TcpRule, TcpServiceSpec, TcpStepSpec, TcpTable};
 
-use crate::state::ConnectionCounts;
+use crate::state::{CheckState, ConnectionCounts};
 use crate::telemetry::TcpMetrics;
 
 /// Everything of TCP, for the admin API.
@@ -85,12 +85,22 @@ pub struct TcpService {
     pub name: Arc<str>,
     /// As declared; its targets are the endpoints.
     pub spec: Arc<TcpServiceSpec>,
+    /// What health checks say of each target, where there are any.
+    pub checks: Vec<Option<Arc<CheckState>>>,
     /// The order in which targets take turns.
     pub cycle: Cycle,
     /// Whose turn it is; handed on to the next generation.
     pub turn: Arc<AtomicUsize>,
     /// Connections and bytes.
     pub metrics: Arc<TcpMetrics>,
+}
+
+impl TcpService {
+    /// Whether a target may take connections, as far as is known.
+    #[must_use]
+    pub fn is_up(&self, target: usize) -> bool {
+        self.checks.get(target).and_then(Option::as_ref).is_none_or(|check| check.is_up())
+    }
 }
 
 impl TcpTables {

@@ -1255,6 +1255,8 @@ pub mod sluice {
                 pub name: _rt::String,
                 pub targets: _rt::Vec<TcpTarget>,
                 pub proxy_protocol: ProxyProtocol,
+                /// A target is well when it takes a connection: only the port, the times and the counts matter.
+                pub health_check: ::core::option::Option<HealthCheck>,
             }
             impl ::core::fmt::Debug for TcpService {
                 fn fmt(
@@ -1265,6 +1267,7 @@ pub mod sluice {
                         .field("name", &self.name)
                         .field("targets", &self.targets)
                         .field("proxy-protocol", &self.proxy_protocol)
+                        .field("health-check", &self.health_check)
                         .finish()
                 }
             }
@@ -4587,27 +4590,29 @@ pub mod exports {
                         *ptr20
                             .add(6 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>() = result201;
-                        let vec208 = tcp_services21;
-                        let len208 = vec208.len();
-                        let layout208 = _rt::alloc::Layout::from_size_align(
-                                vec208.len() * (5 * ::core::mem::size_of::<*const u8>()),
-                                ::core::mem::size_of::<*const u8>(),
+                        let vec216 = tcp_services21;
+                        let len216 = vec216.len();
+                        let layout216 = _rt::alloc::Layout::from_size_align(
+                                vec216.len()
+                                    * (64 + 14 * ::core::mem::size_of::<*const u8>()),
+                                8,
                             )
                             .unwrap();
-                        let (result208, _cleanup208) = wit_bindgen::rt::Cleanup::new(
-                            layout208,
+                        let (result216, _cleanup216) = wit_bindgen::rt::Cleanup::new(
+                            layout216,
                         );
-                        if let Some(cleanup) = _cleanup208 {
+                        if let Some(cleanup) = _cleanup216 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec208.into_iter().enumerate() {
-                            let base = result208
-                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec216.into_iter().enumerate() {
+                            let base = result216
+                                .add(i * (64 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpService {
                                     name: name202,
                                     targets: targets202,
                                     proxy_protocol: proxy_protocol202,
+                                    health_check: health_check202,
                                 } = e;
                                 let vec203 = (name202.into_bytes()).into_boxed_slice();
                                 let ptr203 = vec203.as_ptr().cast::<u8>();
@@ -4683,47 +4688,228 @@ pub mod exports {
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<u8>() = (proxy_protocol202.clone() as i32) as u8;
+                                match health_check202 {
+                                    Some(e) => {
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::HealthCheck {
+                                            protocol: protocol208,
+                                            path: path208,
+                                            method: method208,
+                                            status: status208,
+                                            headers: headers208,
+                                            host: host208,
+                                            follow_redirects: follow_redirects208,
+                                            scheme: scheme208,
+                                            port: port208,
+                                            interval_ns: interval_ns208,
+                                            unhealthy_interval_ns: unhealthy_interval_ns208,
+                                            timeout_ns: timeout_ns208,
+                                            at_once: at_once208,
+                                            passes: passes208,
+                                            failures: failures208,
+                                        } = e;
+                                        *base
+                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (protocol208.clone() as i32) as u8;
+                                        let vec209 = (path208.into_bytes()).into_boxed_slice();
+                                        let ptr209 = vec209.as_ptr().cast::<u8>();
+                                        let len209 = vec209.len();
+                                        ::core::mem::forget(vec209);
+                                        *base
+                                            .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len209;
+                                        *base
+                                            .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr209.cast_mut();
+                                        let vec210 = (method208.into_bytes()).into_boxed_slice();
+                                        let ptr210 = vec210.as_ptr().cast::<u8>();
+                                        let len210 = vec210.len();
+                                        ::core::mem::forget(vec210);
+                                        *base
+                                            .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len210;
+                                        *base
+                                            .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr210.cast_mut();
+                                        match status208 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                *base
+                                                    .add(18 + 9 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>() = (_rt::as_i32(e)) as u16;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        let vec214 = headers208;
+                                        let len214 = vec214.len();
+                                        let layout214 = _rt::alloc::Layout::from_size_align(
+                                                vec214.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result214, _cleanup214) = wit_bindgen::rt::Cleanup::new(
+                                            layout214,
+                                        );
+                                        if let Some(cleanup) = _cleanup214 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec214.into_iter().enumerate() {
+                                            let base = result214
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let super::super::super::super::sluice::gateway::routing::HeaderLine {
+                                                    name: name211,
+                                                    value: value211,
+                                                } = e;
+                                                let vec212 = (name211.into_bytes()).into_boxed_slice();
+                                                let ptr212 = vec212.as_ptr().cast::<u8>();
+                                                let len212 = vec212.len();
+                                                ::core::mem::forget(vec212);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len212;
+                                                *base.add(0).cast::<*mut u8>() = ptr212.cast_mut();
+                                                let vec213 = (value211.into_bytes()).into_boxed_slice();
+                                                let ptr213 = vec213.as_ptr().cast::<u8>();
+                                                let len213 = vec213.len();
+                                                ::core::mem::forget(vec213);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len213;
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr213.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len214;
+                                        *base
+                                            .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result214;
+                                        let vec215 = (host208.into_bytes()).into_boxed_slice();
+                                        let ptr215 = vec215.as_ptr().cast::<u8>();
+                                        let len215 = vec215.len();
+                                        ::core::mem::forget(vec215);
+                                        *base
+                                            .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len215;
+                                        *base
+                                            .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr215.cast_mut();
+                                        *base
+                                            .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match follow_redirects208 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        match scheme208 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(17 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                *base
+                                                    .add(18 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (e.clone() as i32) as u8;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(17 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match port208 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(20 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                *base
+                                                    .add(22 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>() = (_rt::as_i32(e)) as u16;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(20 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        *base
+                                            .add(24 + 14 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(interval_ns208);
+                                        *base
+                                            .add(32 + 14 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns208);
+                                        *base
+                                            .add(40 + 14 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(timeout_ns208);
+                                        *base
+                                            .add(48 + 14 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match at_once208 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        *base
+                                            .add(52 + 14 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(passes208);
+                                        *base
+                                            .add(56 + 14 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(failures208);
+                                    }
+                                    None => {
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
                             }
                         }
                         *ptr20
                             .add(9 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len208;
+                            .cast::<usize>() = len216;
                         *ptr20
                             .add(8 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result208;
-                        let vec214 = tcp_steps21;
-                        let len214 = vec214.len();
-                        let layout214 = _rt::alloc::Layout::from_size_align(
-                                vec214.len()
+                            .cast::<*mut u8>() = result216;
+                        let vec222 = tcp_steps21;
+                        let len222 = vec222.len();
+                        let layout222 = _rt::alloc::Layout::from_size_align(
+                                vec222.len()
                                     * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result214, _cleanup214) = wit_bindgen::rt::Cleanup::new(
-                            layout214,
+                        let (result222, _cleanup222) = wit_bindgen::rt::Cleanup::new(
+                            layout222,
                         );
-                        if let Some(cleanup) = _cleanup214 {
+                        if let Some(cleanup) = _cleanup222 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec214.into_iter().enumerate() {
-                            let base = result214
+                        for (i, e) in vec222.into_iter().enumerate() {
+                            let base = result222
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpStep {
-                                    name: name209,
-                                    action: action209,
+                                    name: name217,
+                                    action: action217,
                                 } = e;
-                                let vec210 = (name209.into_bytes()).into_boxed_slice();
-                                let ptr210 = vec210.as_ptr().cast::<u8>();
-                                let len210 = vec210.len();
-                                ::core::mem::forget(vec210);
+                                let vec218 = (name217.into_bytes()).into_boxed_slice();
+                                let ptr218 = vec218.as_ptr().cast::<u8>();
+                                let len218 = vec218.len();
+                                ::core::mem::forget(vec218);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len210;
-                                *base.add(0).cast::<*mut u8>() = ptr210.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::TcpAction as V213;
-                                match action209 {
-                                    V213::InFlight(e) => {
+                                    .cast::<usize>() = len218;
+                                *base.add(0).cast::<*mut u8>() = ptr218.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::TcpAction as V221;
+                                match action217 {
+                                    V221::InFlight(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -4731,116 +4917,116 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i64>() = _rt::as_i64(e);
                                     }
-                                    V213::AllowList(e) => {
+                                    V221::AllowList(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec212 = e;
-                                        let len212 = vec212.len();
-                                        let layout212 = _rt::alloc::Layout::from_size_align(
-                                                vec212.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec220 = e;
+                                        let len220 = vec220.len();
+                                        let layout220 = _rt::alloc::Layout::from_size_align(
+                                                vec220.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result212, _cleanup212) = wit_bindgen::rt::Cleanup::new(
-                                            layout212,
+                                        let (result220, _cleanup220) = wit_bindgen::rt::Cleanup::new(
+                                            layout220,
                                         );
-                                        if let Some(cleanup) = _cleanup212 {
+                                        if let Some(cleanup) = _cleanup220 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec212.into_iter().enumerate() {
-                                            let base = result212
+                                        for (i, e) in vec220.into_iter().enumerate() {
+                                            let base = result220
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec211 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr211 = vec211.as_ptr().cast::<u8>();
-                                                let len211 = vec211.len();
-                                                ::core::mem::forget(vec211);
+                                                let vec219 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr219 = vec219.as_ptr().cast::<u8>();
+                                                let len219 = vec219.len();
+                                                ::core::mem::forget(vec219);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len211;
-                                                *base.add(0).cast::<*mut u8>() = ptr211.cast_mut();
+                                                    .cast::<usize>() = len219;
+                                                *base.add(0).cast::<*mut u8>() = ptr219.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len212;
+                                            .cast::<usize>() = len220;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result212;
+                                            .cast::<*mut u8>() = result220;
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len214;
+                            .cast::<usize>() = len222;
                         *ptr20
                             .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result214;
-                        let vec219 = diagnostics21;
-                        let len219 = vec219.len();
-                        let layout219 = _rt::alloc::Layout::from_size_align(
-                                vec219.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result222;
+                        let vec227 = diagnostics21;
+                        let len227 = vec227.len();
+                        let layout227 = _rt::alloc::Layout::from_size_align(
+                                vec227.len() * (7 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result219, _cleanup219) = wit_bindgen::rt::Cleanup::new(
-                            layout219,
+                        let (result227, _cleanup227) = wit_bindgen::rt::Cleanup::new(
+                            layout227,
                         );
-                        if let Some(cleanup) = _cleanup219 {
+                        if let Some(cleanup) = _cleanup227 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec219.into_iter().enumerate() {
-                            let base = result219
+                        for (i, e) in vec227.into_iter().enumerate() {
+                            let base = result227
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Diagnostic {
-                                    severity: severity215,
-                                    object: object215,
-                                    tag: tag215,
-                                    message: message215,
+                                    severity: severity223,
+                                    object: object223,
+                                    tag: tag223,
+                                    message: message223,
                                 } = e;
-                                *base.add(0).cast::<u8>() = (severity215.clone() as i32)
+                                *base.add(0).cast::<u8>() = (severity223.clone() as i32)
                                     as u8;
-                                let vec216 = (object215.into_bytes()).into_boxed_slice();
-                                let ptr216 = vec216.as_ptr().cast::<u8>();
-                                let len216 = vec216.len();
-                                ::core::mem::forget(vec216);
+                                let vec224 = (object223.into_bytes()).into_boxed_slice();
+                                let ptr224 = vec224.as_ptr().cast::<u8>();
+                                let len224 = vec224.len();
+                                ::core::mem::forget(vec224);
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len216;
+                                    .cast::<usize>() = len224;
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr216.cast_mut();
-                                let vec217 = (tag215.into_bytes()).into_boxed_slice();
-                                let ptr217 = vec217.as_ptr().cast::<u8>();
-                                let len217 = vec217.len();
-                                ::core::mem::forget(vec217);
+                                    .cast::<*mut u8>() = ptr224.cast_mut();
+                                let vec225 = (tag223.into_bytes()).into_boxed_slice();
+                                let ptr225 = vec225.as_ptr().cast::<u8>();
+                                let len225 = vec225.len();
+                                ::core::mem::forget(vec225);
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len217;
+                                    .cast::<usize>() = len225;
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr217.cast_mut();
-                                let vec218 = (message215.into_bytes()).into_boxed_slice();
-                                let ptr218 = vec218.as_ptr().cast::<u8>();
-                                let len218 = vec218.len();
-                                ::core::mem::forget(vec218);
+                                    .cast::<*mut u8>() = ptr225.cast_mut();
+                                let vec226 = (message223.into_bytes()).into_boxed_slice();
+                                let ptr226 = vec226.as_ptr().cast::<u8>();
+                                let len226 = vec226.len();
+                                ::core::mem::forget(vec226);
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len218;
+                                    .cast::<usize>() = len226;
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr218.cast_mut();
+                                    .cast::<*mut u8>() = ptr226.cast_mut();
                             }
                         }
                         *ptr20
                             .add(13 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len219;
+                            .cast::<usize>() = len227;
                         *ptr20
                             .add(12 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result219;
+                            .cast::<*mut u8>() = result227;
                         ptr20
                     }
                 }
@@ -6284,11 +6470,11 @@ pub mod exports {
                         let l311 = *arg0
                             .add(9 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base321 = l310;
-                        let len321 = l311;
-                        for i in 0..len321 {
-                            let base = base321
-                                .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        let base335 = l310;
+                        let len335 = l311;
+                        for i in 0..len335 {
+                            let base = base335
+                                .add(i * (64 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let l312 = *base.add(0).cast::<*mut u8>();
                                 let l313 = *base
@@ -6326,60 +6512,122 @@ pub mod exports {
                                     len320 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
+                                let l321 = i32::from(
+                                    *base
+                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l321 {
+                                    0 => {}
+                                    _ => {
+                                        let l322 = *base
+                                            .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l323 = *base
+                                            .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l322, l323, 1);
+                                        let l324 = *base
+                                            .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l325 = *base
+                                            .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l324, l325, 1);
+                                        let l326 = *base
+                                            .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l327 = *base
+                                            .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base332 = l326;
+                                        let len332 = l327;
+                                        for i in 0..len332 {
+                                            let base = base332
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l328 = *base.add(0).cast::<*mut u8>();
+                                                let l329 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l328, l329, 1);
+                                                let l330 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l331 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l330, l331, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base332,
+                                            len332 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l333 = *base
+                                            .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l334 = *base
+                                            .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l333, l334, 1);
+                                    }
+                                }
                             }
                         }
                         _rt::cabi_dealloc(
-                            base321,
-                            len321 * (5 * ::core::mem::size_of::<*const u8>()),
-                            ::core::mem::size_of::<*const u8>(),
+                            base335,
+                            len335 * (64 + 14 * ::core::mem::size_of::<*const u8>()),
+                            8,
                         );
-                        let l322 = *arg0
+                        let l336 = *arg0
                             .add(10 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l323 = *arg0
+                        let l337 = *arg0
                             .add(11 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base332 = l322;
-                        let len332 = l323;
-                        for i in 0..len332 {
-                            let base = base332
+                        let base346 = l336;
+                        let len346 = l337;
+                        for i in 0..len346 {
+                            let base = base346
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l324 = *base.add(0).cast::<*mut u8>();
-                                let l325 = *base
+                                let l338 = *base.add(0).cast::<*mut u8>();
+                                let l339 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l324, l325, 1);
-                                let l326 = i32::from(
+                                _rt::cabi_dealloc(l338, l339, 1);
+                                let l340 = i32::from(
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l326 {
+                                match l340 {
                                     0 => {}
                                     _ => {
-                                        let l327 = *base
+                                        let l341 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l328 = *base
+                                        let l342 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base331 = l327;
-                                        let len331 = l328;
-                                        for i in 0..len331 {
-                                            let base = base331
+                                        let base345 = l341;
+                                        let len345 = l342;
+                                        for i in 0..len345 {
+                                            let base = base345
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l329 = *base.add(0).cast::<*mut u8>();
-                                                let l330 = *base
+                                                let l343 = *base.add(0).cast::<*mut u8>();
+                                                let l344 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l329, l330, 1);
+                                                _rt::cabi_dealloc(l343, l344, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base331,
-                                            len331 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base345,
+                                            len345 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
@@ -6387,48 +6635,48 @@ pub mod exports {
                             }
                         }
                         _rt::cabi_dealloc(
-                            base332,
-                            len332 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                            base346,
+                            len346 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l333 = *arg0
+                        let l347 = *arg0
                             .add(12 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l334 = *arg0
+                        let l348 = *arg0
                             .add(13 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base341 = l333;
-                        let len341 = l334;
-                        for i in 0..len341 {
-                            let base = base341
+                        let base355 = l347;
+                        let len355 = l348;
+                        for i in 0..len355 {
+                            let base = base355
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l335 = *base
+                                let l349 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l336 = *base
+                                let l350 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l335, l336, 1);
-                                let l337 = *base
+                                _rt::cabi_dealloc(l349, l350, 1);
+                                let l351 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l338 = *base
+                                let l352 = *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l337, l338, 1);
-                                let l339 = *base
+                                _rt::cabi_dealloc(l351, l352, 1);
+                                let l353 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l340 = *base
+                                let l354 = *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l339, l340, 1);
+                                _rt::cabi_dealloc(l353, l354, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base341,
-                            len341 * (7 * ::core::mem::size_of::<*const u8>()),
+                            base355,
+                            len355 * (7 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
                     }
@@ -6629,9 +6877,9 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3991] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4005] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a\x1e\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa8\x1e\x01A\x02\x01\
 A\x0a\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
@@ -6682,39 +6930,39 @@ e-spec\x03\0P\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\
 R\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0b\
 tls-optionss\x05steps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08inst\
 ances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\
-\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04n\
-ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\
-\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\
-\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0brepla\
-cements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apo\
-licy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dscheme-source\x03\0\
-e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bscheme-from\xe6\0\x04\
-\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09permanent\x7f\x11ex\
-cept-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04names\x05values\x04\
-\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-regexps\x14\x0bcreden\
-tials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-agex\x04vary\x7f\x04\
-\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-host\x7f\x04\0\x0c\
-tls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04hsts\x03\0q\x01p\xec\
-\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\x08response\xf3\0\x04\
-cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls-headers\xf3\0\x0ctls-\
-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\x0cstrip-prefix\x01\
-\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01\
-s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\
-\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05chain\x01\x14\0\
-\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04names\x06action\xfa\0\x04\
-\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0}\x01r\x04\
-\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x7f\x01\
-p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x80\x01\x01r\x07\
-\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0atcp-routes\x84\x01\x0c\
-tcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\x01\x04\0\x0ccontri\
-bution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\
-\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07\
-service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01\
-@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handl\
-ey\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router\
--plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06\
-router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262\
-.0\x10wit-bindgen-rust\x060.63.0";
+\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x04\x04n\
+ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x0chealth-check7\x04\0\x0btcp-serv\
+ice\x03\0[\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-act\
+ion\x03\0]\x01r\x02\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07\
+patterns\x0breplacements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08sett\
+ingss\x04\0\x0apolicy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dsc\
+heme-source\x03\0e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bsche\
+me-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09pe\
+rmanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04na\
+mes\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-rege\
+xps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-ag\
+ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-\
+host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
+hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
+\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
+-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\
+\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\
+\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\
+\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
+\0\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04\
+names\x06action\xfa\0\x04\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08\
+severity\x03\0}\x01r\x04\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0a\
+diagnostic\x03\0\x7f\x01p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\
+\0\x01p\x80\x01\x01r\x07\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0a\
+tcp-routes\x84\x01\x0ctcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\
+\x01\x04\0\x0ccontribution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
+\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\
+\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\
+\x02\x01j\0\x01s\x01@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\
+\x01@\x02\x06handley\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"slu\
+ice:gateway/router-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\
+\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwi\
+t-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -6727,8 +6975,8 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3864] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfb\x1c\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3878] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x89\x1d\x01A\x02\x01\
 A\x06\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
 gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
@@ -6779,35 +7027,35 @@ e-spec\x03\0P\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\
 R\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0b\
 tls-optionss\x05steps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08inst\
 ances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\
-\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x03\x04n\
-ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x04\0\x0btcp-service\x03\0[\x01q\x02\
-\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-action\x03\0]\x01r\x02\
-\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07patterns\x0brepla\
-cements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08settingss\x04\0\x0apo\
-licy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dscheme-source\x03\0\
-e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bscheme-from\xe6\0\x04\
-\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09permanent\x7f\x11ex\
-cept-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04names\x05values\x04\
-\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-regexps\x14\x0bcreden\
-tials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-agex\x04vary\x7f\x04\
-\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-host\x7f\x04\0\x0c\
-tls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04hsts\x03\0q\x01p\xec\
-\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\x08response\xf3\0\x04\
-cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls-headers\xf3\0\x0ctls-\
-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\x0cstrip-prefix\x01\
-\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01\
-s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\
-\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05chain\x01\x14\0\
-\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04names\x06action\xfa\0\x04\
-\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0}\x01r\x04\
-\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x7f\x01\
-p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x80\x01\x01r\x07\
-\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0atcp-routes\x84\x01\x0c\
-tcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\x01\x04\0\x0ccontri\
-bution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:\
-gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-wit\
-h-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x04\x04n\
+ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x0chealth-check7\x04\0\x0btcp-serv\
+ice\x03\0[\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-act\
+ion\x03\0]\x01r\x02\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07\
+patterns\x0breplacements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08sett\
+ingss\x04\0\x0apolicy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dsc\
+heme-source\x03\0e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bsche\
+me-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09pe\
+rmanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04na\
+mes\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-rege\
+xps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-ag\
+ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-\
+host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
+hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
+\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
+-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\
+\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\
+\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\
+\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
+\0\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04\
+names\x06action\xfa\0\x04\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08\
+severity\x03\0}\x01r\x04\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0a\
+diagnostic\x03\0\x7f\x01p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\
+\0\x01p\x80\x01\x01r\x07\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0a\
+tcp-routes\x84\x01\x0ctcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\
+\x01\x04\0\x0ccontribution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
+\x02\x04\0;sluice:gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b\
+,\x01\0&router-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpr\
+ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

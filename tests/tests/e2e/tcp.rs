@@ -166,7 +166,7 @@ async fn plain_connections_go_to_the_catch_all_and_its_steps_hold() {
     let folder = Folder::new();
     Authority::new().issue(&["a.test"]).write(folder.path(), "all");
     let target = banner("target", None).await;
-    let gone = free_address();
+    let (gone, checked) = (free_address(), free_address());
     let catch_all = "HostSNI(`*`)";
     let services = [
         tcp(
@@ -202,9 +202,17 @@ async fn plain_connections_go_to_the_catch_all_and_its_steps_hold() {
             ],
         )
         .at_port(target.port(), &[]),
+        tcp(
+            "checked",
+            target.port(),
+            catch_all,
+            &["@.entrypoints=checked", "@.service=c", "traefik.tcp.services.c.loadbalancer.healthcheck.interval=200ms"],
+        )
+        .at_port(gone.port(), &[]),
     ];
     let [first, few, shut, shared] = [free_address(), free_address(), free_address(), free_address()];
-    let entrypoints = [("first", first, ""), ("few", few, ""), ("shut", shut, ""), ("shared", shared, "")];
+    let entrypoints =
+        [("first", first, ""), ("few", few, ""), ("shut", shut, ""), ("shared", shared, ""), ("checked", checked, "")];
     let gateway = start(&services, &folder, &entrypoints).await;
 
     // Every other connection begins with the target that is gone, and goes on to the one that is there.
@@ -213,6 +221,16 @@ async fn plain_connections_go_to_the_catch_all_and_its_steps_hold() {
         let local = stream.local_addr().unwrap();
         let head = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", local.port(), first.port());
         assert_eq!(converse(stream, "say").await.unwrap(), format!("target got {head}say"));
+    }
+
+    until("the check has found the target that is gone", async || {
+        let service = gateway.api("/api/tcp/services/c@file").await;
+        service["serverStatus"][gone.to_string()] == "DOWN" && service["serverStatus"][target.to_string()] == "UP"
+    })
+    .await;
+    for _ in 0..4 {
+        let stream = TcpStream::connect(checked).await.unwrap();
+        assert_eq!(converse(stream, "x").await.unwrap(), "target got x");
     }
 
     let mut one = TcpStream::connect(few).await.unwrap();

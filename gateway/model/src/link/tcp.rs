@@ -48,7 +48,7 @@ pub(super) fn link(ordered: &[&Declared], problems: &mut Vec<LinkProblem>) -> Li
 
 /// Services that differ in nothing but their targets are one service.
 fn join(kept: &TcpServiceSpec, other: &TcpServiceSpec) -> Option<TcpServiceSpec> {
-    if kept.proxy_protocol != other.proxy_protocol {
+    if kept.proxy_protocol != other.proxy_protocol || kept.health_check != other.health_check {
         return None;
     }
     let mut joined = kept.clone();

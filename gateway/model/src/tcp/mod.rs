@@ -10,6 +10,7 @@ pub use rule::{ConnectionView, TcpRule};
 pub use table::{TcpEntry, TcpTable};
 
 use crate::contribution::RuleSpec;
+use crate::service::HealthCheck;
 
 /// A TCP route as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct TcpServiceSpec {
     pub targets: Vec<TcpTarget>,
     /// How targets are told who the client is.
     pub proxy_protocol: ProxyProtocol,
+    /// How they are asked whether they take connections.
+    pub health_check: Option<HealthCheck>,
 }
 
 /// An instance as a TCP service uses it.

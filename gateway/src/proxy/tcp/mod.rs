@@ -166,7 +166,8 @@ async fn connect<'a>(worker: &Worker, service: &'a TcpService) -> Result<(Box<dy
     let mut tried: Vec<usize> = Vec::new();
     let mut ending = Ending::NoTarget;
     for at in service.cycle.from_turn(turn) {
-        let Some(target) = service.spec.targets.get(at).filter(|_| !tried.contains(&at)) else { continue };
+        let untried = |_: &&TcpTarget| !tried.contains(&at) && service.is_up(at);
+        let Some(target) = service.spec.targets.get(at).filter(untried) else { continue };
         if tried.len() == MOST_TRIES {
             break;
         }

@@ -104,7 +104,7 @@ fn cookie(cookie: wit::StickyCookie) -> plain::StickyCookie {
     }
 }
 
-fn health_check(check: wit::HealthCheck) -> plain::HealthCheck {
+pub(super) fn health_check(check: wit::HealthCheck) -> plain::HealthCheck {
     plain::HealthCheck {
         protocol: match check.protocol {
             wit::CheckProtocol::Http => plain::CheckProtocol::Http,

@@ -52,6 +52,14 @@ pub(super) fn active(node: &Node) -> Result<HealthCheck, Problem> {
     })
 }
 
+/// How targets of TCP services are asked: by a connection.
+///
+/// # Errors
+/// A port there is none of.
+pub(super) fn connection(node: &Node) -> Result<HealthCheck, Problem> {
+    Ok(HealthCheck { protocol: CheckProtocol::Tcp, passes: 1, failures: 1, ..active(node)? })
+}
+
 /// Failures of requests as Traefik counts them.
 pub(super) fn passive(node: &Node) -> PassiveCheck {
     PassiveCheck {

@@ -2,9 +2,9 @@
 
 use sluice_plugin_sdk::router::{ProxyProtocol, TcpAction, TcpRoute, TcpService, TcpTarget, TcpTls};
 
-use super::Instance;
 use super::routers::{self, service, tls_options};
 use super::services::port_number;
+use super::{Instance, health};
 use crate::accept::object;
 use crate::merge::{Candidate, Draft};
 use crate::report::{Problem, Report};
@@ -15,7 +15,7 @@ use crate::tags::tree::Node;
 const CATCH_ALL: &str = "HostSNI(`*`)";
 
 /// Options of services that are understood and change nothing.
-const WITHOUT_EFFECT: &[&str] = &["serverstransport", "terminationdelay", "healthcheck"];
+const WITHOUT_EFFECT: &[&str] = &["serverstransport", "terminationdelay"];
 
 /// Adds what an instance says of TCP to the draft.
 ///
@@ -33,9 +33,16 @@ pub(super) fn read(own: &Instance<'_>, draft: &mut Draft, report: &mut Report) -
     }
     for node in own.tcp("services") {
         let options = node.child("loadbalancer").into_iter().flat_map(|balancer| &balancer.children);
-        for option in options.filter(|option| WITHOUT_EFFECT.iter().any(|name| option.is(name))) {
-            let message = format!("`{}` has no effect on TCP services", option.name);
-            report.warning(&format!("tcp service {}", node.name), &option.tag, message);
+        for option in options {
+            let object = format!("tcp service {}", node.name);
+            if WITHOUT_EFFECT.iter().any(|name| option.is(name)) {
+                let message = format!("`{}` has no effect on TCP services", option.name);
+                report.warning(&object, &option.tag, message);
+            }
+            for talk in option.children.iter().filter(|child| child.is("send") || child.is("expect")) {
+                let message = format!("`{}` has no effect: a target is well when it takes a connection", talk.name);
+                report.warning(&object, &talk.tag, message);
+            }
         }
     }
     draft.tcp_services.extend(services);
@@ -54,7 +61,12 @@ fn services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
         }
         let target = target(own, &Node::default())?;
         let name = own.automatic_name();
-        return Ok(vec![TcpService { name, targets: vec![target], proxy_protocol: ProxyProtocol::None }]);
+        return Ok(vec![TcpService {
+            name,
+            targets: vec![target],
+            proxy_protocol: ProxyProtocol::None,
+            health_check: None,
+        }]);
     }
     let each = named.iter().map(|node| {
         let Some(balancer) = node.child("loadbalancer") else {
@@ -65,6 +77,7 @@ fn services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
             name: node.name.clone(),
             targets: vec![target(own, balancer.child("server").unwrap_or(&Node::default()))?],
             proxy_protocol: proxy_protocol(balancer)?,
+            health_check: balancer.child("healthcheck").map(health::connection).transpose()?,
         })
     });
     each.collect()

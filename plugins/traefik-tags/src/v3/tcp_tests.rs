@@ -1,7 +1,7 @@
 //! What TCP tags come to.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use sluice_plugin_sdk::router::{Contribution, ProxyProtocol, Severity, TcpAction, TcpTls};
+use sluice_plugin_sdk::router::{CheckProtocol, Contribution, ProxyProtocol, Severity, TcpAction, TcpTls};
 
 use crate::testing::{contribution, service_with, severities};
 
@@ -55,6 +55,16 @@ fn every_option_has_its_meaning() {
     let through = v3(&[RULE, "traefik.tcp.routers.t.tls.passthrough=true"]);
     assert_eq!(through.tcp_routes[0].tls, TcpTls::Passthrough);
     assert_eq!(through.tcp_routes[0].priority, "HostSNI(`db.test`)".len() as i64);
+    let checked = v3(&[
+        RULE,
+        TLS,
+        "traefik.tcp.services.s.loadbalancer.healthcheck.interval=2s",
+        "traefik.tcp.services.s.loadbalancer.healthcheck.port=81",
+        "traefik.tcp.services.s.loadbalancer.healthcheck.send=PING",
+    ]);
+    let check = checked.tcp_services[0].health_check.as_ref().unwrap();
+    assert_eq!((check.protocol, check.interval_ns, check.port), (CheckProtocol::Tcp, 2_000_000_000, Some(81)));
+    assert_eq!(severities(&checked), [Severity::Warning], "nothing is sent");
     let bare = v3(&[RULE, TLS, "traefik.tcp.services.s.loadbalancer.proxyprotocol=true"]);
     assert_eq!(bare.tcp_services[0].proxy_protocol, ProxyProtocol::V2);
 }

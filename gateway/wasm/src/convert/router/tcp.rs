@@ -3,6 +3,7 @@
 use sluice_model::tcp as model;
 
 use super::{convert, rule, wit};
+use crate::convert::service::health_check;
 
 pub(super) fn route(route: wit::TcpRoute) -> model::TcpRouteSpec {
     model::TcpRouteSpec {
@@ -30,6 +31,7 @@ pub(super) fn service(service: wit::TcpService) -> model::TcpServiceSpec {
             wit::ProxyProtocol::V1 => model::ProxyProtocol::V1,
             wit::ProxyProtocol::V2 => model::ProxyProtocol::V2,
         },
+        health_check: service.health_check.map(health_check),
     }
 }
 
