@@ -72,7 +72,7 @@ fn scene(weights: &[u32], method: Method) -> Scene {
             path: String::new(),
             weight: *weight,
             url: target.url(),
-            state: state.target(&target.url()),
+            state: state.target(&target.url(), false),
             check: Some(checks.get(CheckKey { instance: key, check: check() })),
         }
     });

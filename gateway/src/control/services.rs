@@ -111,7 +111,7 @@ impl ServiceCompiler {
         }
         let state = self.services.get(&declared.name);
         let kind = match &declared.spec.kind {
-            ServiceKind::Balancer(spec) => Kind::Balancer(self.balancer(spec, state)?),
+            ServiceKind::Balancer(spec) => Kind::Balancer(self.balancer(spec, state, before.is_some())?),
             ServiceKind::Weighted(spec) => Kind::Weighted(weighted(spec, parts, state)),
             ServiceKind::Mirroring(spec) => Kind::Mirroring(self.mirroring(spec, parts, &declared.name)?),
             ServiceKind::Failover(spec) => Kind::Failover(failover(spec, parts)?),
@@ -125,11 +125,12 @@ impl ServiceCompiler {
         }))
     }
 
-    fn balancer(&self, spec: &service::Balancer, state: Arc<ServiceState>) -> Result<Balancer, String> {
+    /// `joins` says that the service was there before: targets that are new then have come up just now.
+    fn balancer(&self, spec: &service::Balancer, state: Arc<ServiceState>, joins: bool) -> Result<Balancer, String> {
         if let Some(name) = spec.transport.as_ref().filter(|name| !self.transports.contains(name)) {
             return Err(format!("transport `{name}` does not exist; write `[transports.{name}]` and start again"));
         }
-        let endpoints: Vec<_> = spec.targets.iter().map(|target| self.endpoint(spec, target, &state)).collect();
+        let endpoints: Vec<_> = spec.targets.iter().map(|target| self.endpoint(spec, target, &state, joins)).collect();
         let weights: Vec<u32> = spec.targets.iter().map(|target| target.weight).collect();
         let method = method(spec.strategy, &endpoints, &weights);
         state.reset_weights();
@@ -160,7 +161,7 @@ impl ServiceCompiler {
         })
     }
 
-    fn endpoint(&self, spec: &service::Balancer, target: &Target, state: &ServiceState) -> Endpoint {
+    fn endpoint(&self, spec: &service::Balancer, target: &Target, state: &ServiceState, joins: bool) -> Endpoint {
         let key = InstanceKey::new(target, spec.transport.as_deref());
         let check = spec.health_check.as_ref().map(|check| {
             let key = CheckKey { instance: key.clone(), check: check.clone() };
@@ -172,7 +173,7 @@ impl ServiceCompiler {
             host: host_header(&target.address, target.port),
             path: target.path.clone(),
             weight: target.weight,
-            state: state.target(&url),
+            state: state.target(&url, joins),
             url,
             check,
         }

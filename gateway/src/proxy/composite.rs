@@ -59,7 +59,8 @@ impl Extras {
         }
     }
 
-    /// What to send in place of an answer of this status, where it is to be replaced and the request can be sent again.
+    /// What to send in place of an answer of this status, an instance's or one that a failure would get, where it is to be
+    /// replaced and the request can be sent again.
     pub(super) fn replacement(&mut self, status: StatusCode) -> Option<(Box<Second>, Bytes)> {
         let mut second = self.second.take()?;
         let status = status.as_u16();

@@ -74,6 +74,9 @@ pub(super) async fn deliver(
             None => stream_back(worker, exchange, answer, lease, passed, trace, &extras),
         },
         Err(failure) => {
+            if let Some(fallback) = extras.replacement(reply_to(failure).status()) {
+                return composite::fall_back(worker, fallback, exchange, passed, trace).await;
+            }
             trace.note(failure);
             let refused = exchange.client.refused_body().filter(|_| failure == Failure::Client);
             let reply = match (refused, failure, service.spec.balancer()) {

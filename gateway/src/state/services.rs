@@ -125,13 +125,12 @@ impl ServiceState {
         }
     }
 
-    /// The state of a target by its URL. One that joins others which were there before has come up just now.
-    pub fn target(&self, url: &str) -> Arc<TargetState> {
+    /// The state of a target by its URL. A new one that `joins` a service which was there before has come up just now.
+    pub fn target(&self, url: &str, joins: bool) -> Arc<TargetState> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(state) = targets.get(url).and_then(Weak::upgrade) {
             return state;
         }
-        let joins = targets.values().any(|state| state.strong_count() > 0);
         targets.retain(|_, state| state.strong_count() > 0);
         let state = Arc::new(TargetState::default());
         if joins {

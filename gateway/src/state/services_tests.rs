@@ -42,13 +42,14 @@ fn state_is_kept_while_it_is_used_and_then_forgotten() {
 #[test]
 fn targets_are_out_for_their_time_or_until_a_check_passes() {
     let (clock, _, service) = service();
-    let target = service.target("http://a");
+    clock.pass(SECOND);
+    let target = service.target("http://a", false);
     assert!(service.take_out(&target, 10 * SECOND));
     assert!(!service.take_out(&target, SECOND), "it is out already");
     assert!(service.is_out(&target, 0) && !service.is_calm());
     clock.pass(10 * SECOND);
     assert!(!service.is_out(&target, 0) && service.is_calm());
-    assert_eq!(target.since(), 10_000_000_001);
+    assert_eq!(target.since(), 11_000_000_000);
 
     service.take_out(&target, 10 * SECOND);
     clock.pass(SECOND);
@@ -63,17 +64,17 @@ fn targets_are_out_for_their_time_or_until_a_check_passes() {
 fn only_targets_that_join_others_have_come_up() {
     let (clock, _, service) = service();
     clock.pass(SECOND);
-    let first = service.target("http://a");
+    let first = service.target("http://a", false);
     assert_eq!(first.since(), 0);
-    let second = service.target("http://b");
+    let second = service.target("http://b", true);
     assert_eq!(second.since(), 1_000_000_000);
-    assert!(Arc::ptr_eq(&service.target("http://a"), &first));
+    assert!(Arc::ptr_eq(&service.target("http://a", false), &first));
 }
 
 #[test]
 fn failures_are_counted_in_a_row_and_in_a_window() {
     let (clock, _, service) = service();
-    let target = service.target("http://a");
+    let target = service.target("http://a", false);
     assert_eq!((target.fail(), target.fail()), (1, 2));
     target.succeed();
     assert_eq!(target.fail(), 1);
@@ -89,7 +90,7 @@ fn failures_are_counted_in_a_row_and_in_a_window() {
 #[test]
 fn each_time_out_is_twice_as_long_up_to_the_most() {
     let (clock, _, service) = service();
-    let target = service.target("http://a");
+    let target = service.target("http://a", false);
     let next = || target.next_time_out(service.now(), 30 * SECOND, 300 * SECOND);
     let times: Vec<u64> = (0..6).map(|_| next().as_secs()).collect();
     assert_eq!(times, [30, 60, 120, 240, 300, 300]);
@@ -100,7 +101,7 @@ fn each_time_out_is_twice_as_long_up_to_the_most() {
 #[test]
 fn times_are_means_of_the_last_hundred_and_peaks() {
     let (_, _, service) = service();
-    let target = service.target("http://a");
+    let target = service.target("http://a", false);
     assert!(target.mean_ns() == 0.0 && target.peak_ns() == 0.0);
     (0..50).for_each(|_| target.time(Duration::from_micros(10)));
     assert!((target.mean_ns() - 10_000.0).abs() < 1.0);
@@ -114,7 +115,8 @@ fn times_are_means_of_the_last_hundred_and_peaks() {
 #[test]
 fn weights_move_away_from_failing_targets_and_come_back() {
     let (clock, _, service) = service();
-    let targets = ["http://a", "http://b"].map(|url| service.target(url));
+    clock.pass(SECOND);
+    let targets = ["http://a", "http://b"].map(|url| service.target(url, false));
     let seen: Vec<&TargetState> = targets.iter().map(AsRef::as_ref).collect();
     let round = |failing: bool| {
         for _ in 0..10 {

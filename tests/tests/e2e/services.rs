@@ -194,6 +194,8 @@ async fn answers_of_some_statuses_are_replaced_by_the_fallbacks() {
                 "failover.errors.maxrequestbodybytes=10",
             ],
         ),
+        v3("closed", &["passhostheader=true"]).at_port(free_address().port(), &[]),
+        composite("lost", &["failover.service=closed", "failover.fallback=back", "failover.errors.status=502"]),
     ];
     let gateway = Setup::with_services(&services).start().await;
     let post = |body: &[u8]| gateway.send(Request::new("POST", "over.test", "/x").body(body));
@@ -203,6 +205,7 @@ async fn answers_of_some_statuses_are_replaced_by_the_fallbacks() {
     assert_eq!((main.received().len(), fallback.received().len()), (2, 1));
     main.turn_into(Behaviour::Status(404));
     assert_eq!(post(b"short").await.status(), 404, "only those listed");
+    assert_eq!(gateway.get("lost.test", "/x").await.status(), 200, "nobody listens at the main one");
 }
 
 #[tokio::test]
