@@ -300,8 +300,10 @@ async fn a_connection_is_finished_before_the_gateway_ends() {
     assert_eq!(rest, "target got late");
     until("it has ended", async || gateway.process().ended().is_some()).await;
     let lines = std::fs::read_to_string(&log).unwrap();
-    let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    // Looks whether it still accepts are connections as well: this one is told apart by what it got.
+    let all = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let line = all.into_iter().find(|line| line["DownstreamContentSize"] == 21).expect("a line for the connection");
     assert_eq!((&line["RouterName"], &line["ServiceName"]), (&"all@file".into(), &"all@file".into()));
     assert_eq!((&line["RequestProtocol"], &line["ServiceURL"]), (&"TCP".into(), &format!("tcp://{target}").into()));
-    assert_eq!((&line["DownstreamContentSize"], &line["DownstreamStatus"]), (&21.into(), &200.into()));
+    assert_eq!(line["DownstreamStatus"], 200);
 }
