@@ -71,6 +71,13 @@ impl Setup {
         self.config("[plugins]\ndirectory = \"plugins\"")
     }
 
+    /// Puts a plugin into the directory, which has to be there.
+    #[must_use]
+    pub fn with_plugin(self, name: &str, component: &[u8]) -> Self {
+        self.plugins().put(name, component);
+        self
+    }
+
     /// Compiles every plugin anew, whatever other tests left behind.
     #[must_use]
     pub fn without_compiled_plugins(mut self) -> Self {

@@ -16,6 +16,16 @@ pub fn built(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("read {} ({error}): run `cargo xtask plugins`", path.display()))
 }
 
+/// A plugin of `tests/guests` as the build made it.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn guest(name: &str) -> Vec<u8> {
+    let path = target_dir().join("plugins/wasm32-wasip2/plugin").join(format!("guest_{}.wasm", name.replace('-', "_")));
+    fs::read(&path).unwrap_or_else(|error| panic!("read {} ({error}): run `cargo xtask plugins`", path.display()))
+}
+
 /// The same plugin with another digest: a custom section at the end, which nothing reads.
 ///
 /// # Panics

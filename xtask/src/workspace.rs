@@ -115,12 +115,12 @@ pub(crate) fn build_gateway() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Builds every package of `plugins/` as a component.
+/// Builds every package of `plugins/` and of `tests/guests/` as a component.
 pub(crate) fn build_plugins() -> Result<()> {
     ensure_wasm_target()?;
     let mut command = cargo(&["build", "--profile", "plugin", "--target", WASM_TARGET, "--target-dir"]);
     command.arg(target_dir().join("plugins"));
-    for name in plugin_packages()? {
+    for name in plugin_packages()?.into_iter().chain(packages("tests/guests", "guest")?) {
         command.args(["--package", &name]);
     }
     execute(&mut command)
@@ -128,12 +128,17 @@ pub(crate) fn build_plugins() -> Result<()> {
 
 /// The packages of `plugins/`, by the convention that folder `x` holds package `sluice-x`.
 pub(crate) fn plugin_packages() -> Result<Vec<String>> {
-    let folder = root().join("plugins");
+    packages("plugins", "sluice")
+}
+
+/// The packages of a folder whose folder `x` holds package `<prefix>-x`.
+fn packages(folder: &str, prefix: &str) -> Result<Vec<String>> {
+    let folder = root().join(folder);
     let mut names = Vec::new();
     for entry in folder.read_dir().with_context(|| format!("read {}", folder.display()))? {
         let entry = entry?;
         if entry.path().join("Cargo.toml").is_file() {
-            names.push(format!("sluice-{}", entry.file_name().to_string_lossy()));
+            names.push(format!("{prefix}-{}", entry.file_name().to_string_lossy()));
         }
     }
     names.sort();

@@ -51,11 +51,12 @@ pub struct View {
 }
 
 /// The whole API on one page.
-fn dispatch(view: &View, method: &Method, path: &str) -> Response<Body> {
+fn dispatch(view: &View, method: &Method, path: &str, body: &[u8]) -> Response<Body> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let read = *method == Method::GET || *method == Method::HEAD;
     match segments.as_slice() {
         ["api", "discovery", "accept"] if *method == Method::POST => discovery::accept(view),
+        ["api", "policies", name, "force"] if *method == Method::POST => plugins::force(view, name, body),
         _ if !read => message(StatusCode::METHOD_NOT_ALLOWED, "this path is read with GET"),
         ["ping"] => probes::ping(),
         ["ready"] => probes::ready(view),
@@ -80,6 +81,7 @@ fn dispatch(view: &View, method: &Method, path: &str) -> Response<Body> {
         ["api", "tcp", "middlewares", name] => one(tcp_view::middlewares(view), name),
         ["api", "plugins"] => json(&plugins::list(view)),
         ["api", "plugins", name] => one(plugins::list(view), name),
+        ["api", "plugins", name, "schema"] => plugins::schema(view, name),
         ["api", "policies", name] => plugins::policy(view, name),
         ["api", "discovery"] => json(&discovery::show(view)),
         _ => message(StatusCode::NOT_FOUND, "no such path; the API begins at /api/overview"),

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -21,6 +23,8 @@ use super::{View, answer, dispatch};
 const CONNECTIONS: usize = 128;
 /// For a request's head, and between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a change says of itself.
+const LONGEST_BODY: usize = 4096;
 /// How long accepting rests after it failed.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -61,14 +65,26 @@ async fn accept(listener: TcpListener, view: Arc<View>, guard: Guard) {
     }
 }
 
+async fn answer(view: &View, guard: &Guard, request: Request<Incoming>) -> Response<answer::Body> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    if let Err((status, text)) = guard.check(&head.method, path, &head.headers) {
+        return answer::message(status, text);
+    }
+    let body = match head.method {
+        Method::POST => Limited::new(body, LONGEST_BODY).collect().await.map(|body| body.to_bytes()),
+        _ => Ok(Bytes::new()),
+    };
+    match body {
+        Ok(body) => dispatch(view, &head.method, path, &body),
+        Err(error) => answer::message(StatusCode::BAD_REQUEST, &format!("the body cannot be read: {error}")),
+    }
+}
+
 async fn connection(stream: TcpStream, view: Arc<View>, guard: Guard) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
-        let response = match guard.check(method, path, headers) {
-            Ok(()) => dispatch(&view, method, path),
-            Err((status, text)) => answer::message(status, text),
-        };
-        async move { Ok::<_, Infallible>(response) }
+        let (view, guard) = (Arc::clone(&view), guard.clone());
+        async move { Ok::<_, Infallible>(answer(&view, &guard, request).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);

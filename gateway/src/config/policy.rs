@@ -29,6 +29,8 @@ pub struct PluginSettings {
     pub memory: Option<u64>,
     /// What it may do beyond its imports, such as targets it may call.
     pub grants: Vec<String>,
+    /// Bytes each policy of it may keep under keys; the host's default where it is none.
+    pub state: Option<u64>,
 }
 
 /// What becomes of a request when a plugin fails.
@@ -95,6 +97,7 @@ fn plugin_settings(mut section: Section<'_>) -> PluginSettings {
         // A component needs two Wasm pages or more; 4 GiB is all that its pointers reach.
         memory: section.read("memory", size(128 << 10..=4 << 30)),
         grants: section.read_or("grants", Vec::new(), list_of(nonempty)),
+        state: section.read("state", size(4 << 10..=1 << 30)),
     };
     section.finish();
     settings

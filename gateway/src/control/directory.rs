@@ -119,7 +119,10 @@ impl Files {
             self.seen.insert(name.clone(), seen);
             match seen {
                 Seen::Moving(_) => still = false,
-                Seen::Settled(_) => self.send(Event::PluginFound { name, bytes: read(&path), path })?,
+                Seen::Settled(_) => {
+                    let bytes = check_directory(&self.directory).and_then(|()| read(&path));
+                    self.send(Event::PluginFound { name, bytes, path })?;
+                }
             }
         }
         Ok(still)
@@ -148,6 +151,16 @@ impl Stamp {
     }
 }
 
+/// Whoever may write into the directory may run code in the gateway.
+fn check_directory(directory: &Path) -> Result<(), String> {
+    let mode = fs::metadata(directory).map_err(|error| format!("cannot read {}: {error}", directory.display()))?.mode();
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    let directory = directory.display();
+    Err(format!("every user may write into {directory}, so nothing from there is run; `chmod o-w {directory}`"))
+}
+
 /// Reads a regular file, and nothing else: a link could point anywhere and a pipe would never end.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let fail = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
@@ -163,8 +176,13 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     options.read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
     let mut bytes = Vec::new();
     let file = options.open(path).map_err(fail)?;
-    if !file.metadata().map_err(fail)?.is_file() {
+    let opened = file.metadata().map_err(fail)?;
+    if !opened.is_file() {
         return Err(format!("{} changed into something else while it was opened", path.display()));
+    }
+    if opened.mode() & 0o002 != 0 {
+        let path = path.display();
+        return Err(format!("every user may write to {path}, so it is not run; `chmod o-w {path}`"));
     }
     file.take(LARGEST).read_to_end(&mut bytes).map_err(fail)?;
     Ok(bytes)

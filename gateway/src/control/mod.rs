@@ -33,7 +33,7 @@ pub use watch_files::watch as watch_files;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_model::link::{Declared, LinkProblem, link};
 use sluice_model::{Action, Catalog};
@@ -51,6 +51,8 @@ use policies::Policies;
 
 /// When nothing has happened for that long, nobody minds what is compiled for the case that it is used.
 const QUIET: Duration = Duration::from_secs(15);
+/// How often it is looked at how plugins do.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// Something that may change the generation.
 pub enum Event {
@@ -153,7 +155,7 @@ impl Control {
     /// Handles events until there are no more.
     pub fn run(mut self, events: &Receiver<Event>) {
         while let Some(first) = self.wait(events) {
-            let mut causes = Vec::new();
+            let mut causes = self.plugins.watch(Instant::now());
             // Everything that has piled up goes into one generation.
             for event in std::iter::once(first).chain(events.try_iter()) {
                 if matches!(event, Event::Stop) {
@@ -168,21 +170,23 @@ impl Control {
         }
     }
 
-    /// The next event. Meanwhile, files that settings name are looked at, and what may be of use later is compiled.
+    /// The next event. Meanwhile it is looked at how plugins do and at files that settings name, and what may be of use
+    /// later is compiled.
     fn wait(&mut self, events: &Receiver<Event>) -> Option<Event> {
         let mut quiet = Duration::ZERO;
         loop {
             let files = self.policies.have_files();
             let rest = self.plugins.has_rest() && !self.compiler.is_fresh();
-            let time = match (files, rest) {
-                (true, _) => settings_files::PERIOD,
-                (false, true) => QUIET,
-                (false, false) => return events.recv().ok(),
-            };
+            let time = if files { settings_files::PERIOD.min(WATCH) } else { WATCH };
             match events.recv_timeout(time) {
                 Ok(event) => return Some(event),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => quiet += time,
+            }
+            let failing = self.plugins.watch(Instant::now());
+            if !failing.is_empty() {
+                self.build(&failing.join(", "));
+                self.report();
             }
             if files && self.policies.files_have_changed() {
                 self.build("a file of a policy's settings");
@@ -273,7 +277,7 @@ impl Control {
         }
         self.policies.prepare(&linked, &mut self.plugins);
         let generation = self.compiler.compile(&linked, &self.policies, cause);
-        self.policies.commit();
+        self.policies.commit(&self.parts.config);
         self.parts.tracker.policy_errors(self.policies.errors());
         tracing::info!(
             generation = generation.id,

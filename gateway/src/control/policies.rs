@@ -141,8 +141,11 @@ impl Policies {
     }
 
     /// Brings limits into force. Counts stay.
-    pub(super) fn commit(&mut self) {
+    pub(super) fn commit(&mut self, config: &Config) {
         for known in self.uses.values_mut() {
+            if let Ok(policy) = &known.policy {
+                policy.state.set_kv_quota(config.plugins.settings_of(&known.plugin).state);
+            }
             if let (Ok(policy), Some(opened)) = (&known.policy, known.opened.take())
                 && let Err(error) = opened.apply(&policy.state)
             {

@@ -62,6 +62,8 @@ pub enum PluginState {
     Failed,
     /// In force, and its file is gone.
     Orphaned,
+    /// The file's version failed too often; the one before it is in force again.
+    Quarantined,
 }
 
 /// A provider.

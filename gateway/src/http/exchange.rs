@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
 use rustls::pki_types::CertificateDer;
 use sluice_model::path::NormalPath;
@@ -121,10 +123,24 @@ pub struct Exchange {
     pub notes: Option<Box<Notes>>,
     /// How often it has been sent to an instance.
     pub attempts: u32,
+    /// What there is to send of its body.
+    pub body: Sendable,
     /// The name of the route that answers, once one is found.
     pub route: Option<Arc<str>>,
     /// The name of the service that answers, once a route is found.
     pub service: Option<Arc<str>>,
+}
+
+/// What can be sent of a request's body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sendable {
+    /// It comes from the client and can be sent once.
+    #[default]
+    Once,
+    /// There is none.
+    Nothing,
+    /// It was the client's, and is gone.
+    Gone,
 }
 
 impl Client {
@@ -284,6 +300,14 @@ impl Exchange {
             method: self.head.method.as_str(),
             headers: self,
             client: self.ip(),
+        }
+    }
+
+    /// It becomes a request without a body.
+    pub fn forget_body(&mut self) {
+        self.body = Sendable::Nothing;
+        for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, TRANSFER_ENCODING, EXPECT] {
+            self.head.headers.remove(name);
         }
     }
 

@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 use sluice_model::path::NormalPath;
 
-use super::exchange::{Client, Exchange};
+use super::exchange::{Client, Exchange, Sendable};
 use super::forwarded::Trust;
 use super::{forwarded, hop, names};
 
@@ -78,6 +78,7 @@ pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Ref
         response_edits: Vec::new(),
         notes: None,
         attempts: 0,
+        body: Sendable::default(),
         route: None,
         service: None,
     }))

@@ -20,11 +20,11 @@ mod strict;
 
 pub use body::{Body, BodyError, BodyLimits, RequestBody, Streaming};
 pub use egress::{finish_request, finish_response, with_query};
-pub use exchange::{Client, Exchange, Rules, TlsSession, Tunnel};
+pub use exchange::{Client, Exchange, Rules, Sendable, TlsSession, Tunnel};
 pub use flow::Flow;
 pub use forwarded::Trust;
 pub use frames::FrameStream;
 pub use ingress::{Refusal, accept, is_about_server};
-pub use notes::{HeaderEdit, Leases, Notes};
+pub use notes::{Answering, HeaderEdit, Leases, Notes};
 pub use reply::{Failure, grpc_reply, plain, refusal, reply_to, unavailable, unread};
 pub use strict::{Refused, StrictStream};

@@ -3,8 +3,9 @@
 use std::cell::OnceCell;
 use std::fmt;
 
-use hyper::header::{HeaderName, HeaderValue};
-use sluice_wasm::GateLease;
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use sluice_wasm::{Ejector, GateLease};
 
 /// Words for the access log that one exchange may have.
 const MOST_ANNOTATIONS: usize = 8;
@@ -29,6 +30,25 @@ pub struct Notes {
     pub leases: Leases,
     /// Made where a policy asks for it and the client sent none.
     pub request_id: OnceCell<String>,
+    /// The headers of the response at hand, while a policy is asked about it.
+    pub response: Option<HeaderMap>,
+    /// Set once a policy has sent the exchange to another service.
+    pub rerouted: bool,
+    /// What the client gets in place of the next answer's own status.
+    pub status: Option<StatusCode>,
+    /// The instance that answered, while a policy that leaves instances out is asked.
+    pub ejector: Option<Answering>,
+    /// Instances that a second sending leaves out if it can.
+    pub tried: Vec<u32>,
+}
+
+/// The instance that answered.
+pub struct Answering(pub Box<dyn Ejector>);
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an instance")
+    }
 }
 
 /// Places in gates, given back when this is dropped.

@@ -46,6 +46,14 @@ pub struct Plugin {
     pub artifact: Artifact,
     /// Linked, so that instances are quick to make.
     pub pre: PolicyPre<Box<Exchange>>,
+    /// Whether it may leave instances out.
+    pub ejects: bool,
+    /// The JSON schema of its settings, empty where it has none.
+    pub schema: String,
+    /// Whether it may wait for requests of its own.
+    pub waits: bool,
+    /// Whether it asks for headers of responses that it has not subscribed to.
+    pub reads_response: bool,
     /// For every call.
     pub limits: Limits,
     /// What a failing call means for the request.

@@ -96,7 +96,7 @@ fn write_cookie(name: &str, headers: &HeaderMap, text: &mut String) -> bool {
 }
 
 /// Appends the values of a header joined by `, `. Bytes that are not UTF-8 become replacement characters.
-fn write_header(name: &str, headers: &HeaderMap, text: &mut String) -> bool {
+pub(super) fn write_header(name: &str, headers: &HeaderMap, text: &mut String) -> bool {
     let mut found = false;
     for value in headers.get_all(name) {
         if found {
@@ -117,6 +117,11 @@ impl Fields {
         let start = self.text.len();
         let present = write(&mut self.text);
         self.spans.push(present.then_some((start, self.text.len())));
+    }
+
+    /// The values as the call wants them.
+    pub(super) fn values(&self) -> Vec<Option<&str>> {
+        self.spans.iter().map(|span| span.and_then(|(start, end)| self.text.get(start..end))).collect()
     }
 
     /// Hands the values over as the call wants them.

@@ -1,5 +1,7 @@
 //! What a policy may read and change of the exchange it is asked about.
 
+use std::time::Duration;
+
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
@@ -9,6 +11,9 @@ use sluice_wasm::{Change, ExchangeHost, Field, GateLease};
 use super::fields;
 use crate::http::{Exchange, HeaderEdit, with_query};
 
+/// Headers of a request that policies may bring it to.
+const MOST_HEADERS: usize = 512;
+const TOO_MANY: &str = "the request has too many headers";
 /// Changes of a response's headers that one exchange may have.
 const MOST_EDITS: usize = 256;
 
@@ -30,7 +35,7 @@ pub(super) fn may_be_set(name: &HeaderName) -> bool {
     )
 }
 
-fn header_name(name: &str) -> Result<HeaderName, String> {
+pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header name"))?;
     if may_be_set(&parsed) {
         Ok(parsed)
@@ -39,7 +44,7 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
     }
 }
 
-fn header_value(name: &str, value: &str) -> Result<HeaderValue, String> {
+pub(super) fn header_value(name: &str, value: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(value).map_err(|_| format!("the value for header `{name}` contains control characters"))
 }
 
@@ -60,13 +65,20 @@ impl ExchangeHost for Box<Exchange> {
     }
 
     fn set_request_header(&mut self, name: &str, value: &str) -> Change {
-        self.head.headers.insert(header_name(name)?, header_value(name, value)?);
+        let (name, value) = (header_name(name)?, header_value(name, value)?);
+        if self.head.headers.len() >= MOST_HEADERS && !self.head.headers.contains_key(&name) {
+            return Err(TOO_MANY.to_owned());
+        }
+        self.head.headers.insert(name, value);
         Ok(())
     }
 
     fn add_request_header(&mut self, name: &str, value: &str) -> Change {
         let (name, value) = (header_name(name)?, header_value(name, value)?);
-        self.head.headers.try_append(name, value).map_err(|_| "the request has too many headers".to_owned())?;
+        if self.head.headers.len() >= MOST_HEADERS {
+            return Err(TOO_MANY.to_owned());
+        }
+        self.head.headers.append(name, value);
         Ok(())
     }
 
@@ -104,13 +116,32 @@ impl ExchangeHost for Box<Exchange> {
         Ok(())
     }
 
+    fn response_header(&self, name: &str) -> Option<String> {
+        let mut text = String::new();
+        fields::write_header(name, self.notes.as_ref()?.response.as_ref()?, &mut text).then_some(text)
+    }
+
     fn annotate(&mut self, key: &str, value: &str) {
         self.notes().annotate(key, value);
+    }
+
+    fn eject_instance(&mut self, time: Duration) -> bool {
+        let ejector = self.notes.as_ref().and_then(|notes| notes.ejector.as_ref());
+        ejector.is_some_and(|answering| answering.0.eject(time))
     }
 
     fn hold(&mut self, lease: Box<dyn GateLease>) {
         self.notes().leases.hold(lease);
     }
+}
+
+pub(super) fn set_query(exchange: &mut Exchange, query: Option<&str>) -> Change {
+    let target = PathAndQuery::try_from(with_query(exchange.head.uri.path(), query));
+    let fits = |target: &PathAndQuery| target.query() == query;
+    let target = target.ok().filter(fits).ok_or_else(|| format!("`{}` is not a query", query.unwrap_or_default()))?;
+    exchange.head.uri = Uri::from(target);
+    exchange.path_rewritten = true;
+    Ok(())
 }
 
 /// Keeps a change for the response.

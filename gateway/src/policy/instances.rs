@@ -5,23 +5,27 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use sluice_wasm::{CallError, PolicyInstance};
+use sluice_wasm::{CallError, Outbound, PolicyInstance};
 
+use super::waiting::Waiting;
 use crate::http::Exchange;
 use crate::live::{Plugin, PolicyUse};
 use crate::telemetry::PluginLogger;
 
-type Sandbox = PolicyInstance<Box<Exchange>>;
+pub(super) type Sandbox = PolicyInstance<Box<Exchange>>;
 
 /// One worker's plugin instances.
 #[derive(Default)]
 pub struct Instances {
     by_version: RefCell<HashMap<u32, Slot, foldhash::fast::FixedState>>,
+    /// Of plugins that wait.
+    pub(super) waiting: RefCell<HashMap<u32, Waiting, foldhash::fast::FixedState>>,
+    pub(super) outbound: Option<Arc<dyn Outbound>>,
 }
 
-struct Slot {
+pub(super) struct Slot {
     plugin: Weak<Plugin>,
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
     /// The uses this instance was configured for.
     uses: HashMap<u32, Weak<PolicyUse>, foldhash::fast::FixedState>,
 }
@@ -31,21 +35,31 @@ struct Slot {
 pub(super) enum AskError {
     #[error(transparent)]
     Call(#[from] CallError),
+    /// All its instances are in use.
+    #[error("all instances of the plugin are waiting")]
+    Busy,
     /// The version accepted these settings once, on the control plane.
     #[error("the plugin refused settings it had accepted before: {0}")]
     Refused(String),
 }
 
 impl AskError {
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Call(error) => error.kind(),
+            Self::Busy => "busy",
             Self::Refused(_) => "refused",
         }
     }
 }
 
 impl Instances {
+    /// No instances yet; requests of plugins go that way.
+    #[must_use]
+    pub fn new(outbound: Arc<dyn Outbound>) -> Self {
+        Self { outbound: Some(outbound), ..Self::default() }
+    }
+
     /// Calls a hook on this worker's instance of the policy's plugin; `value` goes in and comes back out.
     pub(super) fn call<T, R>(
         &self,
@@ -73,15 +87,8 @@ impl Instances {
 
     /// Lets go of versions and uses that no generation refers to any more. To be called every few seconds.
     pub fn sweep(&self) {
-        self.by_version.borrow_mut().retain(|_, slot| {
-            let gone: Vec<u32> =
-                slot.uses.iter().filter(|(_, policy)| policy.strong_count() == 0).map(|(handle, _)| *handle).collect();
-            let released = gone.into_iter().all(|handle| {
-                slot.uses.remove(&handle);
-                slot.sandbox.release(handle).is_ok()
-            });
-            released && slot.plugin.strong_count() > 0
-        });
+        self.by_version.borrow_mut().retain(|_, slot| slot.sweep());
+        self.waiting.borrow_mut().retain(|_, waiting| waiting.sweep());
     }
 }
 
@@ -93,21 +100,44 @@ fn prepare<'a, S: std::hash::BuildHasher>(
     let plugin = &policy.plugin;
     let slot = match slots.entry(plugin.id) {
         std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
-        std::collections::hash_map::Entry::Vacant(place) => place.insert(Slot {
-            plugin: Arc::downgrade(plugin),
-            sandbox: Sandbox::new(&plugin.pre, plugin.limits, PluginLogger::shared(&plugin.name))?,
-            uses: HashMap::default(),
-        }),
+        std::collections::hash_map::Entry::Vacant(place) => place.insert(Slot::new(plugin)?),
     };
-    if !slot.uses.contains_key(&policy.handle) {
-        let state = Arc::clone(&policy.state);
-        slot.sandbox.configure(policy.handle, &policy.settings, state)?.map_err(AskError::Refused)?;
-        slot.uses.insert(policy.handle, Arc::downgrade(policy));
-    }
+    slot.prepare(policy)?;
     Ok(&mut slot.sandbox)
 }
 
-fn report(policy: &PolicyUse, hook: &str, error: &AskError) {
+impl Slot {
+    pub(super) fn new(plugin: &Arc<Plugin>) -> Result<Self, AskError> {
+        let sandbox = Sandbox::new(&plugin.pre, plugin.limits, PluginLogger::shared(&plugin.name))?;
+        Ok(Self { plugin: Arc::downgrade(plugin), sandbox, uses: HashMap::default() })
+    }
+
+    /// Configures the instance for a use it has not met.
+    pub(super) fn prepare(&mut self, policy: &Arc<PolicyUse>) -> Result<(), AskError> {
+        if !self.uses.contains_key(&policy.handle) {
+            let state = Arc::clone(&policy.state);
+            self.sandbox.configure(policy.handle, &policy.settings, state)?.map_err(AskError::Refused)?;
+            self.uses.insert(policy.handle, Arc::downgrade(policy));
+        }
+        Ok(())
+    }
+
+    /// Lets go of uses that are gone; answers whether the instance is of any further use.
+    pub(super) fn sweep(&mut self) -> bool {
+        if let Some(plugin) = self.plugin.upgrade() {
+            plugin.metrics.has_memory(self.sandbox.memory());
+        }
+        let gone: Vec<u32> =
+            self.uses.iter().filter(|(_, policy)| policy.strong_count() == 0).map(|(handle, _)| *handle).collect();
+        let released = gone.into_iter().all(|handle| {
+            self.uses.remove(&handle);
+            self.sandbox.release(handle).is_ok()
+        });
+        released && self.plugin.strong_count() > 0
+    }
+}
+
+pub(super) fn report(policy: &PolicyUse, hook: &str, error: &AskError) {
     if policy.plugin.metrics.should_log_failure() {
         tracing::error!(policy = %policy.name, plugin = %policy.plugin.name, hook, kind = error.kind(), error = %error, "policy call failed");
     }

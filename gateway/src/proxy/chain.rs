@@ -1,15 +1,16 @@
 //! Steps 5 and 8: a request down its chain, a response back up.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::Response;
 use hyper::http::response;
 
 use super::steps::Entered;
 use super::trace::Trace;
-use super::{Worker, steps};
-use crate::http::{Body, Exchange, Failure, finish_response, reply_to};
-use crate::live::{PolicyUse, Route, Step};
+use super::{Worker, again, bodies, eject, steps};
+use crate::http::{Answering, Body, Exchange, Failure, finish_response, reply_to};
+use crate::live::{PolicyUse, Route, Service, Step};
 use crate::policy::{self, Decision};
 
 /// Where a request stands after the chain.
@@ -19,6 +20,8 @@ pub(super) struct Enter {
     pub(super) passed: Vec<Passed>,
     /// Set where the chain answers the request itself.
     pub(super) stopped: Option<Stopped>,
+    /// Set where a policy sent it to another service than the route's.
+    pub(super) service: Option<Arc<Service>>,
 }
 
 /// A step that let a request pass and has to do with its answer as well.
@@ -51,16 +54,16 @@ pub(super) async fn enter(
     route: &Route,
 ) -> Enter {
     if chains.iter().all(|chain| chain.is_empty()) {
-        return Enter { exchange, passed: Vec::new(), stopped: None };
+        return Enter { exchange, passed: Vec::new(), stopped: None, service: None };
     }
-    exchange.route = Some(std::sync::Arc::clone(&route.name));
-    exchange.service = Some(std::sync::Arc::clone(&route.service.name));
+    exchange.route = Some(Arc::clone(&route.name));
+    exchange.service = Some(Arc::clone(&route.service.name));
     pass(worker, exchange, chains).await
 }
 
 /// The same without a look at whether there are any, for chains of services as well.
 pub(super) async fn pass(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chains: &[&[Step]]) -> Enter {
-    let mut passed = Vec::new();
+    let (mut passed, mut service) = (Vec::new(), None);
     for step in chains.iter().copied().flatten() {
         let stopped = match step {
             Step::Native(step) => match steps::enter(step, &mut exchange) {
@@ -71,40 +74,57 @@ pub(super) async fn pass(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chain
                 }
                 Entered::Stop(stopped) => Some(stopped),
             },
+            Step::Policy(policy) if policy.state.is_disabled() => None,
             Step::Policy(policy) => {
-                let asked = worker.instances.on_request(policy, exchange);
-                exchange = asked.0;
-                heed(policy, asked.1, &mut passed).await
+                let (asked, mut decision) = if policy.plugin.waits {
+                    worker.errands.start(worker);
+                    Box::pin(worker.instances.on_request_waiting(policy, exchange)).await
+                } else {
+                    worker.instances.on_request(policy, exchange)
+                };
+                exchange = asked;
+                if let Decision::Reroute(reroute) = decision {
+                    let context = reroute.context;
+                    decision = match again::redirect(worker, &mut exchange, *reroute) {
+                        Ok(other) => {
+                            service = Some(other);
+                            Decision::Continue(context)
+                        }
+                        Err(reason) => policy::refuse(policy, &reason),
+                    };
+                }
+                heed(policy, decision, &mut passed).await
             }
         };
         if stopped.is_some() {
-            return Enter { exchange, passed, stopped };
+            return Enter { exchange, passed, stopped, service };
         }
     }
-    Enter { exchange, passed, stopped: None }
+    Enter { exchange, passed, stopped: None, service }
 }
 
 /// Does what a policy decided.
-async fn heed(policy: &std::sync::Arc<PolicyUse>, decision: Decision, passed: &mut Vec<Passed>) -> Option<Stopped> {
+async fn heed(policy: &Arc<PolicyUse>, decision: Decision, passed: &mut Vec<Passed>) -> Option<Stopped> {
     let context = match decision {
-        Decision::Continue(context) => context,
+        // There is nothing yet to send again.
+        Decision::Continue(context) | Decision::Retry(_, context) => context,
         Decision::Delay(wait, context) => {
             tokio::time::sleep(wait).await;
             context
         }
         Decision::Respond(response) => return Some(Stopped::Answered(response)),
         Decision::Fail => return Some(Stopped::Failed(Failure::Policy)),
-        Decision::Skip => return None,
+        Decision::Skip | Decision::Reroute(_) => return None,
     };
     let wanted = &policy.subscription;
-    if wanted.on_response || wanted.on_complete {
-        passed.push(Passed::Policy(policy::Passed { policy: std::sync::Arc::clone(policy), context }));
+    if wanted.wants_more() {
+        passed.push(Passed::Policy(policy::Passed { policy: Arc::clone(policy), context }));
     }
     None
 }
 
 /// Sends the chain's own answer back through the policies that had let the request pass.
-pub(super) fn leave_early(
+pub(super) async fn leave_early(
     worker: &Rc<Worker>,
     mut exchange: Box<Exchange>,
     passed: Vec<Passed>,
@@ -119,21 +139,24 @@ pub(super) fn leave_early(
             reply_to(failure)
         }
     };
-    answer(worker, exchange, passed, response, trace)
+    answer(worker, exchange, passed, response, trace).await
 }
 
 /// A response that does not come from an upstream: back through the chain, then out.
-pub(super) fn answer(
+pub(super) async fn answer(
     worker: &Rc<Worker>,
     exchange: Box<Exchange>,
     passed: Vec<Passed>,
     response: Response<Body>,
-    trace: Trace,
+    mut trace: Trace,
 ) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let close = head.headers.remove(hyper::header::CONNECTION);
-    let (mut exchange, replaced) = leave(worker, exchange, &passed, &mut head);
-    let (mut head, body) = replaced.map_or((head, body), Response::into_parts);
+    let (mut exchange, replaced) = leave(worker, exchange, &passed, &mut head).await;
+    trace.learn(&mut exchange);
+    let response = replaced.unwrap_or_else(|| Response::from_parts(head, body));
+    let (mut exchange, response) = bodies::of_response(worker, exchange, &passed, response).await;
+    let (mut head, body) = response.into_parts();
     finish_response(&mut head, &mut exchange, false);
     if let Some(close) = close {
         head.headers.insert(hyper::header::CONNECTION, close);
@@ -142,8 +165,9 @@ pub(super) fn answer(
 }
 
 /// Takes the head of a response back through the chain: native steps change it, policies that want to see it are shown
-/// it, and one of them may replace the response.
-pub(super) fn leave(
+/// it. Each of these may replace the response, by a reply of its own or by the answer of another service, or have the
+/// request sent again.
+pub(super) async fn leave(
     worker: &Rc<Worker>,
     mut exchange: Box<Exchange>,
     passed: &[Passed],
@@ -155,16 +179,64 @@ pub(super) fn leave(
         match passed {
             Passed::Native(step) => step.apply(shown),
             Passed::Policy(policy) if policy.policy.subscription.on_response => {
-                let (back, decision) = worker.instances.on_response(policy, exchange, shown);
+                let shown = &*shown;
+                let (back, other) = show(worker, policy, exchange, shown).await;
                 exchange = back;
-                match decision {
-                    Decision::Respond(response) => replaced = Some(response.into_parts()),
-                    Decision::Fail => replaced = Some(reply_to(Failure::Policy).into_parts()),
-                    Decision::Continue(_) | Decision::Delay(..) | Decision::Skip => {}
+                if let Some(other) = other {
+                    replaced = Some(other.into_parts());
                 }
             }
             Passed::Policy(_) => {}
         }
     }
     (exchange, replaced.map(|(head, body)| Response::from_parts(head, body)))
+}
+
+/// Shows a policy the head of a response; answers what takes its place, if anything. After a retry the policy is shown
+/// what came of it, and may want another.
+async fn show(
+    worker: &Rc<Worker>,
+    passed: &policy::Passed,
+    mut exchange: Box<Exchange>,
+    head: &response::Parts,
+) -> (Box<Exchange>, Option<Response<Body>>) {
+    let mut replaced: Option<Response<Body>> = None;
+    if passed.policy.plugin.ejects {
+        let last = exchange.notes().tried.last().copied();
+        exchange.notes().ejector = eject::of(worker, exchange.service.as_ref(), last).map(Answering);
+    }
+    loop {
+        let parts = replaced.take().map(Response::into_parts);
+        let shown = parts.as_ref().map_or(head, |(head, _)| head);
+        let status = shown.status;
+        let (back, decision) = if passed.policy.plugin.waits {
+            Box::pin(worker.instances.on_response_waiting(passed, exchange, shown)).await
+        } else {
+            worker.instances.on_response(passed, exchange, shown)
+        };
+        exchange = back;
+        let shown = parts.map(|(head, body)| Response::from_parts(head, body));
+        replaced = match decision {
+            Decision::Respond(response) => Some(response),
+            Decision::Fail => Some(reply_to(Failure::Policy)),
+            Decision::Reroute(reroute) => {
+                match Box::pin(again::substitute(worker, &mut exchange, *reroute, status)).await {
+                    Ok(response) => Some(response),
+                    Err(reason) => match policy::refuse(&passed.policy, &reason) {
+                        Decision::Fail => Some(reply_to(Failure::Policy)),
+                        _ => shown,
+                    },
+                }
+            }
+            Decision::Retry(wait, _) => match Box::pin(again::retry(worker, &mut exchange, wait)).await {
+                Some(response) => {
+                    replaced = Some(response);
+                    continue;
+                }
+                None => shown,
+            },
+            Decision::Continue(_) | Decision::Delay(..) | Decision::Skip => shown,
+        };
+        return (exchange, replaced);
+    }
 }

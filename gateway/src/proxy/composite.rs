@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::Worker;
-use super::chain::{self, Enter, Passed, Stopped};
+use super::chain::{self, Passed, Stopped};
 use super::forward::deliver;
 use super::mirror::{self, Copy};
 use super::trace::Trace;
@@ -121,15 +121,18 @@ pub(super) async fn forward(
         };
         let Some(next) = next else {
             let stopped = Stopped::Failed(Failure::NoInstance);
-            return chain::leave_early(worker, exchange, passed, stopped, trace);
+            return chain::leave_early(worker, exchange, passed, stopped, trace).await;
         };
         at = next;
         if !at.chain.is_empty() {
-            let Enter { exchange: back, passed: more, stopped } = chain::pass(worker, exchange, &[&at.chain]).await;
-            exchange = back;
-            passed.extend(more);
-            if let Some(stopped) = stopped {
-                return chain::leave_early(worker, exchange, passed, stopped, trace);
+            let entered = chain::pass(worker, exchange, &[&at.chain]).await;
+            exchange = entered.exchange;
+            passed.extend(entered.passed);
+            if let Some(stopped) = entered.stopped {
+                return chain::leave_early(worker, exchange, passed, stopped, trace).await;
+            }
+            if let Some(other) = entered.service {
+                return Box::pin(forward(worker, &other, exchange, body, passed, trace)).await;
             }
         }
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST, SET_COOKIE};
 use hyper::http::request;
@@ -16,10 +17,11 @@ use super::chain::Passed;
 use super::composite::{self, Extras};
 use super::stream::{Ending, UpstreamBody};
 use super::trace::Trace;
-use super::{Worker, chain, tunnel};
+use super::{Worker, again, bodies, chain, tunnel};
 use crate::balance::{self, Asking, Lease, Outcome, Picked};
 use crate::http::{
-    Body, Exchange, Failure, RequestBody, finish_request, finish_response, grpc_reply, refusal, reply_to, unavailable,
+    Body, Exchange, Failure, RequestBody, Sendable, finish_request, finish_response, grpc_reply, refusal, reply_to,
+    unavailable,
 };
 use crate::live::{Balancer, Endpoint, Kind, Service};
 use crate::state::Place;
@@ -32,13 +34,24 @@ const MOST_TRIES: usize = 3;
 pub(super) async fn forward(
     worker: &Rc<Worker>,
     service: &Service,
-    exchange: Box<Exchange>,
+    mut exchange: Box<Exchange>,
     body: Incoming,
     passed: Vec<Passed>,
     trace: Trace,
 ) -> Response<Body> {
     let hints = (exchange.head.version == Version::HTTP_11).then(|| Arc::clone(&exchange.client));
-    let body = RequestBody::new(body, exchange.client.rules.body).with_hints(hints);
+    let mut body = match exchange.body {
+        Sendable::Nothing => RequestBody::whole(Bytes::new()),
+        Sendable::Once | Sendable::Gone => RequestBody::new(body, exchange.client.rules.body).with_hints(hints),
+    };
+    if bodies::are_sent(&passed) {
+        let (shown, gathered) = Box::pin(bodies::of_request(worker, exchange, &passed, body)).await;
+        exchange = shown;
+        body = match gathered {
+            Ok(body) => body,
+            Err(stopped) => return chain::leave_early(worker, exchange, passed, stopped, trace).await,
+        };
+    }
     match &service.kind {
         Kind::Balancer(balancer) => {
             deliver(worker, service, balancer, exchange, body, passed, trace, Extras::default()).await
@@ -62,7 +75,13 @@ pub(super) async fn deliver(
     trace.hold(&mut exchange);
     let client_side = exchange.head.extensions.remove::<OnUpgrade>();
     let grpc = is_grpc(&exchange.head);
-    match send(worker, balancer, &mut exchange, body, &passed, &mut trace, &mut extras).await {
+    let wanted = passed.iter().filter_map(Passed::policy).any(|passed| passed.policy.subscription.on_response);
+    if wanted {
+        worker.retries.earn(&service.name);
+        let is_none = body.is_end_stream() || exchange.body == Sendable::Nothing;
+        exchange.body = if is_none { Sendable::Nothing } else { Sendable::Gone };
+    }
+    match send(worker, balancer, &mut exchange, body, wanted, &mut trace, &mut extras).await {
         Ok((answer, lease)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch(exchange, answer, lease, client_side, passed, trace)
         }
@@ -71,7 +90,7 @@ pub(super) async fn deliver(
                 drop((answer, lease));
                 composite::fall_back(worker, fallback, exchange, passed, trace).await
             }
-            None => stream_back(worker, exchange, answer, lease, passed, trace, &extras),
+            None => stream_back(worker, exchange, answer, lease, passed, trace, &extras).await,
         },
         Err(failure) => {
             if let Some(fallback) = extras.replacement(reply_to(failure).status()) {
@@ -85,7 +104,7 @@ pub(super) async fn deliver(
                 (_, Failure::NoInstance, Some(spec)) => unavailable(&spec.unavailable),
                 _ => reply_to(failure),
             };
-            chain::answer(worker, exchange, passed, reply, trace)
+            chain::answer(worker, exchange, passed, reply, trace).await
         }
     }
 }
@@ -96,7 +115,7 @@ async fn send(
     balancer: &Balancer,
     exchange: &mut Exchange,
     body: RequestBody,
-    passed: &[Passed],
+    keep: bool,
     trace: &mut Trace,
     extras: &mut Extras,
 ) -> Result<(Response<AnswerBody>, Lease), Failure> {
@@ -108,18 +127,20 @@ async fn send(
     if let Some(place) = place {
         lease.hold(place);
     }
+    let kept = kept_head(exchange, keep);
+    if keep {
+        exchange.notes().tried.push(lease.instance().id);
+    }
     let own_host = (!balancer.pass_host_header).then_some(&endpoint.host);
     finish_request(exchange, own_host, &worker.settings.server_name);
     put_before("", endpoint, &mut exchange.head.uri);
     extras.send_copies(worker, &exchange.head, &exchange.authority);
-    let head = take_head(
-        exchange,
-        passed.iter().filter_map(Passed::policy).any(|passed| passed.policy.subscription.on_response),
-    );
+    let head = std::mem::replace(&mut exchange.head, kept.unwrap_or_else(|| Request::new(()).into_parts().0));
     let mut request = Request::from_parts(head, body);
     let mut tried = Vec::new();
     loop {
         trace.trying(lease.instance());
+        exchange.attempts += 1;
         let begun = balancer.watches.then(Instant::now);
         let sent = worker.pool.send(lease.instance(), request, upgrade).await;
         if let Some(begun) = begun {
@@ -147,7 +168,7 @@ async fn send(
 }
 
 /// A place among the requests the service takes at once.
-async fn enter(balancer: &Balancer) -> Result<Option<Place>, Failure> {
+pub(super) async fn enter(balancer: &Balancer) -> Result<Option<Place>, Failure> {
     match balancer.state.queue() {
         Some(queue) => queue.enter().await.map(Some).ok_or(Failure::Busy),
         None => Ok(None),
@@ -184,37 +205,35 @@ fn is_grpc(head: &request::Parts) -> bool {
         && head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The head to send. What response hooks may still ask about is left behind where there are any.
-fn take_head(exchange: &mut Exchange, keep: bool) -> request::Parts {
-    let mut left = Request::new(()).into_parts().0;
-    if keep {
-        left.method = exchange.head.method.clone();
-        left.uri = exchange.head.uri.clone();
-        left.headers = exchange.head.headers.clone();
-    }
-    std::mem::replace(&mut exchange.head, left)
+/// The head as it is before it is finished, where response hooks may ask about it or have it sent again.
+fn kept_head(exchange: &Exchange, keep: bool) -> Option<request::Parts> {
+    keep.then(|| exchange.head.clone())
 }
 
 /// Head through the chain, body frame by frame.
-fn stream_back(
+async fn stream_back(
     worker: &Rc<Worker>,
     exchange: Box<Exchange>,
     answer: Response<AnswerBody>,
     lease: Lease,
     passed: Vec<Passed>,
-    trace: Trace,
+    mut trace: Trace,
     extras: &Extras,
 ) -> Response<Body> {
     let (mut head, incoming) = answer.into_parts();
     for cookie in extras.cookies() {
         head.headers.append(SET_COOKIE, cookie.clone());
     }
-    let (mut exchange, replaced) = chain::leave(worker, exchange, &passed, &mut head);
+    trace.upstream_answered(head.status);
+    let (mut exchange, replaced) = chain::leave(worker, exchange, &passed, &mut head).await;
+    trace.learn(&mut exchange);
     if let Some(replaced) = replaced {
         // The upstream's body is dropped unread, and its connection with it.
-        let (mut head, body) = replaced.into_parts();
-        finish_response(&mut head, &mut exchange, false);
-        return trace.answered(Response::from_parts(head, body), passed);
+        return finish_whole(worker, exchange, replaced, passed, trace).await;
+    }
+    if bodies::are_wanted(&passed) {
+        let response = Response::from_parts(head, again::fetched(worker, incoming, lease));
+        return finish_whole(worker, exchange, response, passed, trace).await;
     }
     finish_response(&mut head, &mut exchange, false);
     let ending = Ending::new(Rc::clone(worker), lease, passed, trace, head.status);
@@ -224,6 +243,20 @@ fn stream_back(
     }
     let body = UpstreamBody::new(incoming, ending, worker.settings.response_idle);
     Response::from_parts(head, Body::Streaming(Box::new(body)))
+}
+
+/// An answer whose body policies have to do with, on its way out.
+async fn finish_whole(
+    worker: &Rc<Worker>,
+    exchange: Box<Exchange>,
+    response: Response<Body>,
+    passed: Vec<Passed>,
+    trace: Trace,
+) -> Response<Body> {
+    let (mut exchange, response) = Box::pin(bodies::of_response(worker, exchange, &passed, response)).await;
+    let (mut head, body) = response.into_parts();
+    finish_response(&mut head, &mut exchange, false);
+    trace.answered(Response::from_parts(head, body), passed)
 }
 
 /// Joins the two connections after an accepted upgrade.

@@ -3,14 +3,20 @@
 //! Takes a request hyper has parsed; gives a response, always. What goes wrong on the way becomes a reply in `http`,
 //! a line in the access log and a count in `telemetry`; nothing here panics or waits without a limit.
 
+mod again;
+mod bodies;
 mod chain;
 mod composite;
+mod eject;
+mod errands;
 mod forward;
 mod mirror;
+mod outbound;
 mod steps;
 mod stream;
 mod tcp;
 mod trace;
+mod traced;
 mod tunnel;
 mod worker;
 
@@ -53,10 +59,13 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
         return unread(trace.failed(Failure::NoRoute), expects);
     };
     trace.routed(route);
-    let Enter { exchange, passed, stopped } =
+    let Enter { exchange, passed, stopped, service } =
         chain::enter(&worker, exchange, &[&entrypoint.prelude, &route.chain], route).await;
     match stopped {
-        Some(stopped) => unread(chain::leave_early(&worker, exchange, passed, stopped, trace), expects),
-        None => forward::forward(&worker, &route.service, exchange, body, passed, trace).await,
+        Some(stopped) => unread(chain::leave_early(&worker, exchange, passed, stopped, trace).await, expects),
+        None => {
+            let service = service.as_ref().unwrap_or(&route.service);
+            forward::forward(&worker, service, exchange, body, passed, trace).await
+        }
     }
 }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hyper::body::Body as _;
-use hyper::header::{HOST, HeaderValue, REFERER, USER_AGENT};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 use sluice_wasm::Outcome;
 
 use super::Worker;
 use super::chain::Passed;
+use super::eject;
+use super::errands::Ended;
+use super::traced::Traced;
 use crate::http::{Body, Client, Exchange, Failure, Leases, Refusal, reply_to};
 use crate::live::Route;
 use crate::state::InstanceState;
@@ -32,6 +35,10 @@ pub(super) struct Trace {
     refused: Option<&'static str>,
     retries: u32,
     leases: Leases,
+    upstream_status: Option<StatusCode>,
+    request_bytes: u64,
+    rerouted: bool,
+    annotations: Vec<(String, String)>,
     /// Gathered only where there is an access log.
     line: Option<Box<Line>>,
 }
@@ -75,6 +82,10 @@ impl Trace {
             refused: None,
             retries: 0,
             leases: Leases::default(),
+            upstream_status: None,
+            request_bytes: declared_length(head),
+            rerouted: false,
+            annotations: Vec::new(),
             line: worker.telemetry.wants_access_log().then(|| Line::of(head)),
         }
     }
@@ -106,6 +117,20 @@ impl Trace {
         }
     }
 
+    /// An instance answered.
+    pub(super) fn upstream_answered(&mut self, status: StatusCode) {
+        self.upstream_status = Some(status);
+    }
+
+    /// Takes over what policies left with the exchange, once they have seen its answer.
+    pub(super) fn learn(&mut self, exchange: &mut Exchange) {
+        if let Some(notes) = &mut exchange.notes {
+            self.rerouted = notes.rerouted;
+            self.annotations = std::mem::take(&mut notes.annotations);
+            self.retries = self.retries.max(exchange.attempts.saturating_sub(1));
+        }
+    }
+
     /// The exchange failed.
     pub(super) fn note(&mut self, failure: Failure) {
         self.failure = Some(failure);
@@ -129,8 +154,13 @@ impl Trace {
         self.answered(reply_to(failure), Vec::new())
     }
 
-    /// The gateway answers by itself.
+    /// The gateway answers by itself, or with an answer that was got in place of another.
     pub(super) fn answered(self, response: Response<Body>, passed: Vec<Passed>) -> Response<Body> {
+        if let Body::Streaming(_) = response.body() {
+            let (head, body) = response.into_parts();
+            let traced = Traced { body, ending: Some((self, head.status, passed)), sent: 0 };
+            return Response::from_parts(head, Body::Streaming(Box::new(traced)));
+        }
         let sent = response.body().size_hint().exact().unwrap_or_default();
         self.ended(response.status(), sent, passed);
         response
@@ -147,8 +177,26 @@ impl Trace {
         }
         let status = status.as_u16();
         for passed in passed.iter().filter_map(Passed::policy).filter(|passed| passed.policy.subscription.on_complete) {
-            let outcome = Outcome { failure: self.failure.and_then(outcome_failure), ..Outcome::new(status, duration) };
-            self.worker.instances.on_complete(passed, outcome);
+            let outcome = Outcome {
+                status: if self.failure == Some(Failure::Client) { CLIENT_CLOSED_REQUEST } else { status },
+                failure: self.failure.and_then(outcome_failure),
+                duration,
+                instance: self.instance.as_ref().map_or("", |instance| &instance.authority),
+                upstream_status: self.upstream_status.map(|status| status.as_u16()),
+                request_bytes: self.request_bytes,
+                response_bytes: sent,
+                rerouted: self.rerouted,
+            };
+            if passed.policy.plugin.waits {
+                let (passed, instance) = (passed.clone(), outcome.instance.into());
+                self.worker.errands.complete(Ended { passed, instance, outcome: Outcome { instance: "", ..outcome } });
+            } else {
+                let instance = self.instance.as_ref().map(|instance| instance.id);
+                let service = self.route.as_ref().map(|route| &route.service.name);
+                let ejects = passed.policy.plugin.ejects;
+                let ejector = ejects.then(|| eject::of(&self.worker, service, instance)).flatten();
+                self.worker.instances.on_complete(passed, outcome, ejector);
+            }
         }
         let gone = self.failure == Some(Failure::Client) && self.refused.is_none();
         let status = if gone { CLIENT_CLOSED_REQUEST } else { status };
@@ -221,8 +269,14 @@ impl Trace {
             retries: self.retries,
             tls_version: self.client.tls.as_ref().map(|tls| tls.version),
             flag: self.flag(),
+            annotations: &self.annotations,
         });
     }
+}
+
+/// As the client says. A body of unknown length counts as none.
+fn declared_length(head: &Parts) -> u64 {
+    head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or_default()
 }
 
 /// Failures as policies know them; those that are not an upstream's are none.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
+use super::again::Budget;
+use super::errands::Errands;
 use crate::live::{Generation, Reader};
 use crate::policy::Instances;
 use crate::telemetry::WorkerTelemetry;
@@ -18,6 +20,8 @@ pub struct Worker {
     pub settings: Settings,
     pub(crate) pool: Pool,
     pub(crate) instances: Instances,
+    pub(crate) retries: Budget,
+    pub(crate) errands: Errands,
     pub(crate) telemetry: WorkerTelemetry,
     /// Copies of requests under way.
     pub(crate) copies: Cell<u32>,
@@ -48,8 +52,9 @@ impl Worker {
     /// A worker with empty pools.
     #[must_use]
     pub fn new(settings: Settings, pool: Pool, telemetry: WorkerTelemetry, reader: Reader) -> Rc<Self> {
-        let (instances, copies, reader) = (Instances::default(), Cell::new(0), RefCell::new(reader));
-        Rc::new(Self { settings, pool, instances, telemetry, copies, reader })
+        let (errands, copies, reader) = (Errands::new(), Cell::new(0), RefCell::new(reader));
+        let (instances, retries) = (Instances::new(errands.outbound()), Budget::default());
+        Rc::new(Self { settings, pool, instances, retries, errands, telemetry, copies, reader })
     }
 
     /// What is in force now; a request asks once and keeps the answer to its end.
@@ -60,7 +65,7 @@ impl Worker {
     /// Lets go of what is not used any more. To be called every few seconds.
     pub fn sweep(&self) {
         // Also drops the generation before, should no request have come since.
-        drop(self.generation());
+        self.retries.sweep(&self.generation());
         self.pool.sweep();
         self.instances.sweep();
     }

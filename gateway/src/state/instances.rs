@@ -46,6 +46,8 @@ pub struct InstanceState {
     pub id: u32,
     /// Which one it is.
     pub key: InstanceKey,
+    /// Its `address:port`.
+    pub authority: Box<str>,
     in_flight: AtomicU32,
     failures: AtomicU64,
     last_error: ArcSwapOption<LastError>,
@@ -126,7 +128,16 @@ impl Known {
 
 impl InstanceState {
     fn new(id: u32, key: InstanceKey) -> Self {
-        Self { id, key, in_flight: AtomicU32::new(0), failures: AtomicU64::new(0), last_error: ArcSwapOption::empty() }
+        let address = if key.address.contains(':') { format!("[{}]", key.address) } else { key.address.clone() };
+        let authority = format!("{address}:{}", key.port).into();
+        Self {
+            id,
+            key,
+            authority,
+            in_flight: AtomicU32::new(0),
+            failures: AtomicU64::new(0),
+            last_error: ArcSwapOption::empty(),
+        }
     }
 
     /// Counts a request until what it returns is dropped.

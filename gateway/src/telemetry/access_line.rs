@@ -51,6 +51,15 @@ pub(super) fn common(line: &mut Vec<u8>, record: &AccessRecord<'_>, count: u64, 
     put(line, format_args!("{}ms\n", record.duration.as_millis()));
 }
 
+/// Words of policies as an object.
+struct Annotations<'a>(&'a [(String, String)]);
+
+impl Serialize for Annotations<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
 /// One object a line; names and units as Traefik has them, durations in nanoseconds.
 pub(super) fn json(line: &mut Vec<u8>, record: &AccessRecord<'_>, count: u64) {
     let client = record.client;
@@ -89,6 +98,7 @@ pub(super) fn json(line: &mut Vec<u8>, record: &AccessRecord<'_>, count: u64) {
         request_referer: record.referer.map(String::from_utf8_lossy),
         request_user_agent: record.user_agent.map(String::from_utf8_lossy),
         flags: record.flag,
+        annotations: (!record.annotations.is_empty()).then_some(Annotations(record.annotations)),
     };
     // Escapes what is not printable by itself. Writing into a buffer does not fail.
     let _ = serde_json::to_writer(&mut *line, &object);
@@ -153,6 +163,8 @@ struct JsonLine<'a> {
     request_user_agent: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flags: Option<&'a str>,
+    #[serde(rename = "Annotations", skip_serializing_if = "Option::is_none")]
+    annotations: Option<Annotations<'a>>,
 }
 
 fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -247,6 +259,7 @@ mod tests {
             retries: 0,
             tls_version: None,
             flag: None,
+            annotations: &[],
         }
     }
 

@@ -72,6 +72,8 @@ pub struct AccessRecord<'a> {
     pub tls_version: Option<&'a str>,
     /// Why it failed.
     pub flag: Option<&'a str>,
+    /// What policies noted.
+    pub annotations: &'a [(String, String)],
 }
 
 /// How a version of HTTP is written.
@@ -311,6 +313,7 @@ mod tests {
             retries: 0,
             tls_version: None,
             flag: None,
+            annotations: &[],
         }
     }
 

@@ -31,6 +31,8 @@ pub struct PluginMetrics {
     next_failure_log: AtomicU64,
     reloads: [AtomicU64; 2],
     compile_ns: AtomicU64,
+    /// Bytes of the largest instance when they were last looked at.
+    memory: AtomicU64,
 }
 
 /// On cache lines of its own.
@@ -53,6 +55,7 @@ impl PluginMetrics {
             next_failure_log: AtomicU64::new(0),
             reloads: Default::default(),
             compile_ns: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
         }
     }
 
@@ -106,6 +109,43 @@ impl PluginMetrics {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
+    /// Calls that failed in that way, such as `trap` or `timeout`.
+    #[must_use]
+    pub fn failures_of(&self, kind: &str) -> u64 {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().filter(|((_, known), _)| *known == kind).map(|(_, count)| count).sum()
+    }
+
+    /// A time that so many percent of the calls stayed within, as far as the histogram tells; none where there was no
+    /// call, or where they took longer than it reaches.
+    #[must_use]
+    pub fn within(&self, percent: u64) -> Option<Duration> {
+        let mut all = [0_u64; BOUNDS.len() + 1];
+        for hook in 0..HOOKS.len() {
+            let (buckets, _) = self.total(hook);
+            all.iter_mut().zip(buckets).for_each(|(sum, bucket)| *sum += bucket);
+        }
+        let rank = (all.iter().sum::<u64>() * percent).div_ceil(100);
+        let mut seen = 0;
+        let within = |bucket: &u64| {
+            seen += bucket;
+            rank > 0 && seen >= rank
+        };
+        let place = all.iter().position(within)?;
+        BOUNDS_NS.get(place).copied().map(Duration::from_nanos)
+    }
+
+    /// Notes how much memory an instance has.
+    pub fn has_memory(&self, bytes: usize) {
+        self.memory.fetch_max(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of the largest instance there was.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
     /// What a call takes on average; none where there was none.
     #[must_use]
     pub fn mean(&self) -> Option<Duration> {
@@ -155,6 +195,10 @@ impl PluginMetrics {
         for (result, count) in ["failed", "ok"].into_iter().zip(&self.reloads) {
             families.reloads.add([plugin(), ("result", result.to_owned())], count.load(Ordering::Relaxed));
         }
+        let memory = self.memory();
+        if memory > 0 {
+            families.memory.add([plugin()], memory);
+        }
         let compile = self.compile_ns.load(Ordering::Relaxed);
         if compile > 0 {
             families.compile.add_float([plugin()], compile as f64 / 1e9);
@@ -187,6 +231,7 @@ pub(super) struct PluginFamilies {
     durations: Family,
     reloads: Family,
     compile: Family,
+    memory: Family,
 }
 
 impl PluginFamilies {
@@ -204,11 +249,12 @@ impl PluginFamilies {
                 "plugin_compile_seconds",
                 "How long compiling the plugin's latest version took",
             ),
+            memory: Family::new(MetricKind::Gauge, "plugin_memory_bytes", "Memory of a plugin's largest instance"),
         }
     }
 
     pub(super) fn into_vec(self) -> Vec<Family> {
-        vec![self.calls, self.durations, self.reloads, self.compile]
+        vec![self.calls, self.durations, self.reloads, self.compile, self.memory]
     }
 }
 

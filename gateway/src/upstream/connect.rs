@@ -9,6 +9,7 @@ use sluice_model::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::http1::{Http1, Stream};
 use super::pool::{Connection, Way};
@@ -28,6 +29,13 @@ impl Connector {
     #[must_use]
     pub fn new(transports: Transports) -> Self {
         Self { transports }
+    }
+
+    /// Shakes hands over a connection there is; what is spoken on it is HTTP/1.1.
+    pub(super) async fn secure(&self, name: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let transport = self.transports.get(None).ok_or_else(|| io::Error::other("there is no transport"))?;
+        let name = transport.server_name(name).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::clone(&transport.http1)).connect(name, stream).await
     }
 
     /// Connects to an instance. An `upgrade` is possible on HTTP/1.1 only.

@@ -7,6 +7,7 @@
 mod body;
 mod connect;
 mod http1;
+mod once;
 mod pool;
 
 pub use body::AnswerBody;

@@ -74,6 +74,10 @@ impl Pool {
         Self { connector, limits, kept: RefCell::default() }
     }
 
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
     pub(super) fn connect_timeout(&self) -> Duration {
         self.limits.connect
     }

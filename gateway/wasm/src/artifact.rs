@@ -25,6 +25,8 @@ pub struct Artifact {
     name: Arc<str>,
     digest: Arc<str>,
     imports: Arc<[String]>,
+    /// `interface/function` of this gateway's that it can call.
+    functions: Arc<[String]>,
     engine: Engine,
     code: Code,
     log_budget: Arc<LogBudget>,
@@ -54,6 +56,7 @@ impl Artifact {
             name: name.into(),
             digest: digest(bytes).into(),
             imports: inspect::imports(&component).into(),
+            functions: inspect::functions(&component).into(),
             engine: engine.clone(),
             code,
             log_budget: Arc::new(LogBudget::new()),
@@ -85,6 +88,25 @@ impl Artifact {
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports
+    }
+
+    /// Whether it can call that function of that interface of this gateway's.
+    #[must_use]
+    pub fn uses(&self, interface: &str, function: &str) -> bool {
+        let is_it = |name: &String| name.split_once('/') == Some((interface, function));
+        self.functions.iter().any(is_it)
+    }
+
+    /// Whether it imports an interface of this gateway's.
+    #[must_use]
+    pub fn has_import(&self, interface: &str) -> bool {
+        self.functions.iter().any(|name| name.split_once('/').is_some_and(|(known, _)| known == interface))
+    }
+
+    /// Whether it may wait for requests of its own.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.has_import("outbound")
     }
 
     /// How many log lines its instances wrote beyond their budget.
@@ -139,7 +161,8 @@ fn link_router(engine: &Engine, name: &str, component: &Component) -> Result<Rou
 }
 
 fn check_policy(engine: &Engine, name: &str, component: Component) -> Result<Component, LoadError> {
-    policy::link::<NoExchange>(&mut Linker::new(engine.inner()), &component)
+    let waits = inspect::functions(&component).iter().any(|function| function.starts_with("outbound/"));
+    policy::link::<NoExchange>(&mut Linker::new(engine.inner()), &component, waits)
         .map_err(|error| link_error(name, &error))?;
     Ok(component)
 }

@@ -20,3 +20,23 @@ pub(crate) mod policy {
         with: { "sluice:gateway/log": crate::bindings::router::sluice::gateway::log },
     });
 }
+
+/// The same world for plugins that wait: exports are called on fibers, and so is what they wait in.
+pub(crate) mod waiting {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "policy",
+        imports: { "sluice:gateway/outbound.send": async | trappable, default: trappable },
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: {
+            "sluice:gateway/log": crate::bindings::router::sluice::gateway::log,
+            "sluice:gateway/policy-types": crate::bindings::policy::sluice::gateway::policy_types,
+            "sluice:gateway/exchange": crate::bindings::policy::sluice::gateway::exchange,
+            "sluice:gateway/state": crate::bindings::policy::sluice::gateway::state,
+            "sluice:gateway/clock": crate::bindings::policy::sluice::gateway::clock,
+            "sluice:gateway/random": crate::bindings::policy::sluice::gateway::random,
+            "sluice:gateway/system": crate::bindings::policy::sluice::gateway::system,
+        },
+    });
+}

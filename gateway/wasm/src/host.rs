@@ -1,6 +1,8 @@
 //! What a policy may ask of its host, as traits the gateway implements. What a host does not have it leaves at the
 //! default, which answers as the contract says of what is not there.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use crate::state::{BucketSpec, Entered, GateLease, GateSpec, Observation, Pressure, Reservation, Totals, WindowSpec};
@@ -95,6 +97,43 @@ pub trait ExchangeHost: Send + 'static {
 
     /// Keeps a place in a gate until the exchange has ended.
     fn hold(&mut self, _lease: Box<dyn GateLease>) {}
+}
+
+/// A request of a plugin's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboundRequest {
+    /// `http://HOST[:PORT]`, `https://HOST[:PORT]`, or the name of a service; it was granted.
+    pub target: String,
+    /// As the plugin wrote it, like the rest.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Vec<u8>,
+    /// For the whole exchange.
+    pub timeout: Duration,
+}
+
+/// The answer to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboundResponse {
+    /// Any there is.
+    pub status: u16,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// What waits for an answer. Dropping it gives the request up.
+pub type OutboundAnswer = Pin<Box<dyn Future<Output = Result<OutboundResponse, String>> + Send>>;
+
+/// Sends requests of plugins.
+pub trait Outbound: Send + Sync {
+    /// Sends one. An error is for the plugin, in words.
+    fn send(&self, request: OutboundRequest) -> OutboundAnswer;
 }
 
 /// The instance that answered an exchange which is over.

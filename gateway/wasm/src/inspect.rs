@@ -33,7 +33,7 @@ impl World {
     fn offers(self) -> &'static [&'static str] {
         match self {
             Self::Router => &["catalog", "log", "routing"],
-            Self::Policy => &["clock", "exchange", "log", "policy-types", "random", "state", "system"],
+            Self::Policy => &["clock", "exchange", "log", "outbound", "policy-types", "random", "state", "system"],
         }
     }
 
@@ -57,6 +57,21 @@ pub(crate) fn world(name: &str, component: &Component) -> Result<World, LoadErro
 pub(crate) fn imports(component: &Component) -> Vec<String> {
     let ty = component.component_type();
     ty.imports(component.engine()).map(|(import, _)| import.to_owned()).collect()
+}
+
+/// What of this gateway's a component can call, as `interface/function`.
+pub(crate) fn functions(component: &Component) -> Vec<String> {
+    let ty = component.component_type();
+    let mut functions = Vec::new();
+    for (import, item) in ty.imports(component.engine()) {
+        let (Some((interface, _)), ComponentItem::ComponentInstance(instance)) = (ours(import), item.ty) else {
+            continue;
+        };
+        let called = instance.exports(component.engine());
+        let called = called.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+        functions.extend(called.map(|(function, _)| format!("{interface}/{function}")));
+    }
+    functions
 }
 
 fn exported_world(name: &str, component: &Component) -> Result<World, LoadError> {

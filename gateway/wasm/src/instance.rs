@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::Store;
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::engine::{Engine, ticks};
 use crate::error::CallError;
@@ -57,6 +57,24 @@ impl<D: StoreData> Guarded<D> {
         deadline: Duration,
         call: impl FnOnce(&mut Store<D>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
+        self.begin(deadline)?;
+        call(&mut self.store).map_err(|error| self.fail(error, deadline))
+    }
+
+    /// The same on a fiber. Giving the call up spends the instance as well: it cannot be entered again.
+    pub(crate) async fn run_waiting<R>(
+        &mut self,
+        deadline: Duration,
+        call: impl AsyncFnOnce(&mut Store<D>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        self.begin(deadline)?;
+        self.spent = true;
+        let result = call(&mut self.store).await;
+        self.spent = false;
+        result.map_err(|error| self.fail(error, deadline))
+    }
+
+    fn begin(&mut self, deadline: Duration) -> Result<(), CallError> {
         if self.spent {
             return Err(CallError::Spent);
         }
@@ -64,7 +82,15 @@ impl<D: StoreData> Guarded<D> {
         self.engine.tick_for(ticks);
         self.store.set_epoch_deadline(ticks);
         self.store.data_mut().common().wasi.forget_stderr();
-        call(&mut self.store).map_err(|error| self.fail(error, deadline))
+        Ok(())
+    }
+
+    /// Lets time that was spent waiting not count: the deadline is for the guest's own work.
+    pub(crate) fn extend_deadlines(&mut self, waited: impl Fn(&mut D) -> u64 + Send + Sync + 'static) {
+        self.store.epoch_deadline_callback(move |mut store| match waited(store.data_mut()) {
+            0 => Err(Trap::Interrupt.into()),
+            ticks => Ok(UpdateDeadline::Continue(ticks)),
+        });
     }
 
     /// What `run` does, with the deadline of hooks.

@@ -29,7 +29,9 @@ pub use artifact::Artifact;
 pub use engine::Engine;
 pub use error::{CallError, EngineError, LoadError, Place};
 pub use grants::Grants;
-pub use host::{Change, Ejector, ExchangeHost, PolicyState};
+pub use host::{
+    Change, Ejector, ExchangeHost, Outbound, OutboundAnswer, OutboundRequest, OutboundResponse, PolicyState,
+};
 pub use inspect::World;
 pub use limits::Limits;
 pub use log::{Level, PluginLog};

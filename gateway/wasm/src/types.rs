@@ -61,6 +61,14 @@ pub struct Subscription {
     pub response_body: Option<u64>,
 }
 
+impl Subscription {
+    /// Whether it wants to hear of an exchange after `on_request`.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        self.on_response || self.on_complete || self.request_body.is_some() || self.response_body.is_some()
+    }
+}
+
 /// What becomes of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use sluice_wasm::World;
 
@@ -214,6 +215,18 @@ impl Plugins {
         }
     }
 
+    /// Puts versions away that fail too often; answers what changed.
+    pub(super) fn watch(&mut self, now: Instant) -> Vec<String> {
+        let mut causes = Vec::new();
+        for (name, entry) in &mut self.entries {
+            if let Some(reason) = entry.check(now) {
+                entry.refuse(name, reason, &self.tracker);
+                causes.push(format!("plugin {name} quarantined"));
+            }
+        }
+        causes
+    }
+
     /// What the admin API shows.
     pub(super) fn statuses(&self) -> Vec<PluginStatus> {
         self.entries.iter().map(|(name, entry)| entry.status(name)).collect()
@@ -245,6 +258,7 @@ impl PluginState {
             Self::Active => "active",
             Self::Failed => "failed",
             Self::Orphaned => "orphaned",
+            Self::Quarantined => "quarantined",
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One plugin's versions, and the one in force.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_wasm::{Artifact, Grants, Limits, PolicyInstance, PolicyPre, PolicyState, Subscription, World};
 
@@ -52,6 +53,18 @@ pub(super) struct Entry {
     /// A version that failed is not tried again until it changes.
     refused_digest: Option<String>,
     last_error: Option<String>,
+    /// A version that failed too often while it was in force.
+    quarantined: Option<String>,
+    /// What was in force before the file that is now.
+    last_good: Option<Candidate>,
+    watch: Watch,
+}
+
+/// How often the version in force has failed lately.
+#[derive(Default)]
+struct Watch {
+    /// When, and calls and failures until then.
+    samples: VecDeque<(Instant, u64, u64)>,
 }
 
 /// The control plane's own instance of a policy plugin: settings are tried here before any worker sees them.
@@ -60,6 +73,11 @@ pub(in super::super) struct Probe {
     sandbox: Option<PolicyInstance<Box<Exchange>>>,
     next_handle: u32,
 }
+
+/// A version is put away when so many calls have failed within that time, and so many of a hundred.
+const WATCHED: Duration = Duration::from_secs(10);
+const LEAST_FAILURES: u64 = 20;
+const FAILING_PERCENT: u64 = 5;
 
 /// Deadlines where the configuration has none. A policy stands between a client and its answer; a router works through
 /// a whole service at a time, off the request path.
@@ -84,12 +102,18 @@ impl Entry {
     pub(super) fn add(&mut self, source: Source, candidate: Candidate) {
         match source {
             Source::BuiltIn => self.built_in = Some(candidate),
-            Source::File(path) => self.file = Some((path, candidate)),
+            Source::File(path) => {
+                if Some(candidate.artifact.digest()) != self.quarantined.as_deref() {
+                    self.quarantined = None;
+                }
+                self.file = Some((path, candidate));
+            }
         }
     }
 
     pub(super) fn remove_file(&mut self) {
         self.file = None;
+        self.quarantined = None;
         self.refused_digest = None;
         self.last_error = None;
     }
@@ -99,7 +123,37 @@ impl Entry {
     }
 
     fn wanted(&self) -> Option<&Candidate> {
-        self.file.as_ref().map(|(_, candidate)| candidate).or(self.built_in.as_ref())
+        let file = self.file.as_ref().map(|(_, candidate)| candidate);
+        match file.filter(|file| Some(file.artifact.digest()) == self.quarantined.as_deref()) {
+            Some(_) => self.spare(),
+            None => file.or(self.built_in.as_ref()),
+        }
+    }
+
+    /// What could take the place of the file's version.
+    fn spare(&self) -> Option<&Candidate> {
+        let usable = |candidate: &&Candidate| Some(candidate.artifact.digest()) != self.quarantined.as_deref();
+        self.last_good.as_ref().filter(usable).or(self.built_in.as_ref())
+    }
+
+    /// Looks at how the version in force does; answers why it is put away, once it is.
+    pub(super) fn check(&mut self, now: Instant) -> Option<String> {
+        let Some(InForce::Policy(probe)) = &self.in_force else { return None };
+        let metrics = &probe.plugin.metrics;
+        let (calls, failures) = self.watch.note(now, metrics.calls(), metrics.failures());
+        let digest = probe.plugin.artifact.digest().to_owned();
+        let is_file = self.file.as_ref().is_some_and(|(_, file)| file.artifact.digest() == digest);
+        let is_spared = self.spare().is_some_and(|spare| spare.artifact.digest() != digest);
+        if failures < LEAST_FAILURES || failures * 100 < calls * FAILING_PERCENT || !is_file || !is_spared {
+            return None;
+        }
+        let reason = format!(
+            "quarantined: {failures} of {calls} calls failed within {} s; the version before it is in force again until \
+             the file changes",
+            WATCHED.as_secs()
+        );
+        self.quarantined = Some(digest);
+        Some(reason)
     }
 
     fn digest_in_force(&self) -> Option<&str> {
@@ -122,10 +176,20 @@ impl Entry {
     }
 
     pub(super) fn adopt(&mut self, name: &str, in_force: InForce) {
-        tracing::info!(plugin = name, digest = in_force.artifact().digest(), "plugin in force");
+        let digest = in_force.artifact().digest().to_owned();
+        tracing::info!(plugin = name, digest, "plugin in force");
+        let before = self.in_force.as_ref().map(InForce::artifact);
+        let before = before.filter(|before| before.digest() != digest);
+        if let Some(before) = before.filter(|before| Some(before.digest()) != self.quarantined.as_deref()) {
+            self.last_good = Some(Candidate { artifact: before.clone(), took: Duration::ZERO });
+        }
         self.in_force = Some(in_force);
+        self.watch = Watch::default();
         self.outdated = false;
-        self.last_error = None;
+        // Why a version is in quarantine stays to be read.
+        if self.quarantined.is_none() {
+            self.last_error = None;
+        }
         self.refused_digest = None;
     }
 
@@ -154,6 +218,7 @@ impl Entry {
             digest: shown.map(|artifact| artifact.digest().to_owned()),
             source: file.map(|(path, _)| Source::File(path.clone())).or(built_in.map(|_| Source::BuiltIn)),
             state: match (&self.in_force, self.compiling > 0) {
+                _ if self.quarantined.is_some() => PluginState::Quarantined,
                 (Some(_), _) if file.is_none() && built_in.is_none() => PluginState::Orphaned,
                 (Some(_), _) => PluginState::Active,
                 (None, true) => PluginState::Compiling,
@@ -166,6 +231,18 @@ impl Entry {
                 _ => None,
             },
         }
+    }
+}
+
+impl Watch {
+    /// Calls and failures of the time that is watched.
+    fn note(&mut self, now: Instant, calls: u64, failures: u64) -> (u64, u64) {
+        self.samples.push_back((now, calls, failures));
+        while self.samples.get(1).is_some_and(|(at, ..)| now.duration_since(*at) >= WATCHED) {
+            self.samples.pop_front();
+        }
+        let (_, calls_then, failures_then) = self.samples.front().copied().unwrap_or((now, calls, failures));
+        (calls - calls_then, failures - failures_then)
     }
 }
 
@@ -196,7 +273,24 @@ impl Probe {
         let grants = settings.grants.iter().map(String::as_str).chain(trust(name).grants.iter().copied());
         let grants = Grants::parse(grants).map_err(|error| format!("its `grants`: {error}"))?;
         let pre = PolicyPre::new(&artifact).map_err(|error| format!("cannot be linked: {error}"))?.with_grants(grants);
-        let plugin = Plugin { name: Arc::clone(name), id, artifact, pre, limits, failure, metrics };
+        let ejects = artifact.uses("exchange", "eject-instance");
+        let schema = PolicyInstance::new(&pre, limits, PluginLogger::shared(name))
+            .and_then(|mut sandbox: PolicyInstance<Box<Exchange>>| sandbox.schema())
+            .map_err(|error| format!("cannot be asked for its schema: {error}"))?;
+        let (waits, reads_response) = (artifact.waits(), artifact.uses("exchange", "response-header"));
+        let plugin = Plugin {
+            name: Arc::clone(name),
+            id,
+            artifact,
+            pre,
+            ejects,
+            schema,
+            waits,
+            reads_response,
+            limits,
+            failure,
+            metrics,
+        };
         let mut probe = Self { plugin: Arc::new(plugin), sandbox: None, next_handle: 0 };
         probe.sandbox().map_err(|error| format!("cannot be instantiated: {error}"))?;
         Ok(probe)

@@ -138,6 +138,7 @@ where
             retries: 0,
             tls_version,
             flag: (ending != Ending::Done).then_some(ending.word()),
+            annotations: &[],
         });
     }
 }

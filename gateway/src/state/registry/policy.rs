@@ -104,7 +104,7 @@ impl Forced {
         Self::ALL.into_iter().find(|forced| forced.as_str() == word)
     }
 
-    fn code(self) -> u8 {
+    const fn code(self) -> u8 {
         match self {
             Self::Open => 1,
             Self::Closed => 2,
@@ -268,6 +268,12 @@ impl PolicyState {
     pub fn forced(&self) -> Option<Forced> {
         let code = self.forced.load(Ordering::Acquire);
         Forced::ALL.into_iter().find(|forced| forced.code() == code)
+    }
+
+    /// Whether the operator wants it to be as if the policy were not there.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.forced.load(Ordering::Relaxed) == Forced::Disabled.code()
     }
 
     /// Time as buckets and windows have it.

@@ -3,12 +3,14 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
+use crate::engine::Engine;
 use crate::error::Misuse;
 use crate::grants::Grants;
-use crate::host::{Ejector, ExchangeHost, PolicyState};
+use crate::host::{Ejector, ExchangeHost, Outbound, PolicyState};
 use crate::instance::{Common, StoreData};
 
 /// The data of one instance.
@@ -21,6 +23,20 @@ pub(crate) struct PolicyData<E> {
     /// Keys of its own, which nobody outside can know.
     chance: RandomState,
     drawn: u64,
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// What an instance that waits has besides.
+pub(super) struct Waiting {
+    pub(super) engine: Engine,
+    pub(super) outbound: Option<Arc<dyn Outbound>>,
+    /// Ticks of the clock that it has waited, as far as they have not been added to its deadline.
+    pub(super) waited: u64,
+    /// For the rest of a call after a wait.
+    pub(super) deadline: Duration,
+    /// Requests it has sent in this call, and how long it has waited for their answers.
+    pub(super) sent: u32,
+    pub(super) waited_for: Duration,
 }
 
 /// What the guest is being called for.
@@ -43,7 +59,7 @@ pub(super) enum Now<E> {
 
 impl<E> PolicyData<E> {
     pub(super) fn new(common: Common, grants: Arc<Grants>) -> Self {
-        Self { common, grants, uses: Vec::new(), now: Now::Idle, chance: RandomState::new(), drawn: 0 }
+        Self { common, grants, uses: Vec::new(), now: Now::Idle, chance: RandomState::new(), drawn: 0, waiting: None }
     }
 
     /// Puts the state of a use in place and gives what was there.

@@ -2,7 +2,9 @@
 
 mod data;
 mod exchange;
+mod outbound;
 mod state;
+mod waiting;
 
 use std::fmt;
 use std::mem;
@@ -14,6 +16,7 @@ use crate::artifact::Artifact;
 use crate::bindings::policy as guest;
 use crate::bindings::policy::sluice::gateway as wit;
 use crate::bindings::router::sluice::gateway::log;
+use crate::bindings::waiting as fibers;
 use crate::convert;
 use crate::error::CallError;
 use crate::grants::Grants;
@@ -34,7 +37,7 @@ const SCHEMA_BYTES: usize = 256 * 1024;
 /// A policy plugin, linked for an exchange type: made once, and started for each worker. Clones are cheap.
 pub struct PolicyPre<E: ExchangeHost> {
     artifact: Artifact,
-    linked: guest::PolicyPre<PolicyData<E>>,
+    linked: Linked<E>,
     grants: Arc<Grants>,
 }
 
@@ -46,7 +49,8 @@ impl<E: ExchangeHost> PolicyPre<E> {
     pub fn new(artifact: &Artifact) -> Result<Self, CallError> {
         let component = artifact.policy().ok_or_else(|| CallError::Contract("it is not a policy".to_owned()))?;
         let mut linker = Linker::new(artifact.engine().inner());
-        let linked = link(&mut linker, component).map_err(|error| CallError::Contract(format!("{error:#}")))?;
+        let linked = link(&mut linker, component, artifact.waits())
+            .map_err(|error| CallError::Contract(format!("{error:#}")))?;
         Ok(Self { artifact: artifact.clone(), linked, grants: Arc::default() })
     }
 
@@ -75,10 +79,50 @@ impl<E: ExchangeHost> fmt::Debug for PolicyPre<E> {
     }
 }
 
+/// A component with everything it imports.
+pub(crate) enum Linked<E: ExchangeHost> {
+    /// Called as a function is.
+    Straight(guest::PolicyPre<PolicyData<E>>),
+    /// Called on a fiber.
+    Waiting(fibers::PolicyPre<PolicyData<E>>),
+}
+
+impl<E: ExchangeHost> Clone for Linked<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Straight(pre) => Self::Straight(pre.clone()),
+            Self::Waiting(pre) => Self::Waiting(pre.clone()),
+        }
+    }
+}
+
 /// A policy plugin, ready to be called. One value serves every configured use; `handle` tells which.
 pub struct PolicyInstance<E: ExchangeHost> {
     guarded: Guarded<PolicyData<E>>,
-    guest: guest::Policy,
+    guest: Guest,
+}
+
+/// What is called.
+enum Guest {
+    Straight(guest::Policy),
+    Waiting(fibers::Policy),
+}
+
+/// Calls an export from which the guest returns at once, whichever kind it is.
+macro_rules! call {
+    ($this:ident, $deadline:expr, $export:ident($($argument:expr),*)) => {
+        match &$this.guest {
+            Guest::Straight(guest) => {
+                let plugin = guest.sluice_gateway_policy_plugin();
+                $this.guarded.run($deadline, |store| plugin.$export(store, $($argument),*))
+            }
+            Guest::Waiting(guest) => {
+                let plugin = guest.sluice_gateway_policy_plugin();
+                let called = $this.guarded.run_waiting($deadline, async |store| plugin.$export(store, $($argument),*).await);
+                waiting::at_once(called)
+            }
+        }
+    };
 }
 
 impl<E: ExchangeHost> PolicyInstance<E> {
@@ -90,7 +134,15 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         let common = Common::new(limits, WasiState::new(), log, policy.artifact.log_budget());
         let data = PolicyData::new(common, Arc::clone(&policy.grants));
         let mut guarded = Guarded::new(policy.artifact.engine(), data, limits, TRANSFER_BYTES);
-        let guest = guarded.run(setup_deadline(limits), |store| policy.linked.instantiate(store))?;
+        let deadline = setup_deadline(limits);
+        let guest = match &policy.linked {
+            Linked::Straight(pre) => Guest::Straight(guarded.run(deadline, |store| pre.instantiate(store))?),
+            Linked::Waiting(pre) => {
+                waiting::prepare(&mut guarded, policy.artifact.engine());
+                let made = guarded.run_waiting(deadline, async |store| pre.instantiate_async(store).await);
+                Guest::Waiting(waiting::at_once(made)?)
+            }
+        };
         Ok(Self { guarded, guest })
     }
 
@@ -99,9 +151,8 @@ impl<E: ExchangeHost> PolicyInstance<E> {
     /// # Errors
     /// The call failed, or the schema is too long; the instance is spent.
     pub fn schema(&mut self) -> Result<String, CallError> {
-        let plugin = self.guest.sluice_gateway_policy_plugin();
         let deadline = setup_deadline(self.guarded.limits());
-        let schema = self.guarded.run(deadline, |store| plugin.call_schema(store))?;
+        let schema = call!(self, deadline, call_schema())?;
         if schema.len() > SCHEMA_BYTES {
             return Err(self
                 .guarded
@@ -121,12 +172,11 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         settings: &str,
         state: Arc<dyn PolicyState>,
     ) -> Result<Result<Subscription, String>, CallError> {
-        let plugin = self.guest.sluice_gateway_policy_plugin();
         let deadline = setup_deadline(self.guarded.limits());
         let data = self.guarded.data();
         let before = data.put_state(handle, Some(state));
         data.now = Now::Configure { handle };
-        let result = self.guarded.run(deadline, |store| plugin.call_configure(store, handle, settings));
+        let result = call!(self, deadline, call_configure(handle, settings));
         let data = self.guarded.data();
         data.now = Now::Idle;
         if !matches!(result, Ok(Ok(_))) {
@@ -140,8 +190,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
     /// # Errors
     /// The call failed; the instance is spent.
     pub fn release(&mut self, handle: u32) -> Result<(), CallError> {
-        let plugin = self.guest.sluice_gateway_policy_plugin();
-        let result = self.guarded.hook(|store| plugin.call_release(store, handle));
+        let result = call!(self, self.guarded.limits().deadline, call_release(handle));
         self.guarded.data().put_state(handle, None);
         result
     }
@@ -153,8 +202,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
     /// The call failed; the instance is spent.
     pub fn on_request(&mut self, handle: u32, exchange: E, fields: &[Option<&str>]) -> (E, Result<Verdict, CallError>) {
         self.guarded.data().now = Now::Hook { handle, exchange };
-        let plugin = self.guest.sluice_gateway_policy_plugin();
-        let result = self.guarded.hook(|store| plugin.call_on_request(store, handle, fields));
+        let result = call!(self, self.guarded.limits().deadline, call_on_request(handle, fields));
         self.finish(result, convert::verdict)
     }
 
@@ -172,8 +220,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         headers: &[Option<&str>],
     ) -> (E, Result<Verdict, CallError>) {
         self.guarded.data().now = Now::Hook { handle, exchange };
-        let plugin = self.guest.sluice_gateway_policy_plugin();
-        let result = self.guarded.hook(|store| plugin.call_on_response(store, handle, context, status, headers));
+        let result = call!(self, self.guarded.limits().deadline, call_on_response(handle, context, status, headers));
         self.finish(result, convert::verdict)
     }
 
@@ -189,8 +236,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         body: &[u8],
     ) -> (E, Result<BodyVerdict, CallError>) {
         self.guarded.data().now = Now::Hook { handle, exchange };
-        let plugin = self.guest.sluice_gateway_policy_plugin();
-        let result = self.guarded.hook(|store| plugin.call_on_request_body(store, handle, context, body));
+        let result = call!(self, self.guarded.limits().deadline, call_on_request_body(handle, context, body));
         self.finish(result, convert::body_verdict)
     }
 
@@ -207,8 +253,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         body: &[u8],
     ) -> (E, Result<BodyVerdict, CallError>) {
         self.guarded.data().now = Now::Hook { handle, exchange };
-        let plugin = self.guest.sluice_gateway_policy_plugin();
-        let result = self.guarded.hook(|store| plugin.call_on_response_body(store, handle, context, status, body));
+        let result = call!(self, self.guarded.limits().deadline, call_on_response_body(handle, context, status, body));
         self.finish(result, convert::body_verdict)
     }
 
@@ -224,9 +269,8 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         ejector: Option<Box<dyn Ejector>>,
     ) -> Result<(), CallError> {
         self.guarded.data().now = Now::Complete { handle, ejector };
-        let plugin = self.guest.sluice_gateway_policy_plugin();
         let outcome = convert::outcome(outcome);
-        let result = self.guarded.hook(|store| plugin.call_on_complete(store, handle, context, outcome));
+        let result = call!(self, self.guarded.limits().deadline, call_on_complete(handle, context, outcome));
         self.guarded.data().now = Now::Idle;
         result
     }
@@ -260,7 +304,8 @@ impl<E: ExchangeHost> PolicyInstance<E> {
 pub(crate) fn link<E: ExchangeHost>(
     linker: &mut Linker<PolicyData<E>>,
     component: &Component,
-) -> wasmtime::Result<guest::PolicyPre<PolicyData<E>>> {
+    waits: bool,
+) -> wasmtime::Result<Linked<E>> {
     log::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.common)?;
     wit::policy_types::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.common)?;
     wit::exchange::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
@@ -269,7 +314,11 @@ pub(crate) fn link<E: ExchangeHost>(
     wit::random::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     wit::system::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     wasi::add_to_linker(linker)?;
-    guest::PolicyPre::new(linker.instantiate_pre(component)?)
+    if waits {
+        fibers::sluice::gateway::outbound::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
+        return Ok(Linked::Waiting(fibers::PolicyPre::new(linker.instantiate_pre(component)?)?));
+    }
+    Ok(Linked::Straight(guest::PolicyPre::new(linker.instantiate_pre(component)?)?))
 }
 
 impl wit::policy_types::Host for Common {}

@@ -1,0 +1,49 @@
+//! An exchange with an address that is no instance's, on a connection for it alone.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::Pool;
+
+/// More response headers than this and the answer is refused.
+const MOST_HEADERS: usize = 256;
+
+impl Pool {
+    /// Sends a request to an address, with TLS where there is a name to verify.
+    ///
+    /// # Errors
+    /// There is no connection or no answer.
+    pub async fn send_once(
+        &self,
+        address: SocketAddr,
+        tls_name: Option<&str>,
+        request: Request<Full<Bytes>>,
+    ) -> io::Result<Response<Incoming>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        match tls_name {
+            None => exchange(stream, request).await,
+            Some(name) => exchange(self.connector().secure(name, stream).await?, request).await,
+        }
+    }
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> io::Result<Response<Incoming>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let shake = http1::Builder::new().max_headers(MOST_HEADERS).handshake(TokioIo::new(stream));
+    let (mut sender, connection) = shake.await.map_err(io::Error::other)?;
+    // It ends with the answer's body; its errors reach whoever waits for that.
+    tokio::task::spawn_local(async move { connection.await.ok() });
+    sender.send_request(request).await.map_err(io::Error::other)
+}
