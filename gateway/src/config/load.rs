@@ -72,6 +72,14 @@ impl Config {
         overrides::flags(&mut root, &sources.flags, &mut problems);
         check(root, file, sources, problems)
     }
+
+    /// Reads a text as if it were a file; paths in it start at the current directory. `name` is for problems.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of the text.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
+        check(document::parse(name, text)?, None, &Sources::default(), Problems::default())
+    }
 }
 
 /// Reads the tree, adding to the problems there are; any problem refuses the whole.

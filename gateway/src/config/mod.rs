@@ -31,7 +31,7 @@ pub use problem::{Place, Problem, Problems, SourceText};
 pub use process::{
     AccessLog, AccessLogFormat, AccessLogOutput, Log, LogFormat, Metrics, Runtime, Shutdown, State, Upstream,
 };
-pub use provider::{Constraints, ConsulCatalog, ConsulTls, FileCatalog, Providers, TagOptions};
+pub use provider::{Constraints, ConsulCatalog, ConsulTls, FileCatalog, Providers, RuleSyntax, TagOptions};
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, EntrypointTls, Tls, TlsOptions, TlsVersion};
 pub use transport::TransportConfig;
 

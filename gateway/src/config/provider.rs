@@ -81,6 +81,22 @@ pub struct TagOptions {
     pub allow_empty_services: bool,
     /// Which states count as healthy; the dialect's own default where it is none.
     pub strict_checks: Option<Vec<Health>>,
+    /// The syntax of v3 rules that name none.
+    pub rule_syntax: RuleSyntax,
+    /// Whether `Path` of v1 leaves a path that differs by its final slash alone, instead of redirecting it.
+    pub keep_trailing_slash: bool,
+    /// Whether tags that were torn at their commas, as Registrator does, are put together again.
+    pub repair_commas: bool,
+}
+
+/// The two syntaxes of rules in the v3 dialect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuleSyntax {
+    /// Traefik 2's.
+    V2,
+    /// Traefik 3's.
+    #[default]
+    V3,
 }
 
 /// Conditions on tags.
@@ -99,6 +115,8 @@ const STATES: [(&str, Health); 4] = [
     ("critical", Health::Critical),
     ("maintenance", Health::Maintenance),
 ];
+
+const RULE_SYNTAXES: [(&str, RuleSyntax); 2] = [("v2", RuleSyntax::V2), ("v3", RuleSyntax::V3)];
 
 /// One blocking query: an agent that was wiped answers only when it ends, so it bounds how long that goes unseen.
 const WAIT: Duration = Duration::from_secs(60);
@@ -124,6 +142,9 @@ impl TagOptions {
             "constraints": constraints,
             "strict-checks": strict_checks,
             "allow-empty-services": self.allow_empty_services.then_some(true),
+            "rule-syntax": (self.rule_syntax == RuleSyntax::V2).then_some("v2"),
+            "keep-trailing-slash": self.keep_trailing_slash.then_some(true),
+            "repair-commas": self.repair_commas.then_some(true),
         });
         if let Some(object) = settings.as_object_mut() {
             object.retain(|_, value| !value.is_null());
@@ -210,6 +231,9 @@ fn tag_options(section: &mut Section<'_>) -> TagOptions {
         constraints: section.read("constraints", constraints),
         allow_empty_services: section.read_or("allow-empty-services", false, boolean),
         strict_checks: section.read("strict-checks", strict_checks),
+        rule_syntax: section.read_or("rule-syntax", RuleSyntax::V3, choice(&RULE_SYNTAXES)),
+        keep_trailing_slash: section.read_or("keep-trailing-slash", false, boolean),
+        repair_commas: section.read_or("repair-commas", false, boolean),
     }
 }
 
@@ -221,8 +245,13 @@ fn constraints(node: &Node) -> Parsed<Constraints> {
     }
 }
 
-/// A list of states, where `any` is all of them.
+/// A list of states, where `any` is all of them; or as in Traefik 1, whether only passing ones count.
 fn strict_checks(node: &Node) -> Parsed<Vec<Health>> {
+    match &node.value {
+        Value::Boolean(true) => return Ok(vec![Health::Passing]),
+        Value::Boolean(false) => return Ok(vec![Health::Passing, Health::Warning]),
+        _ => {}
+    }
     let any = ("any", None);
     let states = STATES.map(|(word, state)| (word, Some(state)));
     let [passing, warning, critical, maintenance] = states;

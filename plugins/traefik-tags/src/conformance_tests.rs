@@ -6,18 +6,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sluice_model::path::NormalPath;
-use sluice_model::rule::{HeaderValues, RequestView, Rule};
-use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Occurrence as O, PathView as P, RuleNode as N, RuleSpec};
-use sluice_plugin_sdk::router::{
-    Action, Contribution, Health, Instance, Occurrence, PathView, Route, RuleNode, Service,
-};
+use sluice_model::rule::HeaderValues;
+use sluice_plugin_sdk::router::{Contribution, Health, Instance, Service};
 
+use crate::native::{self, Answer, Request as NativeRequest};
 use crate::testing::contribution;
 
 /// Vectors that contradict each other or the rule that each instance is read in one dialect.
@@ -88,19 +83,6 @@ impl HeaderValues for Headers {
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         self.0.iter().any(|(key, value)| key.eq_ignore_ascii_case(name) && test(value.as_str().unwrap().as_bytes()))
     }
-}
-
-/// What a client would see.
-#[derive(Debug, PartialEq)]
-enum Answer {
-    NotFound,
-    Redirect,
-    /// `answers` says that a step of the route may answer in the service's place.
-    Served {
-        route: String,
-        service: String,
-        answers: bool,
-    },
 }
 
 fn vectors() -> Option<Vec<Vector>> {
@@ -234,46 +216,15 @@ fn at(address: &str, port: u16, tags: &[String]) -> Instance {
 
 /// Which route answers, if that can be said here.
 fn answer(vector: &Vector, contributions: &[Contribution]) -> Option<Answer> {
-    let path = vector.request.path.split_once('?').map_or(vector.request.path.as_str(), |(path, _)| path);
-    let path = NormalPath::parse(path).ok()?;
-    let table = RouteTable::new(
-        contributions.iter().flat_map(|one| &one.routes).filter_map(|route| entry(route, contributions)).collect(),
-    );
-    let host = vector.request.host.to_ascii_lowercase();
-    let request = RequestView {
-        host: without_port(&host),
-        path: &path,
-        query: vector.request.path.split_once('?').map(|(_, query)| query),
+    let client = vector.client_ip.unwrap_or_else(|| "127.0.0.1".parse().unwrap());
+    let request = NativeRequest {
         method: &vector.request.method,
+        host: &vector.request.host,
+        target: &vector.request.path,
         headers: &vector.request.headers,
-        client: vector.client_ip.unwrap_or_else(|| "127.0.0.1".parse().unwrap()),
+        client,
     };
-    let Some(route) = table.find(&request) else { return Some(Answer::NotFound) };
-    let has = |fits: fn(&Action) -> bool| {
-        let used = contributions.iter().flat_map(|one| &one.steps).filter(|step| route.steps.contains(&step.name));
-        used.into_iter().any(|step| fits(&step.action))
-    };
-    if has(|action| *action == Action::RedirectSlash) {
-        return Some(Answer::Redirect);
-    }
-    let answers = has(|action| matches!(action, Action::RedirectRegexp(_) | Action::RedirectScheme(_)));
-    Some(Answer::Served { route: route.name.clone(), service: route.service.clone(), answers })
-}
-
-/// A route as the gateway would take it: with a usable rule and everything it refers to.
-fn entry<'a>(route: &'a Route, contributions: &[Contribution]) -> Option<Entry<&'a Route>> {
-    let has_step = |name: &String| contributions.iter().flat_map(|one| &one.steps).any(|step| step.name == *name);
-    let has_service = contributions.iter().flat_map(|one| &one.services).any(|service| service.name == route.service);
-    let usable = has_service && route.steps.iter().all(has_step);
-    let rule = Rule::compile(&spec(&route.rule)).ok().filter(|_| usable)?;
-    Some(Entry { priority: route.priority, name: route.name.as_str().into(), rule: Arc::new(rule), value: route })
-}
-
-fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split_once(':').map_or(host, |(host, _)| host),
-    }
+    native::answer(contributions, &request)
 }
 
 fn targets(one: &Contribution, of: impl Fn(&sluice_plugin_sdk::router::Target) -> Value) -> Value {
@@ -290,32 +241,5 @@ fn url(target: &sluice_plugin_sdk::router::Target) -> String {
     match target.address.contains(':') {
         true => format!("{scheme}://[{}]:{}", target.address, target.port),
         false => format!("{scheme}://{}:{}", target.address, target.port),
-    }
-}
-
-fn spec(rule: &sluice_plugin_sdk::router::Rule) -> RuleSpec {
-    RuleSpec { text: rule.text.clone(), nodes: rule.nodes.iter().cloned().map(node).collect(), root: rule.root }
-}
-
-fn node(node: RuleNode) -> N {
-    let view = |view| if view == PathView::Decoded { P::Decoded } else { P::Routing };
-    let which = |which| if which == Occurrence::First { O::First } else { O::Any };
-    match node {
-        RuleNode::All(ids) => N::All(ids),
-        RuleNode::Any(ids) => N::Any(ids),
-        RuleNode::Not(id) => N::Not(id),
-        RuleNode::Host(host) => N::Host(host),
-        RuleNode::HostExact(host) => N::HostExact(host),
-        RuleNode::HostRegexp(pattern) => N::HostRegexp(pattern),
-        RuleNode::Path(path) => N::Path(path.pattern, view(path.view)),
-        RuleNode::PathPrefix(path) => N::PathPrefix(path.pattern, view(path.view)),
-        RuleNode::PathRegexp(path) => N::PathRegexp(path.pattern, view(path.view)),
-        RuleNode::Method(method) => N::Method(method),
-        RuleNode::Header(header) => N::Header(header.name, header.value),
-        RuleNode::HeaderRegexp(header) => N::HeaderRegexp(header.name, header.value),
-        RuleNode::Query(query) => N::Query(query.name, query.value, which(query.occurrence)),
-        RuleNode::QueryRegexp(query) => N::QueryRegexp(query.name, query.value, which(query.occurrence)),
-        RuleNode::ClientIp(range) => N::ClientIp(range),
-        RuleNode::Alpn(protocol) => N::Alpn(protocol),
     }
 }

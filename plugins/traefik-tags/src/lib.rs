@@ -23,8 +23,14 @@ mod accept;
 #[cfg(test)]
 mod conformance_tests;
 mod constraints;
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod fuzz;
 mod headers;
 mod merge;
+#[cfg(test)]
+mod native;
 #[cfg(test)]
 mod properties;
 mod report;
@@ -72,6 +78,8 @@ sluice_plugin_sdk::export_router!(TraefikTags);
 /// What the tags of a service mean.
 fn contribute(service: &Service, settings: &Settings) -> Contribution {
     let mut report = Report::default();
+    let repaired = settings.repairs_commas.then(|| tags::repair::service(service, &settings.prefix, &mut report));
+    let service = repaired.as_ref().unwrap_or(service);
     let mut draft = Draft::default();
     let accepted = accept::accept(service, settings, &mut report);
     v1::contribute(service, &accepted.v1, settings, &mut draft, &mut report);

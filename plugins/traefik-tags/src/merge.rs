@@ -56,20 +56,34 @@ pub(crate) fn merge(mut draft: Draft, settings: &Settings, mut report: Report) -
     Contribution { routes, services, steps, tcp_routes, tcp_services, tcp_steps, diagnostics }
 }
 
-/// One definition for each name.
+/// One definition for each name. One that cannot be used counts only where there is no other.
 fn settle<T: PartialEq>(
     kind: &str,
     candidates: Vec<Candidate<T>>,
     report: &mut Report,
 ) -> BTreeMap<String, Result<T, Problem>> {
-    let mut by_name: BTreeMap<String, Ballot<Result<T, Problem>>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, (Ballot<T>, Ballot<Problem>)> = BTreeMap::new();
     for Candidate { name, value, voters } in candidates {
-        by_name.entry(name).or_default().add(value, voters.iter().map(String::as_str), |a, b| a == b);
+        let (usable, broken) = by_name.entry(name).or_default();
+        let voters = voters.iter().map(String::as_str);
+        match value {
+            Ok(value) => usable.add(value, voters, |a, b| a == b),
+            Err(problem) => broken.add(problem, voters, |a, b| a == b),
+        }
     }
     let mut settled = BTreeMap::new();
-    for (name, ballot) in by_name {
-        if let Some(value) = pick(kind, &name, ballot, report) {
-            settled.insert(name, value);
+    for (name, (usable, broken)) in by_name {
+        let broken = broken.decide().map(|decision| decision.winner);
+        match (pick(kind, &name, usable, report), broken) {
+            (Some(value), None) => drop(settled.insert(name, Ok(value))),
+            (Some(value), Some(broken)) => {
+                let message =
+                    format!("the definition of {} cannot be used, the others' stays: {}", broken.shown(), broken.value);
+                report.warning(&format!("{kind} {name}"), &broken.value.tag, message);
+                settled.insert(name, Ok(value));
+            }
+            (None, Some(broken)) => drop(settled.insert(name, Err(broken.value))),
+            (None, None) => {}
         }
     }
     settled
@@ -256,11 +270,16 @@ mod tests {
     }
 
     #[test]
-    fn a_minority_with_a_broken_definition_does_not_cost_the_route() {
+    fn a_broken_definition_does_not_cost_the_route_where_there_is_another() {
         let broken = Candidate::new("r", &ids(&["1"]), Err(Problem::new("t", "bad rule")));
         let routes = vec![broken.clone(), said(&["2", "3"], route("r", "good", &[]))];
         let result = merged(Draft { routes, ..Draft::default() });
         assert_eq!(result.routes.len(), 1);
+        let majority = Candidate::new("r", &ids(&["1", "2", "3"]), Err(Problem::new("t", "bad rule")));
+        let routes = vec![majority, said(&["4"], route("r", "old", &[]))];
+        let result = merged(Draft { routes, ..Draft::default() });
+        assert_eq!(result.routes.iter().map(|route| route.rule.text.as_str()).collect::<Vec<_>>(), ["old"]);
+        assert_eq!(result.diagnostics.iter().map(|found| found.tag.as_str()).collect::<Vec<_>>(), ["t"]);
         let result = merged(Draft { routes: vec![broken], ..Draft::default() });
         assert!(result.routes.is_empty());
         assert_eq!(result.diagnostics.first().map(|found| found.tag.as_str()), Some("t"));

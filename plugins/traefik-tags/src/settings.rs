@@ -25,6 +25,12 @@ pub(crate) struct Settings {
     /// The rule of v3 routers without one.
     pub(crate) default_rule: Template,
     pub(crate) bare_services: BareServices,
+    /// The syntax of v3 rules that name none.
+    pub(crate) rule_syntax: RuleSyntax,
+    /// Whether `Path` of v1 answers a path that differs by its final slash with a redirect.
+    pub(crate) redirects_slashes: bool,
+    /// Whether tags torn at their commas are put together again.
+    pub(crate) repairs_commas: bool,
     pub(crate) constraints: Constraints,
     /// The states an instance may be in; `None` means what each dialect takes by default.
     pub(crate) checks: Option<Vec<Health>>,
@@ -53,6 +59,15 @@ pub(crate) enum BareServices {
     Both,
 }
 
+/// The two syntaxes of v3's rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RuleSyntax {
+    V2,
+    #[default]
+    V3,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Raw {
@@ -70,6 +85,12 @@ struct Raw {
     strict_checks: Option<Vec<String>>,
     #[serde(default)]
     allow_empty_services: bool,
+    #[serde(default)]
+    rule_syntax: RuleSyntax,
+    #[serde(default)]
+    keep_trailing_slash: bool,
+    #[serde(default)]
+    repair_commas: bool,
     entrypoints: Option<Vec<Entrypoint>>,
 }
 
@@ -115,6 +136,9 @@ impl Settings {
             exposed_by_default: raw.exposed_by_default,
             domain: raw.domain,
             bare_services,
+            rule_syntax: raw.rule_syntax,
+            redirects_slashes: !raw.keep_trailing_slash,
+            repairs_commas: raw.repair_commas,
             constraints: match raw.constraints {
                 None => Constraints::None,
                 Some(RawConstraints::V1(list)) => Constraints::v1(&list)?,
@@ -201,10 +225,13 @@ mod tests {
         let settings = Settings::parse(
             r#"{"provider":"file","prefix":"edge","exposed-by-default":false,"domain":"corp.test",
                 "frontend-rule":"Host:{{.ServiceName}}","default-rule":"Host(`{{ .Name }}`)","constraints":["tag==x"],
-                "strict-checks":["Passing","any"],"entrypoints":[{"name":"web","tls":false},{"name":"websecure","tls":true,"port":443}]}"#,
+                "strict-checks":["Passing","any"],"rule-syntax":"v2","keep-trailing-slash":true,"repair-commas":true,
+                "entrypoints":[{"name":"web","tls":false},{"name":"websecure","tls":true,"port":443}]}"#,
         )
         .unwrap();
         assert_eq!(settings.checks.as_ref().map(Vec::len), Some(5));
+        assert_eq!(settings.rule_syntax, RuleSyntax::V2);
+        assert!(!settings.redirects_slashes && settings.repairs_commas);
         assert_eq!(settings.entrypoint("websecure").map(|one| (one.tls, one.port)), Some((true, Some(443))));
         assert_eq!(settings.entrypoint("web").map(|one| (one.tls, one.port)), Some((false, None)));
         assert_eq!(settings.local_name("a@file"), "a");
@@ -234,6 +261,7 @@ mod tests {
             (r#"{"frontend-rule":"{{"}"#, "frontend-rule: template does not parse"),
             (r#"{"default-rule":"{{ nope }}"}"#, "default-rule: template does not parse"),
             (r#"{"strict-checks":["fine"]}"#, "strict-checks"),
+            (r#"{"rule-syntax":"v1"}"#, "v1"),
             (r#"{"constraints":["x"]}"#, "constraint"),
             (r#"{"constraints":"Tag("}"#, "constraint"),
             (r#"{"entrypoints":[{"name":"a","tsl":true}]}"#, "tsl"),

@@ -2,6 +2,7 @@
 //!
 //! What a key means is the business of `v1` and `v3`.
 
+pub(crate) mod repair;
 pub(crate) mod schema;
 pub(crate) mod tree;
 pub(crate) mod words;

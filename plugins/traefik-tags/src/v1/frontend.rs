@@ -68,7 +68,8 @@ impl<'a> Frontend<'a> {
             service: service.to_owned(),
         };
         let mut routes = vec![main];
-        routes.extend(rule.parsed.slash.and_then(|slash| self.slash_route(slash, routes.first()?, &mut steps)));
+        let slash = rule.parsed.slash.filter(|_| self.group.settings.redirects_slashes);
+        routes.extend(slash.and_then(|slash| self.slash_route(slash, routes.first()?, &mut steps)));
         Ok((routes, steps))
     }
 

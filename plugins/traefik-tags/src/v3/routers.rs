@@ -6,6 +6,7 @@ use super::Instance;
 use crate::merge::{Candidate, Draft};
 use crate::report::{Problem, Report};
 use crate::rule::{Parsed, RuleError, matchers_v2, matchers_v3};
+use crate::settings::RuleSyntax;
 use crate::tags::tree::Node;
 use crate::template::Value;
 
@@ -34,9 +35,13 @@ fn route(
 ) -> Result<Route, Problem> {
     let object = format!("route {}", node.name);
     let (text, tag) = rule_text(own, node)?;
-    let parsed = parse(node, &text).map_err(|message| Problem::new(tag, message))?;
+    let parsed = parse(own, node, &text).map_err(|message| Problem::new(tag, message))?;
     for note in &parsed.notes {
         report.warning(&object, tag, note.clone());
+    }
+    for option in node.below("observability") {
+        let message = format!("`{}` has no effect: logs and metrics are the same for every route", option.name);
+        report.warning(&object, &option.tag, message);
     }
     let (transport, tls_options) = match node.child("tls") {
         Some(tls) => (Transport::Tls, tls_options(tls, &object, report)),
@@ -70,13 +75,22 @@ fn default_rule(own: &Instance<'_>) -> Result<String, String> {
     rendered.map_err(|error| format!("the default rule: {error}"))
 }
 
-fn parse(node: &Node, text: &str) -> Result<Parsed, String> {
-    let parse: fn(&str) -> Result<Parsed, RuleError> = match node.text("rulesyntax").unwrap_or_default() {
-        "" | "v3" => matchers_v3::parse,
-        "v2" => matchers_v2::parse,
-        other => return Err(format!("rule syntax `{other}` is neither v2 nor v3")),
+fn parse(own: &Instance<'_>, node: &Node, text: &str) -> Result<Parsed, String> {
+    let parse: fn(&str) -> Result<Parsed, RuleError> = match rule_syntax(own, node)? {
+        RuleSyntax::V2 => matchers_v2::parse,
+        RuleSyntax::V3 => matchers_v3::parse,
     };
     parse(text).map_err(|error| format!("rule `{text}`: {error}"))
+}
+
+/// The syntax a router names, else the provider's.
+pub(super) fn rule_syntax(own: &Instance<'_>, node: &Node) -> Result<RuleSyntax, String> {
+    match node.text("rulesyntax").unwrap_or_default() {
+        "" => Ok(own.settings.rule_syntax),
+        "v2" => Ok(RuleSyntax::V2),
+        "v3" => Ok(RuleSyntax::V3),
+        other => Err(format!("rule syntax `{other}` is neither v2 nor v3")),
+    }
 }
 
 /// As set, else the default: the length of the rule in bytes.

@@ -9,6 +9,7 @@ use crate::accept::object;
 use crate::merge::{Candidate, Draft};
 use crate::report::{Problem, Report};
 use crate::rule::{Parsed, RuleError, matchers_tcp};
+use crate::settings::RuleSyntax;
 use crate::tags::tree::Node;
 
 /// What Traefik gives the catch-all, so that it is the last resort.
@@ -114,7 +115,7 @@ fn route(own: &Instance<'_>, node: &Node, services: &[&str], report: &mut Report
         return Err(Problem::new(&node.tag, "a TCP router needs a rule, such as HostSNI(`*`)"));
     };
     let tag = node.tag_of("rule");
-    let parsed = parse(node, text).map_err(|message| Problem::new(tag, message))?;
+    let parsed = parse(own, node, text).map_err(|message| Problem::new(tag, message))?;
     let (tls, tls_options) = tls(node, &object, report);
     if tls == TcpTls::None && matchers_tcp::asks_for_a_name(&parsed.expr) {
         let message = "only TLS connections have a server name: add `tls=true` or `tls.passthrough=true`, \
@@ -137,11 +138,10 @@ fn route(own: &Instance<'_>, node: &Node, services: &[&str], report: &mut Report
     })
 }
 
-fn parse(node: &Node, text: &str) -> Result<Parsed, String> {
-    let parse: fn(&str) -> Result<Parsed, RuleError> = match node.text("rulesyntax").unwrap_or_default() {
-        "" | "v3" => matchers_tcp::parse_v3,
-        "v2" => matchers_tcp::parse_v2,
-        other => return Err(format!("rule syntax `{other}` is neither v2 nor v3")),
+fn parse(own: &Instance<'_>, node: &Node, text: &str) -> Result<Parsed, String> {
+    let parse: fn(&str) -> Result<Parsed, RuleError> = match routers::rule_syntax(own, node)? {
+        RuleSyntax::V2 => matchers_tcp::parse_v2,
+        RuleSyntax::V3 => matchers_tcp::parse_v3,
     };
     parse(text).map_err(|error| format!("rule `{text}`: {error}"))
 }

@@ -106,7 +106,7 @@ fn router_options() {
     let route = route(&result, "r").unwrap();
     assert_eq!((route.priority, route.transport, route.service.as_str()), (-1, Transport::Tls, "api@internal"));
     assert_eq!((route.entrypoints.join(" "), route.steps.join(" ")), ("web other".into(), "a b@file".into()));
-    assert_eq!(severities(&result), [Severity::Warning, Severity::Warning], "certificates are not a router's business");
+    assert_eq!(severities(&result), [Severity::Warning; 3], "certificates and logs are not a router's business");
     assert_eq!(route.tls_options, "");
     let mtls = v3(&[RULE, "traefik.http.routers.r.tls.options=mtls@file"]);
     assert_eq!((mtls.routes[0].tls_options.as_str(), mtls.routes[0].transport), ("mtls@file", Transport::Tls));
@@ -114,6 +114,24 @@ fn router_options() {
     assert_eq!(off.routes[0].transport, Transport::Plain);
     let v2 = v3(&["traefik.http.routers.r.rule=Host(`a`,`b`)", "traefik.http.routers.r.ruleSyntax=v2"]);
     assert_eq!(route_hosts(&v2.routes[0]), ["a", "b"]);
+    let both = |json| {
+        names(
+            &contribution(
+                json,
+                &service_with(
+                    "web",
+                    &[&[
+                        "traefik.http.routers.two.rule=Host(`a`,`b`)",
+                        "traefik.http.routers.three.rule=Host(`a`) && PathRegexp(`x`)",
+                        "traefik.http.routers.three.rulesyntax=v3",
+                    ]],
+                ),
+            )
+            .routes,
+        )
+        .join(" ")
+    };
+    assert_eq!((both(""), both(r#"{"rule-syntax":"v2"}"#)), ("three".to_owned(), "three two".to_owned()));
 }
 
 #[test]
