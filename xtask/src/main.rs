@@ -6,6 +6,7 @@
 mod bench;
 mod conformance;
 mod demo;
+mod differential;
 mod http;
 mod layers;
 mod process;
@@ -43,6 +44,8 @@ enum Verb {
     Protocols(protocols::Options),
     /// Run the tag vectors of ../shared/conformance against the built gateway and a real Consul agent
     Conformance,
+    /// Compare the gateway with a real Traefik beside the same Consul
+    Differential(differential::Options),
     /// One of the demo's services: answers every request with the same text
     #[command(hide = true)]
     DemoInstance {
@@ -72,6 +75,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Layers => layers::check(),
         Verb::Protocols(options) => protocols::run(&options),
         Verb::Conformance => conformance::run_alone(),
+        Verb::Differential(options) => differential::run(&options),
         Verb::DemoInstance { name, address } => demo::serve_instance(&name, address),
     }
 }

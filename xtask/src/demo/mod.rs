@@ -4,7 +4,7 @@
 //! until it is told to stop, and leaves nothing running.
 
 mod instance;
-mod registry;
+pub(crate) mod registry;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -126,7 +126,7 @@ fn command(program: &Path) -> Command {
 }
 
 /// An address nothing listens on. Another program could take it before it is used; the start then fails and says so.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr()?)
 }

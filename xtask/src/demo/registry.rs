@@ -60,6 +60,32 @@ impl Registry {
         Ok(())
     }
 
+    /// The same with a check that says how the instance is.
+    pub(crate) fn register_with_health(
+        &mut self,
+        service: &str,
+        id: &str,
+        instance: SocketAddr,
+        tags: &[&str],
+        health: &str,
+    ) -> Result<()> {
+        let (ip, port) = (instance.ip().to_string(), instance.port());
+        let check = json!({ "TTL": "1h", "Status": health });
+        let body = json!({ "ID": id, "Name": service, "Address": ip, "Port": port, "Tags": tags, "Check": check });
+        let answer = self.put("/v1/agent/service/register", &body.to_string())?;
+        ensure!(answer.status == 200, "register {id} in Consul: {} {}", answer.status, answer.body.trim());
+        self.registered.push(id.to_owned());
+        Ok(())
+    }
+
+    /// Takes an instance out again.
+    pub(crate) fn deregister(&mut self, id: &str) -> Result<()> {
+        let answer = self.put(&format!("/v1/agent/service/deregister/{id}"), "")?;
+        ensure!(answer.status == 200, "deregister {id} in Consul: {}", answer.status);
+        self.registered.retain(|known| known != id);
+        Ok(())
+    }
+
     fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + START;
         while !self.has_leader() {
