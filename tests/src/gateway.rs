@@ -176,6 +176,12 @@ impl Gateway {
         self.setup.admin
     }
 
+    /// The configuration it was started with.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.setup.folder.join("sluice.toml")
+    }
+
     /// The process, for signals and for its log.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -8,6 +8,7 @@ pub mod action;
 pub mod balance;
 pub mod catalog;
 pub mod contribution;
+mod explain;
 mod keys;
 pub mod link;
 pub mod path;
@@ -22,5 +23,6 @@ pub use contribution::{
     Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, Severity, StepSpec,
     Transport,
 };
+pub use explain::Mismatch;
 pub use keys::HostKey;
 pub use service::{Balancer, ServiceKind, ServiceSpec, Target};

@@ -240,7 +240,7 @@ impl HostPattern {
 }
 
 /// Walks `name=value` pairs separated by `&` or `;`, decoded as forms are.
-fn query_any(query: Option<&str>, name: &str, which: Occurrence, test: impl Fn(&str) -> bool) -> bool {
+pub(crate) fn query_any(query: Option<&str>, name: &str, which: Occurrence, test: impl Fn(&str) -> bool) -> bool {
     for pair in query.unwrap_or_default().split(['&', ';']).filter(|pair| !pair.is_empty()) {
         let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
         if form_decode(found) != name {

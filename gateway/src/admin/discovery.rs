@@ -44,7 +44,7 @@ fn show_provider(view: &View, name: &str, provider: &ProviderStatus, status: &St
     shown
 }
 
-fn refusal(refusal: &Refusal) -> Value {
+pub(super) fn refusal(refusal: &Refusal) -> Value {
     json!({
         "service": *refusal.service,
         "severity": match refusal.diagnostic.severity {

@@ -60,6 +60,12 @@ pub(super) fn middlewares(view: &View) -> Vec<Value> {
     steps.into_iter().map(|(name, step)| middleware(&generation, name, step)).collect()
 }
 
+/// One step as in the list; a name that has no step any more is shown alone.
+pub(super) fn shown_step(generation: &Generation, name: &str) -> Value {
+    let shown = generation.steps.get(name).map(|step| middleware(generation, name, step));
+    shown.unwrap_or_else(|| json!({ "name": name }))
+}
+
 fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
     let users = generation.routes.iter().filter(|route| route.steps.iter().any(|used| **used == *name));
     let users: Vec<&str> = users.map(|route| &*route.name).collect();

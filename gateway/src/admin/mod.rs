@@ -8,6 +8,7 @@ mod action_view;
 mod answer;
 mod auth;
 mod discovery;
+pub mod explain;
 mod http_view;
 mod metrics;
 mod plugins;
@@ -20,7 +21,7 @@ pub use server::{AdminError, serve};
 
 use std::sync::Arc;
 
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Response, StatusCode, Uri};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -51,7 +52,8 @@ pub struct View {
 }
 
 /// The whole API on one page.
-fn dispatch(view: &View, method: &Method, path: &str, body: &[u8]) -> Response<Body> {
+fn dispatch(view: &View, method: &Method, uri: &Uri, body: &[u8]) -> Response<Body> {
+    let path = uri.path();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let read = *method == Method::GET || *method == Method::HEAD;
     match segments.as_slice() {
@@ -84,6 +86,7 @@ fn dispatch(view: &View, method: &Method, path: &str, body: &[u8]) -> Response<B
         ["api", "plugins", name, "schema"] => plugins::schema(view, name),
         ["api", "policies", name] => plugins::policy(view, name),
         ["api", "discovery"] => json(&discovery::show(view)),
+        ["api", "explain"] => explain::show(view, uri.query().unwrap_or_default()),
         _ => message(StatusCode::NOT_FOUND, "no such path; the API begins at /api/overview"),
     }
 }

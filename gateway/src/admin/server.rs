@@ -76,7 +76,7 @@ async fn answer(view: &View, guard: &Guard, request: Request<Incoming>) -> Respo
         _ => Ok(Bytes::new()),
     };
     match body {
-        Ok(body) => dispatch(view, &head.method, path, &body),
+        Ok(body) => dispatch(view, &head.method, &head.uri, &body),
         Err(error) => answer::message(StatusCode::BAD_REQUEST, &format!("the body cannot be read: {error}")),
     }
 }

@@ -28,7 +28,8 @@ fn broken(name: &str, error: &str) -> Value {
     json!({ "name": name, "provider": provider_of(name), "status": "disabled", "error": [error] })
 }
 
-fn service(service: &Service) -> Value {
+/// One service as in the list, without its users.
+pub(super) fn service(service: &Service) -> Value {
     let (kind, key, details) = kind(service);
     let strategy = service.spec.balancer().map(|spec| strategy_name(spec.strategy));
     let mut shown = json!({

@@ -1,6 +1,7 @@
 //! What `sluice check` looks at beyond the configuration itself: everything the configuration names.
 //!
-//! Takes a valid configuration, gives every problem that would show when it is served. Nothing is changed or started.
+//! Takes a valid configuration, gives every problem that would show when it is served, and what would be repaired.
+//! Nothing is changed or started.
 
 use std::io::Read;
 use std::path::Path;
@@ -15,9 +16,18 @@ use crate::tls::ServerTls;
 /// Secrets and certificates are read to see that they can be; none of them is this large.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What does not work.
+    pub problems: Vec<Problem>,
+    /// What works and should be written otherwise: tags that were repaired or have no effect.
+    pub warnings: Vec<Problem>,
+}
+
 /// Everything wrong with what the configuration names.
 #[must_use]
-pub fn run(config: &Config) -> Vec<Problem> {
+pub fn run(config: &Config) -> Findings {
     let mut problems = Vec::new();
     for entrypoint in &config.entrypoints {
         problems.extend(entrypoint_tls(entrypoint, &config.tls));
@@ -31,8 +41,9 @@ pub fn run(config: &Config) -> Vec<Problem> {
         problems.extend(services(&file.path));
     }
     problems.extend(config.plugins.directory.as_deref().and_then(not_a_directory));
-    problems.extend(tried(config));
-    problems
+    let tried = tried(config);
+    problems.extend(tried.problems);
+    Findings { problems, warnings: tried.warnings }
 }
 
 /// Files that cannot be read, else the first pair that cannot be used.
@@ -52,10 +63,13 @@ fn entrypoint_tls(entrypoint: &Entrypoint, tls: &Tls) -> Vec<Problem> {
 }
 
 /// What shows when plugins are compiled, settings tried and routes worked out.
-fn tried(config: &Config) -> Vec<Problem> {
+fn tried(config: &Config) -> Findings {
     let (status, _) = match dry_run(&Arc::new(config.clone())) {
         Ok(tried) => tried,
-        Err(error) => return vec![Problem::new(Place::File("sluice".to_owned()), "", error.to_string())],
+        Err(error) => {
+            let problem = Problem::new(Place::File("sluice".to_owned()), "", error.to_string());
+            return Findings { problems: vec![problem], ..Findings::default() };
+        }
     };
     let place = |name: &str| Place::File(name.to_owned());
     let plugins = status.plugins.iter().filter_map(|plugin| {
@@ -66,19 +80,24 @@ fn tried(config: &Config) -> Vec<Problem> {
         .router_errors
         .iter()
         .map(|(provider, error)| Problem::new(place(&format!("provider {provider}")), "", error.clone()));
-    let tags = status.refusals.iter().flat_map(|(provider, refusals)| {
-        let errors = refusals.iter().filter(|refusal| refusal.diagnostic.severity == Severity::Error);
-        errors.map(move |Refusal { service, diagnostic }| {
-            let key = format!("service {service}: {}", diagnostic.object);
-            let tag = if diagnostic.tag.is_empty() { String::new() } else { format!("tag `{}`: ", diagnostic.tag) };
-            Problem::new(Place::File(format!("provider {provider}")), key, format!("{tag}{}", diagnostic.message))
-        })
-    });
+    let tags = |severity| {
+        let all = status.refusals.iter().flat_map(|(provider, list)| list.iter().map(move |one| (provider, one)));
+        all.filter(move |(_, refusal)| refusal.diagnostic.severity == severity).map(|(name, one)| of_tag(name, one))
+    };
     let policies = status
         .policy_errors
         .iter()
         .map(|(name, error)| Problem::new(place(&format!("policy {name}")), "", error.clone()));
-    plugins.chain(routers).chain(policies).chain(tags).collect()
+    Findings {
+        problems: plugins.chain(routers).chain(policies).chain(tags(Severity::Error)).collect(),
+        warnings: tags(Severity::Warning).collect(),
+    }
+}
+
+fn of_tag(provider: &str, Refusal { service, diagnostic }: &Refusal) -> Problem {
+    let key = format!("service {service}: {}", diagnostic.object);
+    let tag = if diagnostic.tag.is_empty() { String::new() } else { format!("tag `{}`: ", diagnostic.tag) };
+    Problem::new(Place::File(format!("provider {provider}")), key, format!("{tag}{}", diagnostic.message))
 }
 
 fn consul_files(consul: &ConsulCatalog) -> Vec<Problem> {
@@ -154,7 +173,7 @@ mod tests {
         std::fs::write(directory.join("there.token"), "secret").unwrap();
         std::fs::write(directory.join("services.toml"), "[[service]]\nname = \"a\"\ntagz = []\n").unwrap();
         let config = Config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
-        let problems = run(&config);
+        let problems = run(&config).problems;
         std::fs::remove_dir_all(&directory).unwrap();
         let keys: Vec<_> = problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect();
         let starts = [

@@ -1,13 +1,8 @@
 //! `sluice healthcheck`: one request to the admin API of a running gateway.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
-
 use clap::Args;
 
-/// Longer than this is not healthy; Docker's own limit is 30 s, Keepalived's is its interval.
-const TIMEOUT: Duration = Duration::from_secs(3);
+use super::admin_client::{self, AskError};
 
 /// What to ask.
 #[derive(Debug, Args)]
@@ -23,65 +18,28 @@ pub(super) struct Arguments {
 /// Why it is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unhealthy {
-    #[error("`{0}` is not the URL of an admin API; write such as http://127.0.0.1:8080")]
-    Url(String),
-    #[error("asking {0}: {1}")]
-    Io(String, io::Error),
+    #[error(transparent)]
+    Ask(#[from] AskError),
     #[error("{0} answered: {1}")]
     Answer(String, String),
 }
 
 /// Whether the gateway is healthy.
 pub(super) fn ask(arguments: &Arguments) -> Result<(), Unhealthy> {
-    let address = address(&arguments.admin).ok_or_else(|| Unhealthy::Url(arguments.admin.clone()))?;
     let path = if arguments.live { "/ping" } else { "/ready" };
-    let answer = request(address, path).map_err(|error| Unhealthy::Io(arguments.admin.clone(), error))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status_line = head.lines().next().unwrap_or_default();
-    match status_line.split(' ').nth(1) {
-        Some("200") => Ok(()),
-        _ => {
-            let said = format!("{} {}", status_line.trim(), body.trim());
-            Err(Unhealthy::Answer(arguments.admin.clone(), said.trim().to_owned()))
-        }
+    let answer = admin_client::get(&arguments.admin, None, path)?;
+    if answer.is_ok() {
+        return Ok(());
     }
-}
-
-/// `host:port` of a plain URL.
-fn address(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("http://").unwrap_or(url);
-    let address = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = address.rsplit_once(':')?;
-    (!host.is_empty() && !address.contains('/') && port.parse::<u16>().is_ok()).then_some(address)
-}
-
-/// The answer as it came, up to a few kilobytes. One request over a connection of its own needs no HTTP client.
-fn request(address: &str, path: &str) -> io::Result<String> {
-    let mut failure = io::Error::other("the name has no address");
-    for resolved in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&resolved, TIMEOUT) {
-            Ok(stream) => return exchange(stream, address, path),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-fn exchange(mut stream: TcpStream, host: &str, path: &str) -> io::Result<String> {
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    // One write, one packet.
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(16 << 10).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let said = format!("{} {}", answer.status_line, answer.body.trim());
+    Err(Unhealthy::Answer(arguments.admin.clone(), said.trim().to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use super::*;
@@ -118,9 +76,10 @@ mod tests {
     fn nobody_there_is_not_healthy() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let refused = ask(&Arguments { admin: free.to_string(), live: true });
-        assert!(matches!(refused, Err(Unhealthy::Io(..))), "{refused:?}");
+        assert!(matches!(refused, Err(Unhealthy::Ask(AskError::Io(..)))), "{refused:?}");
         for admin in ["https://127.0.0.1:1", "127.0.0.1", "http://:80", "http://a:b", "http://a:1/x"] {
-            assert!(matches!(ask(&Arguments { admin: admin.into(), live: true }), Err(Unhealthy::Url(_))), "{admin}");
+            let refused = ask(&Arguments { admin: admin.into(), live: true });
+            assert!(matches!(refused, Err(Unhealthy::Ask(AskError::Url(_)))), "{admin}");
         }
     }
 }

@@ -3,9 +3,14 @@
 //! Exit codes: 0 for success, 1 for failure, 2 for arguments that make no sense. Answers go to the standard output,
 //! complaints to the standard error.
 
+mod admin_client;
 pub mod check;
+mod explain;
 mod healthcheck;
+pub mod migrate;
+mod plugin;
 mod report;
+mod table;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -41,6 +46,13 @@ enum Verb {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Say which route a request takes and why the others do not
+    Explain(explain::Arguments),
+    /// Write the equivalent of a Traefik configuration, and what becomes of each of its keys
+    Migrate(migrate::Arguments),
+    /// Write, compile, inspect, test and measure plugins
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
     /// Ask a running gateway whether it serves, for Docker and Keepalived
     Healthcheck(healthcheck::Arguments),
     /// Print the version
@@ -103,6 +115,9 @@ pub fn main() -> ExitCode {
         None => run(cli.run),
         Some(Verb::Run(config)) => run(config),
         Some(Verb::Check { config, output }) => check(config, output.output),
+        Some(Verb::Explain(arguments)) => explain::run(arguments),
+        Some(Verb::Migrate(arguments)) => migrate::run(&arguments),
+        Some(Verb::Plugin(verb)) => plugin::run(verb),
         Some(Verb::Healthcheck(arguments)) => healthcheck(&arguments),
         Some(Verb::Version { output }) => version(output.output),
         Some(Verb::Completion { shell }) => completion(shell),
@@ -126,17 +141,22 @@ fn run(arguments: ConfigArgs) -> ExitCode {
 
 /// Finds everything that can be found without serving.
 fn check(arguments: ConfigArgs, output: Output) -> ExitCode {
-    let (file, problems) = match Config::load(&arguments.sources()) {
+    let (file, findings) = match Config::load(&arguments.sources()) {
         Ok(config) => (config.file.clone(), check::run(&config)),
-        Err(problems) => (None, problems.into_vec()),
+        Err(problems) => (None, check::Findings { problems: problems.into_vec(), ..check::Findings::default() }),
     };
+    let check::Findings { problems, warnings } = findings;
     match output {
-        Output::Json => say(report::json(&problems)),
-        Output::Text if problems.is_empty() => {
-            let file = file.as_deref().map_or("the environment".into(), |file| file.display().to_string());
-            say(format_args!("{file}: no problems"));
+        Output::Json => say(report::json(&problems, &warnings)),
+        Output::Text => {
+            report::warn(&warnings);
+            if problems.is_empty() {
+                let file = file.as_deref().map_or("the environment".into(), |file| file.display().to_string());
+                say(format_args!("{file}: no problems"));
+            } else {
+                report::complain(&problems);
+            }
         }
-        Output::Text => report::complain(&problems),
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -26,8 +26,15 @@ pub(super) fn complain(problems: &[Problem]) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// `{ "ok": …, "problems": [ … ] }`
-pub(super) fn json(problems: &[Problem]) -> Value {
+/// Lists what works and should be written otherwise, one a line on the standard error.
+pub(super) fn warn(warnings: &[Problem]) {
+    let text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    // There is nobody left to tell if this fails.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// `{ "ok": …, "problems": [ … ], "warnings": [ … ] }`
+pub(super) fn json(problems: &[Problem], warnings: &[Problem]) -> Value {
     let problem = |problem: &Problem| {
         let (line, column) = problem.place.line_and_column().unzip();
         let file = match &problem.place {
@@ -45,7 +52,11 @@ pub(super) fn json(problems: &[Problem]) -> Value {
             "hint": problem.hint,
         })
     };
-    json!({ "ok": problems.is_empty(), "problems": problems.iter().map(problem).collect::<Vec<_>>() })
+    json!({
+        "ok": problems.is_empty(),
+        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(problem).collect::<Vec<_>>(),
+    })
 }
 
 /// The problem under its line, where it has one.
@@ -123,11 +134,11 @@ mod tests {
 
     #[test]
     fn programs_get_numbers() {
-        let expected = json!({ "ok": false, "problems": [{
+        let shown = json!({
             "place": "sluice.toml:2:1", "file": "sluice.toml", "line": 2, "column": 1,
             "key": "log", "message": "unknown key `levle`", "hint": "did you mean `level`?",
-        }] });
-        assert_eq!(json(&[problem()]), expected);
-        assert_eq!(json(&[]), json!({ "ok": true, "problems": [] }));
+        });
+        assert_eq!(json(&[problem()], &[]), json!({ "ok": false, "problems": [shown], "warnings": [] }));
+        assert_eq!(json(&[], &[problem()]), json!({ "ok": true, "problems": [], "warnings": [shown] }));
     }
 }

@@ -144,7 +144,8 @@ impl Compiler {
             }
             _ => None,
         };
-        let chain = self.chain(linked, policies, &mut errors);
+        let names = self.chain_names(linked);
+        let chain = self.chain(&names, policies, &mut errors);
         let rule = self.rule(linked).map_err(|error| errors.push(error)).ok();
         if let Some(rule) = &rule {
             errors.extend(self.tls_options.problem_of(&linked.spec.tls_options, rule));
@@ -170,7 +171,7 @@ impl Compiler {
             )
         });
         let LinkedRoute { name, spec, origin, steps, .. } = linked.clone();
-        RouteStatus { name, spec, origin, steps, route, entrypoints, errors, warnings: Vec::new() }
+        RouteStatus { name, spec, origin, steps, chain: names, route, entrypoints, errors, warnings: Vec::new() }
     }
 
     fn rule(&self, linked: &LinkedRoute) -> Result<Arc<Rule>, String> {
@@ -183,14 +184,17 @@ impl Compiler {
     }
 
     /// Attached policies, then the route's own steps.
-    fn chain(&self, linked: &LinkedRoute, policies: &Policies, errors: &mut Vec<String>) -> Vec<Step> {
+    fn chain_names(&self, linked: &LinkedRoute) -> Vec<Arc<str>> {
         let attached = self.attached(|attachment| match attachment {
             Attachment::Entrypoint(_) => false,
             Attachment::Service(name) => linked.service.as_deref().is_some_and(|service| is_called(service, name)),
             Attachment::Route(name) => is_called(&linked.name, name),
         });
-        let names = attached.chain(linked.steps.iter().chain(&linked.service_steps).map(Arc::clone));
-        names.filter_map(|name| self.step(&name, policies).map_err(|error| errors.push(error)).ok()).collect()
+        attached.chain(linked.steps.iter().chain(&linked.service_steps).map(Arc::clone)).collect()
+    }
+
+    fn chain(&self, names: &[Arc<str>], policies: &Policies, errors: &mut Vec<String>) -> Vec<Step> {
+        names.iter().filter_map(|name| self.step(name, policies).map_err(|error| errors.push(error)).ok()).collect()
     }
 
     fn attached(&self, applies: impl Fn(&Attachment) -> bool) -> impl Iterator<Item = Arc<str>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use super::{Control, Event, Parts, Status, Tracker, directory, provider_names};
+use super::{Control, Event, Parts, Status, Tracker, directory, last_good, provider_names};
 use crate::config::{Config, services_file};
 use crate::live::{Generation, Live};
 use crate::state::{Checks, Instances, Registry, Services, SystemClock};
@@ -21,7 +21,7 @@ pub enum DryRunError {
 }
 
 /// Compiles the plugins, tries every setting, and works out a generation from the catalogs that can be had without
-/// asking anybody: the file provider's. Other providers count as empty.
+/// asking anybody: the file provider's, and what other providers said last where a state directory keeps it.
 ///
 /// # Errors
 /// [`DryRunError`]; everything that is wrong with the configuration is in the status instead.
@@ -49,11 +49,15 @@ pub fn dry_run(config: &Arc<Config>) -> Result<(Status, Arc<Generation>), DryRun
     if let Some(directory) = &config.plugins.directory {
         directory::report_once(directory, &events);
     }
+    let mut kept = config.state.directory.as_deref().map(last_good::peek).unwrap_or_default();
     for name in provider_names(config) {
         let file = config.providers.file.as_ref().filter(|_| name == super::file_provider::NAME);
-        let catalog = file.and_then(|file| services_file::load(&file.path).ok()).unwrap_or_default().catalog;
+        let catalog = match file {
+            Some(file) => Arc::new(services_file::load(&file.path).unwrap_or_default().catalog),
+            None => kept.remove(name).unwrap_or_default(),
+        };
         // The receiver is right here.
-        events.send(Event::Catalog { provider: name.into(), catalog: Arc::new(catalog) }).ok();
+        events.send(Event::Catalog { provider: name.into(), catalog }).ok();
     }
     Control::new(parts, &events)?.run_until_settled(&received);
     Ok((tracker.status(), live.load()))

@@ -87,6 +87,8 @@ pub struct RouteStatus {
     pub origin: Arc<str>,
     /// Qualified names of its steps, chains unrolled.
     pub steps: Vec<Arc<str>>,
+    /// Qualified names of the policies attached to it, then of its steps.
+    pub chain: Vec<Arc<str>>,
     /// The compiled route; `None` where it cannot work.
     pub route: Option<Arc<Route>>,
     /// Names of the entrypoints that answer it.

@@ -3,8 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use sluice_tests::gateway::binary;
-use sluice_tests::process::{Folder, free_address};
+use sluice_tests::catalog::Service;
+use sluice_tests::gateway::{Setup, binary};
+use sluice_tests::process::{Folder, free_address, repository, target_dir};
+use sluice_tests::upstream::Upstream;
 
 fn sluice(folder: &Folder, arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).current_dir(folder.path()).output().expect("start sluice")
@@ -94,4 +96,137 @@ fn version_and_usage() {
     assert!(everything(&version).contains(env!("CARGO_PKG_VERSION")));
     assert_eq!(sluice(&folder, &["rnu"]).status.code(), Some(2));
     assert_eq!(sluice(&folder, &["run", "--config", "absent.toml"]).status.code(), Some(1));
+}
+
+/// Answers by exit code, output for people and JSON.
+fn explained(folder: &Folder, whom: &[&str], url: &str) -> (Option<i32>, String, serde_json::Value) {
+    let ask = |more: &[&str]| sluice(folder, &[&["explain"], whom, &["GET", url], more].concat());
+    let (text, json) = (ask(&[]), ask(&["--output", "json"]));
+    assert_eq!(text.status.code(), json.status.code());
+    (text.status.code(), everything(&text), serde_json::from_slice(&json.stdout).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn explain_says_the_same_of_a_configuration_and_of_a_running_gateway() {
+    let upstream = Upstream::echo().await;
+    let shop = Service::on_host("shop", "shop.test").tag("traefik.frontend.priority=7").at(&upstream);
+    let other = Service::on_host("other", "other.test").at(&upstream);
+    let setup = Setup::with_services(&[shop, other]);
+    let gateway = setup.start().await;
+    let folder = Folder::new();
+    let admin = format!("http://{}", gateway.admin());
+    let file = gateway.config_file().display().to_string();
+    let url = format!("http://{}/cart", gateway.web());
+    let named = |whom: &[&str]| {
+        let (code, text, json) = explained(&folder, &[whom, &["-H", "Host: shop.test"]].concat(), &url);
+        assert_eq!((code, json["route"].as_str()), (Some(0), Some("shop@file")), "{text}");
+        for part in
+            ["route shop@file", "wins", &format!("http://127.0.0.1:{}", upstream.port()), "the host is `shop.test`"]
+        {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        json
+    };
+    let (running, tried) = (named(&["--admin", &admin]), named(&["--config", &file]));
+    for part in ["route", "chain", "service", "candidates", "request"] {
+        assert_eq!(running[part], tried[part], "{part}");
+    }
+    let (code, text, json) = explained(&folder, &["--admin", &admin], "http://nobody.test/");
+    assert_eq!((code, &json["route"]), (Some(1), &serde_json::Value::Null), "{text}");
+    assert!(text.contains("no route answers"), "{text}");
+
+    let wrong = sluice(&folder, &["explain", "--admin", &admin, "GET", "http://a b/"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(everything(&wrong).contains("not a host"), "{}", everything(&wrong));
+    for usage in [&["explain", "GET"][..], &["explain", "--admin", &admin, "--config", &file, "GET", "http://a/"]] {
+        assert_eq!(sluice(&folder, usage).status.code(), Some(2), "{usage:?}");
+    }
+}
+
+#[test]
+fn check_warns_of_tags_it_repaired_and_passes() {
+    let services = "[[service]]\nname = \"shop\"\ntags = [\" traefik.frontend.rule=Host:shop.test\"]\n\
+                    instances = [{ id = \"one\", address = \"127.0.0.1\", port = 9091 }]\n";
+    let (code, text) = check(GOOD, services);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("warning: ") && text.contains("blanks around this tag"), "{text}");
+}
+
+#[test]
+fn migrate_writes_a_configuration_and_reports_what_differs() {
+    let folder = Folder::new();
+    fs::write(folder.join("traefik.yml"), "entryPoints:\n  web:\n    address: ':80'\nproviders:\n  docker: {}\n")
+        .unwrap();
+    let output = sluice(&folder, &["migrate", "traefik.yml", "--out", "sluice.toml"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    assert!(everything(&output).contains("not supported: providers.docker"), "{}", everything(&output));
+    assert_eq!(sluice(&folder, &["check", "--config", "sluice.toml"]).status.code(), Some(0));
+    let json = sluice(&folder, &["migrate", "traefik.yml", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(json["config"].as_str().unwrap().contains("[entrypoints.web]"), "{json}");
+    assert_eq!(sluice(&folder, &["migrate", "absent.toml"]).status.code(), Some(1));
+}
+
+#[test]
+fn completion_scripts_know_the_verbs() {
+    let folder = Folder::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = everything(&sluice(&folder, &["completion", shell]));
+        assert!(script.contains("healthcheck") && script.contains("explain"), "{shell}");
+    }
+    assert_eq!(sluice(&folder, &["completion", "cmd"]).status.code(), Some(2));
+}
+
+/// What an author does, from nothing to a component that handles exchanges: nothing of it is edited.
+#[test]
+fn a_new_plugin_of_either_kind_passes_its_tests_untouched() {
+    let folder = Folder::new();
+    let sdk = repository().join("plugin-sdk").display().to_string();
+    // One target directory for both: their dependencies are the same.
+    let target = target_dir().join("tests/new-plugins");
+    let at = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(folder.path()).env("CARGO_TARGET_DIR", &target).env_remove("RUSTFLAGS");
+        command.output().expect("start sluice")
+    };
+    for (name, kind, cases) in [("tenant-gate", "policy", 2), ("host-tags", "router", 2)] {
+        let made = at(&["plugin", "new", name, "--kind", kind, "--sdk", &sdk]);
+        assert_eq!(made.status.code(), Some(0), "{}", everything(&made));
+        let again = at(&["plugin", "new", name, "--kind", kind, "--sdk", &sdk]);
+        assert_eq!(again.status.code(), Some(1), "nothing is written over");
+        let mut native = Command::new("cargo");
+        native.args(["test", "--offline"]).current_dir(folder.join(name)).env("CARGO_TARGET_DIR", &target);
+        // The crate takes the versions that are known to be here.
+        fs::copy(repository().join("Cargo.lock"), folder.join(name).join("Cargo.lock")).unwrap();
+        let native = native.output().unwrap();
+        assert!(native.status.success(), "{}", everything(&native));
+
+        let built = at(&["plugin", "build", name, "--into", "plugins"]);
+        assert_eq!(built.status.code(), Some(0), "{}", everything(&built));
+        let component = format!("plugins/{name}.wasm");
+        let inspected = at(&["plugin", "inspect", &component, "--output", "json"]);
+        let inspected: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+        assert_eq!((inspected["name"].as_str(), inspected["world"].as_str()), (Some(name), Some(kind)), "{inspected}");
+        let tested = at(&["plugin", "test", &component, &format!("{name}/cases.toml")]);
+        assert_eq!(tested.status.code(), Some(0), "{}", everything(&tested));
+        assert!(everything(&tested).contains(&format!("{cases} passed, 0 failed")), "{}", everything(&tested));
+    }
+    let bench = at(&[
+        "plugin",
+        "bench",
+        "plugins/tenant-gate.wasm",
+        "tenant-gate/cases.toml",
+        "--requests",
+        "50",
+        "--output",
+        "json",
+    ]);
+    let bench: serde_json::Value = serde_json::from_slice(&bench.stdout).unwrap_or_default();
+    assert!(bench["hooks"][0]["nsPerCall"].as_f64().is_some_and(|ns| ns > 0.0), "{bench}");
+    fs::write(folder.join("wrong.toml"), "[[case]]\nname = \"wrong\"\nexpect = { status = 299 }\n").unwrap();
+    let wrong = at(&["plugin", "test", "plugins/tenant-gate.wasm", "wrong.toml"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(everything(&wrong).contains("status: expected `299`, got `400`"), "{}", everything(&wrong));
+    assert_eq!(at(&["plugin", "inspect", "absent.wasm"]).status.code(), Some(1));
+    assert_eq!(at(&["plugin", "build", "absent"]).status.code(), Some(1));
 }
