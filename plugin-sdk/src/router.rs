@@ -4,12 +4,13 @@
 
 pub use crate::bindings::router::sluice::gateway::catalog::{Health, Instance, Service};
 pub use crate::bindings::router::sluice::gateway::routing::{
-    Action, Balancer, CheckProtocol, Contribution, CookieValue, Cors, Diagnostic, Failover, HeaderEdit, HeaderLine,
-    HeaderMatch, Headers, HealthCheck, Hsts, Mirror, Mirroring, NodeId, Occurrence, OutlierEjection, PassiveCheck,
+    Action, Balancer, Buffering, CertificateInfo, CertificateStyle, CheckProtocol, ClientCertificate, Compress,
+    Contribution, CookieValue, Cors, Diagnostic, EncodedCharacters, Failover, HeaderEdit, HeaderLine, HeaderMatch,
+    Headers, HealthCheck, Hsts, Mirror, Mirroring, NameParts, NodeId, Occurrence, OutlierEjection, PassiveCheck,
     PathMatch, PathView, PolicyUse, ProxyProtocol, QueryMatch, RedirectRegexp, RedirectScheme, Replacement,
-    RequestLimit, Route, Rule, RuleNode, SameSite, Scheme, SchemeSource, ServiceKind, ServiceSpec, Severity, Share,
-    Split, StatusRange, Step, StickyCookie, Strategy, Target, TcpAction, TcpRoute, TcpService, TcpStep, TcpTarget,
-    TcpTls, TlsRedirect, Transport, WeightedServices,
+    RequestLimit, Retry, Route, Rule, RuleNode, SameSite, Scheme, SchemeSource, ServiceKind, ServiceSpec, Severity,
+    Share, Split, StatusRange, Step, StickyCookie, Strategy, Target, TcpAction, TcpRoute, TcpService, TcpStep,
+    TcpTarget, TcpTls, TlsRedirect, Transport, WeightedServices,
 };
 
 /// A router plugin. One value serves every provider; `handle` tells which.

@@ -1,5 +1,7 @@
 //! What steps do, as declared. The records of `wit/types.wit` document each for plugin authors.
 
+use std::time::Duration;
+
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -26,6 +28,22 @@ pub enum Action {
     RedirectScheme(RedirectScheme),
     /// Set and remove headers, answer CORS preflights, refuse hosts.
     Headers(Box<Headers>),
+    /// Send requests again.
+    Retry(Retry),
+    /// Read requests and answers to their end first.
+    Buffering(Buffering),
+    /// Send answers in a shorter coding.
+    Compress(Compress),
+    /// Refuse paths with encodings that are not allowed.
+    EncodedCharacters(EncodedCharacters),
+    /// Tell the service what certificates the client showed.
+    ClientCertificate(ClientCertificate),
+    /// Translate gRPC-Web, for browsers of these origins.
+    GrpcWeb(Vec<String>),
+    /// Guess the type of answers that do not say theirs.
+    ContentType,
+    /// Refuse requests that have been here before.
+    LoopGuard(String),
     /// Other steps, in order.
     Chain(Vec<String>),
     /// A policy plugin with its settings as JSON.
@@ -136,4 +154,131 @@ pub struct Hsts {
     pub value: String,
     /// Also on connections without TLS.
     pub always: bool,
+}
+
+/// When and how often requests are sent again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// All tries, the first one included.
+    pub attempts: u32,
+    /// Waited before the second try.
+    pub initial_interval: Duration,
+    /// No other try after this time; nothing is no limit.
+    pub timeout: Duration,
+    /// First and last statuses of answers to try again after.
+    pub statuses: Vec<(u16, u16)>,
+    /// Larger bodies are sent once.
+    pub max_body: u64,
+    /// Try again where nothing of the request had been sent.
+    pub on_network_error: bool,
+    /// Try again after a status for POST, PATCH and LOCK as well.
+    pub non_idempotent: bool,
+}
+
+/// Which requests and answers are read to their end first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buffering {
+    /// Larger requests are answered 413; 0 is no limit.
+    pub max_request: u64,
+    /// What exceeds it goes to a file.
+    pub memory_request: u64,
+    /// Larger answers become 500; 0 is no limit.
+    pub max_response: u64,
+    /// What exceeds it goes to a file.
+    pub memory_response: u64,
+    /// When to send the request again.
+    pub retry_expression: Option<String>,
+}
+
+/// Which answers are sent in a shorter coding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compress {
+    /// `gzip`, `br` or `zstd`; the first one is preferred.
+    pub encodings: Vec<String>,
+    /// For clients that do not say what they take.
+    pub default_encoding: Option<String>,
+    /// Content types that are left alone.
+    pub excluded: Vec<String>,
+    /// If any, only these content types are touched.
+    pub included: Vec<String>,
+    /// Shorter answers are left alone.
+    pub min_bytes: u64,
+}
+
+/// What may stand percent-encoded in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodedCharacters {
+    /// `%2F`
+    pub slash: bool,
+    /// `%5C`
+    pub backslash: bool,
+    /// `%00`
+    pub null_character: bool,
+    /// `%3B`
+    pub semicolon: bool,
+    /// `%25`
+    pub percent: bool,
+    /// `%3F`
+    pub question_mark: bool,
+    /// `%23`
+    pub hash: bool,
+}
+
+/// What is told of the certificates a client showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificates themselves.
+    pub pem: bool,
+    /// What they say.
+    pub info: Option<CertificateInfo>,
+    /// How it is written down.
+    pub style: CertificateStyle,
+}
+
+/// What is told of a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// When it begins to be valid.
+    pub not_before: bool,
+    /// When it ends.
+    pub not_after: bool,
+    /// The subject's alternative names.
+    pub sans: bool,
+    /// Its serial number.
+    pub serial_number: bool,
+    /// Of its subject.
+    pub subject: NameParts,
+    /// Of its issuer.
+    pub issuer: NameParts,
+}
+
+/// Parts of a subject or issuer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NameParts {
+    /// `C`
+    pub country: bool,
+    /// `ST`
+    pub province: bool,
+    /// `L`
+    pub locality: bool,
+    /// `O`
+    pub organization: bool,
+    /// `OU`
+    pub organizational_unit: bool,
+    /// `CN`
+    pub common_name: bool,
+    /// `SN`
+    pub serial_number: bool,
+    /// `DC`
+    pub domain_component: bool,
+}
+
+/// In which headers, and how joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CertificateStyle {
+    /// As Traefik 1.7.
+    TraefikV1,
+    /// As Traefik 3.
+    #[default]
+    TraefikV3,
 }

@@ -1,6 +1,6 @@
 //! The nouns of Sluice and the pure functions over them: what providers say ([`catalog`]), what a router plugin makes
 //! of it ([`contribution`], [`action`]), and how contributions become something a request can be matched against
-//! ([`link`], [`rule`], [`table`], [`balance`], [`path`], and [`tcp`] for whole connections).
+//! ([`link`], [`rule`], [`table`], [`balance`], [`path`], [`retry`], and [`tcp`] for whole connections).
 //!
 //! No I/O, no clock, no async, no serde: everything here can be tested, fuzzed and measured alone.
 
@@ -12,6 +12,7 @@ mod explain;
 mod keys;
 pub mod link;
 pub mod path;
+pub mod retry;
 pub mod rule;
 pub mod service;
 pub mod table;

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use sluice_model::Action;
-use sluice_model::action::{HeaderEdit, Headers};
+use sluice_model::action::{
+    Buffering, ClientCertificate, Compress, EncodedCharacters, HeaderEdit, Headers, NameParts, Retry,
+};
 
 /// The kind of a step, and its options.
 pub(super) fn of(action: &Action) -> (&'static str, Value) {
@@ -26,12 +28,91 @@ pub(super) fn of(action: &Action) -> (&'static str, Value) {
             ("redirectscheme", shown)
         }
         Action::Headers(wanted) => ("headers", headers(wanted)),
+        Action::Retry(retry) => ("retry", self::retry(retry)),
+        Action::Buffering(wanted) => ("buffering", buffering(wanted)),
+        Action::Compress(wanted) => ("compress", compress(wanted)),
+        Action::EncodedCharacters(allowed) => ("encodedcharacters", encoded_characters(*allowed)),
+        Action::ClientCertificate(wanted) => ("passtlsclientcert", client_certificate(wanted)),
+        Action::GrpcWeb(origins) => ("grpcweb", json!({ "allowOrigins": origins })),
+        Action::ContentType => ("contenttype", json!({})),
+        Action::LoopGuard(value) => ("loopguard", json!({ "value": value })),
         Action::Chain(steps) => ("chain", json!({ "middlewares": steps })),
         Action::Policy { plugin, settings } => {
             let settings: Value = serde_json::from_str(settings).unwrap_or_default();
             ("plugin", json!({ plugin: settings }))
         }
     }
+}
+
+fn retry(retry: &Retry) -> Value {
+    let range = |(first, last): &(u16, u16)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    json!({
+        "attempts": retry.attempts,
+        "initialInterval": format!("{:?}", retry.initial_interval),
+        "timeout": format!("{:?}", retry.timeout),
+        "status": retry.statuses.iter().map(range).collect::<Vec<_>>(),
+        "maxRequestBodyBytes": retry.max_body,
+        "disableRetryOnNetworkError": !retry.on_network_error,
+        "retryNonIdempotentMethod": retry.non_idempotent,
+    })
+}
+
+fn buffering(buffering: &Buffering) -> Value {
+    json!({
+        "maxRequestBodyBytes": buffering.max_request,
+        "memRequestBodyBytes": buffering.memory_request,
+        "maxResponseBodyBytes": buffering.max_response,
+        "memResponseBodyBytes": buffering.memory_response,
+        "retryExpression": buffering.retry_expression,
+    })
+}
+
+fn compress(compress: &Compress) -> Value {
+    json!({
+        "encodings": compress.encodings,
+        "defaultEncoding": compress.default_encoding,
+        "excludedContentTypes": compress.excluded,
+        "includedContentTypes": compress.included,
+        "minResponseBodyBytes": compress.min_bytes,
+    })
+}
+
+fn client_certificate(wanted: &ClientCertificate) -> Value {
+    let name = |parts: NameParts| {
+        json!({
+            "country": parts.country,
+            "province": parts.province,
+            "locality": parts.locality,
+            "organization": parts.organization,
+            "organizationalUnit": parts.organizational_unit,
+            "commonName": parts.common_name,
+            "serialNumber": parts.serial_number,
+            "domainComponent": parts.domain_component,
+        })
+    };
+    let info = wanted.info.map(|info| {
+        json!({
+            "notBefore": info.not_before,
+            "notAfter": info.not_after,
+            "sans": info.sans,
+            "serialNumber": info.serial_number,
+            "subject": name(info.subject),
+            "issuer": name(info.issuer),
+        })
+    });
+    json!({ "pem": wanted.pem, "info": info })
+}
+
+fn encoded_characters(allowed: EncodedCharacters) -> Value {
+    json!({
+        "allowEncodedSlash": allowed.slash,
+        "allowEncodedBackSlash": allowed.backslash,
+        "allowEncodedNullCharacter": allowed.null_character,
+        "allowEncodedSemicolon": allowed.semicolon,
+        "allowEncodedPercent": allowed.percent,
+        "allowEncodedQuestionMark": allowed.question_mark,
+        "allowEncodedHash": allowed.hash,
+    })
 }
 
 /// What is set; headers that protect browsers are among those of the answer.

@@ -1,6 +1,7 @@
-//! Bodies in both directions. Neither is ever buffered: each frame is passed on as it arrives, and the reader's pace
-//! is the writer's.
+//! Bodies in both directions. Unless a step asks for it neither is buffered: each frame is passed on as it arrives, and
+//! the reader's pace is the writer's.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,8 +11,10 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::sync::oneshot;
 
+use super::base64::Decoder;
 use super::exchange::Client;
 use super::flow::{self, Flow};
+use super::held::Replay;
 use crate::timer::{self, Idle};
 
 /// What a client gets: nothing, something short, or an upstream's body with what has to happen at its end.
@@ -45,6 +48,12 @@ pub enum BodyError {
     /// It is longer than the entrypoint takes.
     #[error("the body is longer than {0} bytes")]
     TooLarge(u64),
+    /// What was put into a file cannot be read back.
+    #[error("the body cannot be read back: {0}")]
+    Lost(std::io::Error),
+    /// What should be base64 is not.
+    #[error("the body is not base64")]
+    NotBase64,
 }
 
 /// What the body of a client's request may be.
@@ -81,6 +90,12 @@ pub struct RequestBody {
     /// In place of a client's: one the gateway has as a whole.
     whole: Option<Bytes>,
     copies: Vec<BodyCopy>,
+    /// Read of it before.
+    begun: VecDeque<Bytes>,
+    /// In place of a client's: one that was read to its end before.
+    held: Option<Box<Replay>>,
+    /// It comes in base64.
+    decoder: Option<Box<Decoder>>,
 }
 
 /// Keeps what passes by, as long as it is not too much. Whoever waits for it gets it once the body has ended.
@@ -112,7 +127,28 @@ impl RequestBody {
             hints: None,
             whole,
             copies: Vec::new(),
+            begun: VecDeque::new(),
+            held: None,
+            decoder: None,
         }
+    }
+
+    /// A body that was read to its end before.
+    #[must_use]
+    pub fn again(held: Replay) -> Self {
+        Self { held: Some(Box::new(held)), ..Self::whole(Bytes::new()) }
+    }
+
+    /// The body its base64 stands for.
+    #[must_use]
+    pub fn from_base64(self) -> Self {
+        Self { decoder: Some(Box::default()), ..self }
+    }
+
+    /// The body as if `begun` had not been read yet.
+    #[must_use]
+    pub fn put_back(self, begun: VecDeque<Bytes>) -> Self {
+        Self { begun, ..self }
     }
 
     /// Whom early hints are for, if the client can take any.
@@ -244,43 +280,88 @@ impl HttpBody for Body {
     }
 }
 
+impl RequestBody {
+    /// What comes from the client, or what the gateway has as a whole.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(self.whole.take().map(|bytes| Ok(Frame::data(bytes))));
+        };
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = self.check(frame);
+                if let Ok(frame) = &frame
+                    && !self.copies.is_empty()
+                {
+                    self.copy(frame);
+                }
+                Poll::Ready(Some(frame))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => {
+                self.incoming = None;
+                self.copies.iter_mut().for_each(BodyCopy::end);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                self.waiting_since.get_or_insert_with(timer::now);
+                self.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit))))
+            }
+        }
+    }
+
+    /// The same, decoded.
+    fn poll_decoded(
+        &mut self,
+        mut decoder: Box<Decoder>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            let Poll::Ready(frame) = self.poll_client(cx) else {
+                self.decoder = Some(decoder);
+                return Poll::Pending;
+            };
+            let Some(text) = frame.transpose()?.and_then(|frame| frame.into_data().ok()) else {
+                return Poll::Ready((!decoder.is_whole()).then_some(Err(BodyError::NotBase64)));
+            };
+            let bytes = decoder.push(&text).map_err(|_| BodyError::NotBase64)?;
+            if !bytes.is_empty() {
+                self.decoder = Some(decoder);
+                return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
+            }
+        }
+    }
+}
+
 impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(this.whole.take().map(|bytes| Ok(Frame::data(bytes))));
-        };
-        match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let frame = this.check(frame);
-                if let Ok(frame) = &frame
-                    && !this.copies.is_empty()
-                {
-                    this.copy(frame);
-                }
-                Poll::Ready(Some(frame))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => {
-                this.incoming = None;
-                this.copies.iter_mut().for_each(BodyCopy::end);
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                this.waiting_since.get_or_insert_with(timer::now);
-                this.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit))))
-            }
+        if let Some(bytes) = this.begun.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if let Some(held) = &mut this.held {
+            return Pin::new(&mut **held).poll_frame(cx);
+        }
+        match this.decoder.take() {
+            Some(decoder) => this.poll_decoded(decoder, cx),
+            None => this.poll_client(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().map_or(self.whole.is_none(), HttpBody::is_end_stream)
+        let is_read = self.incoming.as_ref().map_or(self.whole.is_none(), HttpBody::is_end_stream);
+        is_read && self.begun.is_empty() && self.held.as_ref().is_none_or(|held| held.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(held) = &self.held {
+            return held.size_hint();
+        }
+        if !self.begun.is_empty() || self.decoder.is_some() {
+            return SizeHint::default();
+        }
         let whole = || SizeHint::with_exact(self.whole.as_ref().map_or(0, |bytes| bytes.len() as u64));
         self.incoming.as_ref().map_or_else(whole, HttpBody::size_hint)
     }

@@ -5,12 +5,14 @@
 //! all see the same request. What hyper would hide from them is refused before it, by the strict reader. It never
 //! opens a connection and never looks at routes.
 
+mod base64;
 mod body;
 mod egress;
 mod exchange;
 pub mod flow;
 mod forwarded;
 mod frames;
+mod held;
 mod hop;
 mod ingress;
 mod names;
@@ -24,6 +26,7 @@ pub use exchange::{Client, Exchange, Rules, Sendable, TlsSession, Tunnel};
 pub use flow::Flow;
 pub use forwarded::Trust;
 pub use frames::FrameStream;
+pub use held::{Held, HoldLimits, Replay, Taken};
 pub use ingress::{Refusal, accept, is_about_server};
 pub use notes::{Answering, HeaderEdit, Leases, Notes};
 pub use reply::{Failure, grpc_reply, plain, refusal, reply_to, unavailable, unread};

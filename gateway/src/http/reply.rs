@@ -35,6 +35,12 @@ pub enum Failure {
     LargeBody,
     /// The client broke off, or its body is malformed.
     Client,
+    /// The request's body exceeds a limit of its route.
+    BodyTooLarge,
+    /// The answer's body exceeds a limit of its route.
+    AnswerTooLarge,
+    /// A body could not be kept in a file.
+    Storage,
 }
 
 impl Failure {
@@ -50,7 +56,15 @@ impl Failure {
             Self::Path | Self::Client => (StatusCode::BAD_REQUEST, "Bad Request"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+            Self::AnswerTooLarge | Self::Storage => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
         }
+    }
+
+    /// The status the client gets.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.answer().0
     }
 
     /// The short code in the access log and in `request_errors_total`.
@@ -65,7 +79,9 @@ impl Failure {
             Self::Protocol => "UP",
             Self::Policy => "PT",
             Self::Misdirected => "MR",
-            Self::Path | Self::Client | Self::SlowBody | Self::LargeBody => "DC",
+            Self::Path | Self::Client | Self::SlowBody | Self::LargeBody | Self::BodyTooLarge => "DC",
+            Self::AnswerTooLarge => "UP",
+            Self::Storage => "IE",
         }
     }
 }
@@ -75,7 +91,7 @@ impl Failure {
 pub fn reply_to(failure: Failure) -> Response<Body> {
     let (status, body) = failure.answer();
     let mut response = plain(status, body);
-    if matches!(failure, Failure::SlowBody | Failure::LargeBody | Failure::Client) {
+    if matches!(failure, Failure::SlowBody | Failure::LargeBody | Failure::BodyTooLarge | Failure::Client) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -92,7 +108,7 @@ pub fn unavailable(text: &str) -> Response<Body> {
 /// The answer to a failed gRPC call: the call's status in the head, and no message.
 #[must_use]
 pub fn grpc_reply(failure: Failure) -> Response<Body> {
-    // INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE
+    // INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE
     let (status, message) = match failure {
         Failure::NoRoute => ("12", "no route"),
         Failure::NoInstance => ("14", "no available server"),
@@ -102,6 +118,8 @@ pub fn grpc_reply(failure: Failure) -> Response<Body> {
         Failure::ResponseTimeout => ("4", "no answer in time"),
         Failure::Protocol => ("14", "the server broke the protocol"),
         Failure::Policy => ("14", "a policy failed"),
+        Failure::BodyTooLarge | Failure::AnswerTooLarge => ("8", "a message exceeds a limit of its route"),
+        Failure::Storage => ("13", "a message could not be kept"),
         Failure::Path | Failure::Misdirected | Failure::Client | Failure::SlowBody | Failure::LargeBody => {
             ("3", "the request cannot be forwarded")
         }

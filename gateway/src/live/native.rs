@@ -1,8 +1,11 @@
 //! Native steps, compiled: everything a request needs of them is checked and in the form it is used in.
 
+use std::sync::Arc;
+
 use hyper::header::{HeaderName, HeaderValue};
 use regex::Regex;
-use sluice_model::action::{RedirectScheme, SchemeSource, TlsRedirect};
+use sluice_model::action::{ClientCertificate, RedirectScheme, Retry, SchemeSource, TlsRedirect};
+use sluice_model::retry::RetryExpression;
 
 /// A native step.
 #[derive(Debug)]
@@ -17,6 +20,22 @@ pub enum Native {
     RedirectScheme(RedirectScheme),
     /// Sets and removes headers, answers CORS preflights, refuses hosts.
     Headers(Box<Headers>),
+    /// Sends requests again.
+    Retry(Arc<Retry>),
+    /// Reads requests and answers to their end first.
+    Buffering(Arc<Buffering>),
+    /// Sends answers in a shorter coding.
+    Compress(Compress),
+    /// Refuses paths with one of these encodings, in upper case.
+    EncodedCharacters(Vec<&'static str>),
+    /// Tells the service what certificates the client showed.
+    ClientCertificate(ClientCertificate),
+    /// Translates gRPC-Web, and answers its preflights.
+    GrpcWeb(Box<Cors>),
+    /// Guesses the type of answers that do not say theirs.
+    ContentType,
+    /// Refuses requests that have been here before.
+    LoopGuard(HeaderValue),
 }
 
 /// A change to the path.
@@ -103,6 +122,64 @@ pub struct Secure {
     pub hsts: Option<HeaderValue>,
     /// Also without TLS.
     pub hsts_always: bool,
+}
+
+/// How much of a body is taken, and how much of that is kept in memory; the rest goes to a file.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Nothing longer is taken.
+    pub most: u64,
+    /// Kept in memory.
+    pub in_memory: u64,
+}
+
+/// Which requests and answers are read to their end first.
+#[derive(Debug)]
+pub struct Buffering {
+    /// For requests.
+    pub request: BodyLimits,
+    /// For answers.
+    pub response: BodyLimits,
+    /// When to send the request again.
+    pub again: Option<RetryExpression>,
+}
+
+/// Which answers are sent in a shorter coding.
+#[derive(Debug)]
+pub struct Compress {
+    /// The preferred one first.
+    pub codings: Vec<Coding>,
+    /// For clients that do not say what they take.
+    pub default: Option<Coding>,
+    /// Content types, without parameters and in lower case, that are left alone.
+    pub excluded: Vec<String>,
+    /// If any, only these are touched.
+    pub included: Vec<String>,
+    /// Shorter answers are left alone.
+    pub min_bytes: u64,
+}
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// `gzip`
+    Gzip,
+    /// `br`
+    Brotli,
+    /// `zstd`
+    Zstd,
+}
+
+impl Coding {
+    /// As headers spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
 }
 
 impl Default for Cors {

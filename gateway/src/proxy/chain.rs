@@ -6,22 +6,35 @@ use std::sync::Arc;
 use hyper::Response;
 use hyper::http::response;
 
-use super::steps::Entered;
+use super::planned::Plan;
+use super::steps::{Entered, Form};
 use super::trace::Trace;
 use super::{Worker, again, bodies, eject, steps};
 use crate::http::{Answering, Body, Exchange, Failure, finish_response, reply_to};
 use crate::live::{PolicyUse, Route, Service, Step};
 use crate::policy::{self, Decision};
+use crate::upstream::AnswerBody;
 
 /// Where a request stands after the chain.
 pub(super) struct Enter {
     pub(super) exchange: Box<Exchange>,
     /// What let it pass and has to do with its answer too, in order.
     pub(super) passed: Vec<Passed>,
+    /// What has to be done besides passing request and answer on, where a step asks for it.
+    pub(super) plan: Option<Box<Plan>>,
     /// Set where the chain answers the request itself.
     pub(super) stopped: Option<Stopped>,
     /// Set where a policy sent it to another service than the route's.
     pub(super) service: Option<Arc<Service>>,
+}
+
+/// Where an answer stands after the chain.
+pub(super) struct Left {
+    pub(super) exchange: Box<Exchange>,
+    /// What is answered in its place.
+    pub(super) replaced: Option<Response<Body>>,
+    /// What becomes of its body, the innermost step's first.
+    pub(super) forms: Vec<Form>,
 }
 
 /// A step that let a request pass and has to do with its answer as well.
@@ -54,7 +67,7 @@ pub(super) async fn enter(
     route: &Route,
 ) -> Enter {
     if chains.iter().all(|chain| chain.is_empty()) {
-        return Enter { exchange, passed: Vec::new(), stopped: None, service: None };
+        return Enter { exchange, passed: Vec::new(), plan: None, stopped: None, service: None };
     }
     exchange.route = Some(Arc::clone(&route.name));
     exchange.service = Some(Arc::clone(&route.service.name));
@@ -63,10 +76,10 @@ pub(super) async fn enter(
 
 /// The same without a look at whether there are any, for chains of services as well.
 pub(super) async fn pass(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chains: &[&[Step]]) -> Enter {
-    let (mut passed, mut service) = (Vec::new(), None);
+    let (mut passed, mut plan, mut service) = (Vec::new(), None, None);
     for step in chains.iter().copied().flatten() {
         let stopped = match step {
-            Step::Native(step) => match steps::enter(step, &mut exchange) {
+            Step::Native(step) => match steps::enter(step, &mut exchange, &mut plan) {
                 Entered::Pass => None,
                 Entered::PassWith(leave) => {
                     passed.push(Passed::Native(leave));
@@ -97,10 +110,10 @@ pub(super) async fn pass(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chain
             }
         };
         if stopped.is_some() {
-            return Enter { exchange, passed, stopped, service };
+            return Enter { exchange, passed, plan, stopped, service };
         }
     }
-    Enter { exchange, passed, stopped: None, service }
+    Enter { exchange, passed, plan, stopped: None, service }
 }
 
 /// Does what a policy decided.
@@ -152,7 +165,7 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let close = head.headers.remove(hyper::header::CONNECTION);
-    let (mut exchange, replaced) = leave(worker, exchange, &passed, &mut head).await;
+    let Left { mut exchange, replaced, .. } = leave(worker, exchange, &passed, &mut head, None).await;
     trace.learn(&mut exchange);
     let response = replaced.unwrap_or_else(|| Response::from_parts(head, body));
     let (mut exchange, response) = bodies::of_response(worker, exchange, &passed, response).await;
@@ -166,18 +179,21 @@ pub(super) async fn answer(
 
 /// Takes the head of a response back through the chain: native steps change it, policies that want to see it are shown
 /// it. Each of these may replace the response, by a reply of its own or by the answer of another service, or have the
-/// request sent again.
+/// request sent again. `body` is there where steps may change the form of the upstream's.
 pub(super) async fn leave(
     worker: &Rc<Worker>,
     mut exchange: Box<Exchange>,
     passed: &[Passed],
     head: &mut response::Parts,
-) -> (Box<Exchange>, Option<Response<Body>>) {
+    body: Option<&AnswerBody>,
+) -> Left {
     let mut replaced: Option<(response::Parts, Body)> = None;
+    let mut forms = Vec::new();
     for passed in passed.iter().rev() {
+        let body = body.filter(|_| replaced.is_none());
         let shown = replaced.as_mut().map_or(&mut *head, |(head, _)| head);
         match passed {
-            Passed::Native(step) => step.apply(shown),
+            Passed::Native(step) => forms.extend(step.apply(shown, body)),
             Passed::Policy(policy) if policy.policy.subscription.on_response => {
                 let shown = &*shown;
                 let (back, other) = show(worker, policy, exchange, shown).await;
@@ -189,7 +205,7 @@ pub(super) async fn leave(
             Passed::Policy(_) => {}
         }
     }
-    (exchange, replaced.map(|(head, body)| Response::from_parts(head, body)))
+    Left { exchange, replaced: replaced.map(|(head, body)| Response::from_parts(head, body)), forms }
 }
 
 /// Shows a policy the head of a response; answers what takes its place, if anything. After a retry the policy is shown

@@ -13,6 +13,7 @@ use super::Worker;
 use super::chain::{self, Passed, Stopped};
 use super::forward::deliver;
 use super::mirror::{self, Copy};
+use super::planned::Plan;
 use super::trace::Trace;
 use crate::balance::{self, Asking};
 use crate::http::{Body, Exchange, Failure, RequestBody};
@@ -24,6 +25,8 @@ pub(super) struct Extras {
     cookies: Vec<HeaderValue>,
     copies: Vec<Copy>,
     second: Option<Box<Second>>,
+    /// What steps want done besides passing request and answer on.
+    pub(super) plan: Option<Box<Plan>>,
 }
 
 /// A request kept to be sent a second time, to the fallback of a service.
@@ -35,6 +38,11 @@ pub(super) struct Second {
 }
 
 impl Extras {
+    /// Nothing but a plan, if there is one.
+    pub(super) fn with(plan: Option<Box<Plan>>) -> Self {
+        Self { plan, ..Self::default() }
+    }
+
     /// A cookie to set with the answer.
     pub(super) fn set(&mut self, cookie: Option<&HeaderValue>) {
         self.cookies.extend(cookie.cloned());
@@ -97,8 +105,8 @@ pub(super) async fn forward(
     mut body: RequestBody,
     mut passed: Vec<Passed>,
     trace: Trace,
+    mut extras: Extras,
 ) -> Response<Body> {
-    let mut extras = Extras::default();
     let mut at = service;
     loop {
         let next = match &at.kind {
@@ -128,11 +136,13 @@ pub(super) async fn forward(
             let entered = chain::pass(worker, exchange, &[&at.chain]).await;
             exchange = entered.exchange;
             passed.extend(entered.passed);
+            extras.plan = entered.plan.or(extras.plan);
             if let Some(stopped) = entered.stopped {
                 return chain::leave_early(worker, exchange, passed, stopped, trace).await;
             }
             if let Some(other) = entered.service {
-                return Box::pin(forward(worker, &other, exchange, body, passed, trace)).await;
+                return Box::pin(forward(worker, &other, exchange, body, passed, trace, Extras::with(extras.plan)))
+                    .await;
             }
         }
     }
@@ -148,5 +158,5 @@ pub(super) async fn fall_back(
 ) -> Response<Body> {
     exchange.head = second.head;
     let fallback = second.fallback;
-    Box::pin(forward(worker, &fallback, exchange, RequestBody::whole(body), passed, trace)).await
+    Box::pin(forward(worker, &fallback, exchange, RequestBody::whole(body), passed, trace, Extras::default())).await
 }

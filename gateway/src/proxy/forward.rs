@@ -13,22 +13,28 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 
-use super::chain::Passed;
+use super::chain::{Left, Passed};
 use super::composite::{self, Extras};
+use super::compress::compressed;
+use super::planned::{self, Plan};
+use super::steps::Form;
 use super::stream::{Ending, UpstreamBody};
 use super::trace::Trace;
-use super::{Worker, again, bodies, chain, tunnel};
+use super::{Worker, again, bodies, chain, grpc_web, tunnel};
 use crate::balance::{self, Asking, Lease, Outcome, Picked};
 use crate::http::{
-    Body, Exchange, Failure, RequestBody, Sendable, finish_request, finish_response, grpc_reply, refusal, reply_to,
-    unavailable,
+    Body, Exchange, Failure, RequestBody, Sendable, Streaming, finish_request, finish_response, grpc_reply, refusal,
+    reply_to, unavailable,
 };
 use crate::live::{Balancer, Endpoint, Kind, Service};
 use crate::state::Place;
 use crate::upstream::{AnswerBody, SendError};
 
 /// Instances tried for one request, as long as nothing of it has been sent.
-const MOST_TRIES: usize = 3;
+pub(super) const MOST_TRIES: usize = 3;
+
+/// An answer, and the place at the instance it comes from.
+pub(super) type Sent = (Response<AnswerBody>, Lease);
 
 /// Sends the request to the service and its answer back through the chain.
 pub(super) async fn forward(
@@ -36,9 +42,11 @@ pub(super) async fn forward(
     service: &Service,
     mut exchange: Box<Exchange>,
     body: Incoming,
+    plan: Option<Box<Plan>>,
     passed: Vec<Passed>,
     trace: Trace,
 ) -> Response<Body> {
+    let extras = Extras::with(plan);
     let hints = (exchange.head.version == Version::HTTP_11).then(|| Arc::clone(&exchange.client));
     let mut body = match exchange.body {
         Sendable::Nothing => RequestBody::whole(Bytes::new()),
@@ -53,10 +61,8 @@ pub(super) async fn forward(
         };
     }
     match &service.kind {
-        Kind::Balancer(balancer) => {
-            deliver(worker, service, balancer, exchange, body, passed, trace, Extras::default()).await
-        }
-        _ => composite::forward(worker, service, exchange, body, passed, trace).await,
+        Kind::Balancer(balancer) => deliver(worker, service, balancer, exchange, body, passed, trace, extras).await,
+        _ => composite::forward(worker, service, exchange, body, passed, trace, extras).await,
     }
 }
 
@@ -81,7 +87,14 @@ pub(super) async fn deliver(
         let is_none = body.is_end_stream() || exchange.body == Sendable::Nothing;
         exchange.body = if is_none { Sendable::Nothing } else { Sendable::Gone };
     }
-    match send(worker, balancer, &mut exchange, body, wanted, &mut trace, &mut extras).await {
+    let sent = match extras.plan.take() {
+        None => send(worker, balancer, &mut exchange, body, wanted, &mut trace, &mut extras).await,
+        // Apart, so that requests without a plan do not carry its state around.
+        Some(plan) => {
+            Box::pin(planned::send(worker, balancer, &mut exchange, body, &plan, wanted, &mut trace, &mut extras)).await
+        }
+    };
+    match sent {
         Ok((answer, lease)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch(exchange, answer, lease, client_side, passed, trace)
         }
@@ -118,7 +131,7 @@ async fn send(
     keep: bool,
     trace: &mut Trace,
     extras: &mut Extras,
-) -> Result<(Response<AnswerBody>, Lease), Failure> {
+) -> Result<Sent, Failure> {
     let upgrade = exchange.upgrade.is_some();
     let place = if balancer.limited { enter(balancer).await? } else { None };
     let asking = Asking { client: exchange.ip_value(), headers: Some(&exchange.head.headers) };
@@ -176,7 +189,12 @@ pub(super) async fn enter(balancer: &Balancer) -> Result<Option<Place>, Failure>
 }
 
 /// Tells the service what became of a request, unless it was the client who broke off.
-fn observe(balancer: &Balancer, endpoint: &Endpoint, sent: &Result<Response<AnswerBody>, SendError>, begun: Instant) {
+pub(super) fn observe(
+    balancer: &Balancer,
+    endpoint: &Endpoint,
+    sent: &Result<Response<AnswerBody>, SendError>,
+    begun: Instant,
+) {
     let outcome = match sent {
         Ok(answer) => Outcome::Answered(answer.status().as_u16()),
         Err(SendError { failure: Failure::Client | Failure::SlowBody, .. }) => return,
@@ -206,7 +224,7 @@ fn is_grpc(head: &request::Parts) -> bool {
 }
 
 /// The head as it is before it is finished, where response hooks may ask about it or have it sent again.
-fn kept_head(exchange: &Exchange, keep: bool) -> Option<request::Parts> {
+pub(super) fn kept_head(exchange: &Exchange, keep: bool) -> Option<request::Parts> {
     keep.then(|| exchange.head.clone())
 }
 
@@ -225,24 +243,34 @@ async fn stream_back(
         head.headers.append(SET_COOKIE, cookie.clone());
     }
     trace.upstream_answered(head.status);
-    let (mut exchange, replaced) = chain::leave(worker, exchange, &passed, &mut head).await;
+    // A policy that reads the body reads it as the instance sent it, and what it makes of it is sent as it is.
+    let as_sent = bodies::are_wanted(&passed);
+    let shown = Some(&incoming).filter(|_| !as_sent);
+    let Left { mut exchange, replaced, forms } = chain::leave(worker, exchange, &passed, &mut head, shown).await;
     trace.learn(&mut exchange);
     if let Some(replaced) = replaced {
         // The upstream's body is dropped unread, and its connection with it.
         return finish_whole(worker, exchange, replaced, passed, trace).await;
     }
-    if bodies::are_wanted(&passed) {
+    if as_sent {
         let response = Response::from_parts(head, again::fetched(worker, incoming, lease));
         return finish_whole(worker, exchange, response, passed, trace).await;
     }
     finish_response(&mut head, &mut exchange, false);
     let ending = Ending::new(Rc::clone(worker), lease, passed, trace, head.status);
-    if incoming.is_end_stream() {
+    if incoming.is_end_stream() && forms.is_empty() {
         ending.complete(incoming);
         return Response::from_parts(head, Body::Empty);
     }
-    let body = UpstreamBody::new(incoming, ending, worker.settings.response_idle);
-    Response::from_parts(head, Body::Streaming(Box::new(body)))
+    let mut body: Box<dyn Streaming> = Box::new(UpstreamBody::new(incoming, ending, worker.settings.response_idle));
+    for form in forms {
+        body = match form {
+            Form::Coded(coding) => compressed(body, coding),
+            Form::GrpcWeb => grpc_web::framed(body, false),
+            Form::GrpcWebText => grpc_web::framed(body, true),
+        };
+    }
+    Response::from_parts(head, Body::Streaming(body))
 }
 
 /// An answer whose body policies have to do with, on its way out.

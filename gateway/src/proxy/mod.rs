@@ -7,11 +7,14 @@ mod again;
 mod bodies;
 mod chain;
 mod composite;
+mod compress;
 mod eject;
 mod errands;
 mod forward;
+mod grpc_web;
 mod mirror;
 mod outbound;
+mod planned;
 mod steps;
 mod stream;
 mod tcp;
@@ -59,13 +62,13 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
         return unread(trace.failed(Failure::NoRoute), expects);
     };
     trace.routed(route);
-    let Enter { exchange, passed, stopped, service } =
+    let Enter { exchange, passed, plan, stopped, service } =
         chain::enter(&worker, exchange, &[&entrypoint.prelude, &route.chain], route).await;
     match stopped {
         Some(stopped) => unread(chain::leave_early(&worker, exchange, passed, stopped, trace).await, expects),
         None => {
             let service = service.as_ref().unwrap_or(&route.service);
-            forward::forward(&worker, service, exchange, body, passed, trace).await
+            forward::forward(&worker, service, exchange, body, plan, passed, trace).await
         }
     }
 }

@@ -287,6 +287,13 @@ fn outcome_failure(failure: Failure) -> Option<sluice_wasm::Failure> {
         Failure::ConnectTimeout | Failure::ResponseTimeout => sluice_wasm::Failure::Timeout,
         Failure::Protocol => sluice_wasm::Failure::Protocol,
         Failure::Client | Failure::SlowBody | Failure::LargeBody => sluice_wasm::Failure::Client,
-        Failure::NoRoute | Failure::Busy | Failure::Misdirected | Failure::Policy | Failure::Path => return None,
+        Failure::AnswerTooLarge => sluice_wasm::Failure::Protocol,
+        Failure::NoRoute
+        | Failure::Busy
+        | Failure::Misdirected
+        | Failure::Policy
+        | Failure::Path
+        | Failure::BodyTooLarge
+        | Failure::Storage => return None,
     })
 }

@@ -14,6 +14,7 @@ use sluice_model::balance::{Cycle, load, rebalance};
 
 use super::clock::Clock;
 use super::queue::Queue;
+use super::retries::RetryBudget;
 
 /// Answers whose times make up a target's mean.
 const TIMES: usize = 100;
@@ -37,6 +38,7 @@ pub struct ServiceState {
     targets: Mutex<HashMap<String, Weak<TargetState>>>,
     rebalanced: Rebalanced,
     queue: ArcSwapOption<Queue>,
+    retries: Arc<RetryBudget>,
 }
 
 /// Weights that were moved away from failing targets.
@@ -122,7 +124,14 @@ impl ServiceState {
             targets: Mutex::default(),
             rebalanced: Rebalanced::default(),
             queue: ArcSwapOption::empty(),
+            retries: Arc::default(),
         }
+    }
+
+    /// How many requests may be sent again at once.
+    #[must_use]
+    pub fn retries(&self) -> &Arc<RetryBudget> {
+        &self.retries
     }
 
     /// The state of a target by its URL. A new one that `joins` a service which was there before has come up just now.

@@ -170,7 +170,8 @@ fn classify_body(error: &BodyError) -> Failure {
     match error {
         BodyError::Stalled(_) | BodyError::Slow(_) => Failure::SlowBody,
         BodyError::TooLarge(_) => Failure::LargeBody,
-        BodyError::Broken(_) | BodyError::Io(_) => Failure::Client,
+        BodyError::Broken(_) | BodyError::Io(_) | BodyError::NotBase64 => Failure::Client,
+        BodyError::Lost(_) => Failure::Storage,
     }
 }
 

@@ -1554,6 +1554,197 @@ pub mod sluice {
                         .finish()
                 }
             }
+            /// Sends a request again when it got no answer, or one with a certain status. Retries under way may not exceed a
+            /// fifth of the service's requests, or three.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Retry {
+                /// All tries, the first one included.
+                pub attempts: u32,
+                /// Waited before the second try; later pauses grow to twice that.
+                pub initial_interval_ns: u64,
+                /// After this time since the first try there is no other one; 0 is no limit.
+                pub timeout_ns: u64,
+                /// Answers to try again after, where the whole request can be sent again.
+                pub statuses: _rt::Vec<StatusRange>,
+                /// Larger bodies are sent once.
+                pub max_body_bytes: u64,
+                /// Try again where nothing of the request had been sent.
+                pub on_network_error: bool,
+                /// Try again after a status for POST, PATCH and LOCK as well.
+                pub non_idempotent: bool,
+            }
+            impl ::core::fmt::Debug for Retry {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Retry")
+                        .field("attempts", &self.attempts)
+                        .field("initial-interval-ns", &self.initial_interval_ns)
+                        .field("timeout-ns", &self.timeout_ns)
+                        .field("statuses", &self.statuses)
+                        .field("max-body-bytes", &self.max_body_bytes)
+                        .field("on-network-error", &self.on_network_error)
+                        .field("non-idempotent", &self.non_idempotent)
+                        .finish()
+                }
+            }
+            /// Reads requests and answers to their end before they go on. What exceeds memory goes to a temporary file.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Buffering {
+                /// Larger requests are answered 413; 0 is no limit.
+                pub max_request_bytes: u64,
+                pub memory_request_bytes: u64,
+                /// Larger answers become 500; 0 is no limit.
+                pub max_response_bytes: u64,
+                pub memory_response_bytes: u64,
+                /// When to send the request again, at most ten times: `IsNetworkError() && Attempts() <= 2`.
+                pub retry_expression: ::core::option::Option<_rt::String>,
+            }
+            impl ::core::fmt::Debug for Buffering {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Buffering")
+                        .field("max-request-bytes", &self.max_request_bytes)
+                        .field("memory-request-bytes", &self.memory_request_bytes)
+                        .field("max-response-bytes", &self.max_response_bytes)
+                        .field("memory-response-bytes", &self.memory_response_bytes)
+                        .field("retry-expression", &self.retry_expression)
+                        .finish()
+                }
+            }
+            /// Sends answers in a shorter coding where the client takes it.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct Compress {
+                /// `gzip`, `br` or `zstd`; the first one is preferred.
+                pub encodings: _rt::Vec<_rt::String>,
+                /// For clients that do not say what they take.
+                pub default_encoding: ::core::option::Option<_rt::String>,
+                /// Content types that are left alone.
+                pub excluded: _rt::Vec<_rt::String>,
+                /// If any, only these content types are touched.
+                pub included: _rt::Vec<_rt::String>,
+                /// Shorter answers are left alone.
+                pub min_bytes: u64,
+            }
+            impl ::core::fmt::Debug for Compress {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Compress")
+                        .field("encodings", &self.encodings)
+                        .field("default-encoding", &self.default_encoding)
+                        .field("excluded", &self.excluded)
+                        .field("included", &self.included)
+                        .field("min-bytes", &self.min_bytes)
+                        .finish()
+                }
+            }
+            wit_bindgen::rt::bitflags::bitflags! {
+                #[doc = " Parts of a certificate's subject or issuer."]
+                #[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Clone, Copy)] pub
+                struct NameParts : u8 { const COUNTRY = 1 << 0; const PROVINCE = 1 << 1;
+                const LOCALITY = 1 << 2; const ORGANIZATION = 1 << 3; const
+                ORGANIZATIONAL_UNIT = 1 << 4; const COMMON_NAME = 1 << 5; const
+                SERIAL_NUMBER = 1 << 6; const DOMAIN_COMPONENT = 1 << 7; }
+            }
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct CertificateInfo {
+                pub not_before: bool,
+                pub not_after: bool,
+                /// The names in the subject's alternative name.
+                pub sans: bool,
+                pub serial_number: bool,
+                pub subject: NameParts,
+                pub issuer: NameParts,
+            }
+            impl ::core::fmt::Debug for CertificateInfo {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("CertificateInfo")
+                        .field("not-before", &self.not_before)
+                        .field("not-after", &self.not_after)
+                        .field("sans", &self.sans)
+                        .field("serial-number", &self.serial_number)
+                        .field("subject", &self.subject)
+                        .field("issuer", &self.issuer)
+                        .finish()
+                }
+            }
+            /// How what a certificate says is written down.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum CertificateStyle {
+                /// `X-Forwarded-Tls-Client-Cert-Infos`, fields joined by `,` and certificates by `;`. What the client sent of
+                /// these headers is removed.
+                TraefikV1,
+                /// `X-Forwarded-Tls-Client-Cert-Info`, fields joined by `;` and certificates by `,`. Without a certificate
+                /// the headers of a trusted client stay.
+                TraefikV3,
+            }
+            impl ::core::fmt::Debug for CertificateStyle {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        CertificateStyle::TraefikV1 => {
+                            f.debug_tuple("CertificateStyle::TraefikV1").finish()
+                        }
+                        CertificateStyle::TraefikV3 => {
+                            f.debug_tuple("CertificateStyle::TraefikV3").finish()
+                        }
+                    }
+                }
+            }
+            impl CertificateStyle {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> CertificateStyle {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => CertificateStyle::TraefikV1,
+                        1 => CertificateStyle::TraefikV3,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// Tells the service what certificates the client showed.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct ClientCertificate {
+                /// The certificates themselves, in `X-Forwarded-Tls-Client-Cert`.
+                pub pem: bool,
+                pub info: ::core::option::Option<CertificateInfo>,
+                pub style: CertificateStyle,
+            }
+            impl ::core::fmt::Debug for ClientCertificate {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("ClientCertificate")
+                        .field("pem", &self.pem)
+                        .field("info", &self.info)
+                        .field("style", &self.style)
+                        .finish()
+                }
+            }
+            wit_bindgen::rt::bitflags::bitflags! {
+                #[doc =
+                " What may stand percent-encoded in a path; a path with anything else of this list is answered 400."]
+                #[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Clone, Copy)] pub
+                struct EncodedCharacters : u8 { const SLASH = 1 << 0; const BACKSLASH = 1
+                << 1; const NULL_CHARACTER = 1 << 2; const SEMICOLON = 1 << 3; const
+                PERCENT = 1 << 4; const QUESTION_MARK = 1 << 5; const HASH = 1 << 6; }
+            }
             #[derive(Clone, Eq, PartialEq)]
             pub enum Action {
                 /// Takes the first of these prefixes that matches off the decoded path and adds it as `X-Forwarded-Prefix`.
@@ -1569,6 +1760,17 @@ pub mod sluice {
                 RedirectRegexp(RedirectRegexp),
                 RedirectScheme(RedirectScheme),
                 Headers(Headers),
+                Retry(Retry),
+                Buffering(Buffering),
+                Compress(Compress),
+                EncodedCharacters(EncodedCharacters),
+                ClientCertificate(ClientCertificate),
+                /// Translates gRPC-Web for a service that speaks gRPC. Browsers of these origins may use it; `*` is every one.
+                GrpcWeb(_rt::Vec<_rt::String>),
+                /// Guesses a missing `Content-Type` of answers from how they begin.
+                ContentType,
+                /// Adds `X-Traefik-Router` with this value to requests, and answers 400 to those that have it already.
+                LoopGuard(_rt::String),
                 /// Other steps by name, in order.
                 Chain(_rt::Vec<_rt::String>),
                 Policy(PolicyUse),
@@ -1605,6 +1807,30 @@ pub mod sluice {
                         }
                         Action::Headers(e) => {
                             f.debug_tuple("Action::Headers").field(e).finish()
+                        }
+                        Action::Retry(e) => {
+                            f.debug_tuple("Action::Retry").field(e).finish()
+                        }
+                        Action::Buffering(e) => {
+                            f.debug_tuple("Action::Buffering").field(e).finish()
+                        }
+                        Action::Compress(e) => {
+                            f.debug_tuple("Action::Compress").field(e).finish()
+                        }
+                        Action::EncodedCharacters(e) => {
+                            f.debug_tuple("Action::EncodedCharacters").field(e).finish()
+                        }
+                        Action::ClientCertificate(e) => {
+                            f.debug_tuple("Action::ClientCertificate").field(e).finish()
+                        }
+                        Action::GrpcWeb(e) => {
+                            f.debug_tuple("Action::GrpcWeb").field(e).finish()
+                        }
+                        Action::ContentType => {
+                            f.debug_tuple("Action::ContentType").finish()
+                        }
+                        Action::LoopGuard(e) => {
+                            f.debug_tuple("Action::LoopGuard").field(e).finish()
                         }
                         Action::Chain(e) => {
                             f.debug_tuple("Action::Chain").field(e).finish()
@@ -3258,22 +3484,22 @@ pub mod exports {
                         *ptr20
                             .add(2 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>() = result106;
-                        let vec162 = steps21;
-                        let len162 = vec162.len();
-                        let layout162 = _rt::alloc::Layout::from_size_align(
-                                vec162.len()
+                        let vec182 = steps21;
+                        let len182 = vec182.len();
+                        let layout182 = _rt::alloc::Layout::from_size_align(
+                                vec182.len()
                                     * (40 + 32 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result162, _cleanup162) = wit_bindgen::rt::Cleanup::new(
-                            layout162,
+                        let (result182, _cleanup182) = wit_bindgen::rt::Cleanup::new(
+                            layout182,
                         );
-                        if let Some(cleanup) = _cleanup162 {
+                        if let Some(cleanup) = _cleanup182 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec162.into_iter().enumerate() {
-                            let base = result162
+                        for (i, e) in vec182.into_iter().enumerate() {
+                            let base = result182
                                 .add(i * (40 + 32 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Step {
@@ -3288,9 +3514,9 @@ pub mod exports {
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len108;
                                 *base.add(0).cast::<*mut u8>() = ptr108.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::Action as V161;
+                                use super::super::super::super::sluice::gateway::routing::Action as V181;
                                 match action107 {
-                                    V161::StripPrefix(e) => {
+                                    V181::StripPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -3328,7 +3554,7 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result110;
                                     }
-                                    V161::StripPrefixRegexp(e) => {
+                                    V181::StripPrefixRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
@@ -3366,7 +3592,7 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result112;
                                     }
-                                    V161::AddPrefix(e) => {
+                                    V181::AddPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
@@ -3381,7 +3607,7 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr113.cast_mut();
                                     }
-                                    V161::ReplacePath(e) => {
+                                    V181::ReplacePath(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (3i32) as u8;
@@ -3396,7 +3622,7 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr114.cast_mut();
                                     }
-                                    V161::ReplacePathRegexp(e) => {
+                                    V181::ReplacePathRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (4i32) as u8;
@@ -3426,12 +3652,12 @@ pub mod exports {
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr117.cast_mut();
                                     }
-                                    V161::RedirectSlash => {
+                                    V181::RedirectSlash => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (5i32) as u8;
                                     }
-                                    V161::RedirectRegexp(e) => {
+                                    V181::RedirectRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (6i32) as u8;
@@ -3472,7 +3698,7 @@ pub mod exports {
                                             .add(9 + 6 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (scheme_from118.clone() as i32) as u8;
                                     }
-                                    V161::RedirectScheme(e) => {
+                                    V181::RedirectScheme(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (7i32) as u8;
@@ -3536,7 +3762,7 @@ pub mod exports {
                                             }
                                         };
                                     }
-                                    V161::Headers(e) => {
+                                    V181::Headers(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (8i32) as u8;
@@ -4043,391 +4269,558 @@ pub mod exports {
                                             }
                                         };
                                     }
-                                    V161::Chain(e) => {
+                                    V181::Retry(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (9i32) as u8;
-                                        let vec157 = e;
+                                        let super::super::super::super::sluice::gateway::routing::Retry {
+                                            attempts: attempts156,
+                                            initial_interval_ns: initial_interval_ns156,
+                                            timeout_ns: timeout_ns156,
+                                            statuses: statuses156,
+                                            max_body_bytes: max_body_bytes156,
+                                            on_network_error: on_network_error156,
+                                            non_idempotent: non_idempotent156,
+                                        } = e;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(attempts156);
+                                        *base
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(initial_interval_ns156);
+                                        *base
+                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(timeout_ns156);
+                                        let vec157 = <_ as Into<_rt::Vec<_>>>::into(statuses156)
+                                            .into_boxed_slice();
+                                        let ptr157 = vec157.as_ptr().cast::<u8>();
                                         let len157 = vec157.len();
-                                        let layout157 = _rt::alloc::Layout::from_size_align(
-                                                vec157.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::forget(vec157);
+                                        *base
+                                            .add(32 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len157;
+                                        *base
+                                            .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr157.cast_mut();
+                                        *base
+                                            .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(max_body_bytes156);
+                                        *base
+                                            .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match on_network_error156 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        *base
+                                            .add(41 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match non_idempotent156 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                    }
+                                    V181::Buffering(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (10i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Buffering {
+                                            max_request_bytes: max_request_bytes158,
+                                            memory_request_bytes: memory_request_bytes158,
+                                            max_response_bytes: max_response_bytes158,
+                                            memory_response_bytes: memory_response_bytes158,
+                                            retry_expression: retry_expression158,
+                                        } = e;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(max_request_bytes158);
+                                        *base
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(memory_request_bytes158);
+                                        *base
+                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(max_response_bytes158);
+                                        *base
+                                            .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(memory_response_bytes158);
+                                        match retry_expression158 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec159 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr159 = vec159.as_ptr().cast::<u8>();
+                                                let len159 = vec159.len();
+                                                ::core::mem::forget(vec159);
+                                                *base
+                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len159;
+                                                *base
+                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr159.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                    }
+                                    V181::Compress(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (11i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Compress {
+                                            encodings: encodings160,
+                                            default_encoding: default_encoding160,
+                                            excluded: excluded160,
+                                            included: included160,
+                                            min_bytes: min_bytes160,
+                                        } = e;
+                                        let vec162 = encodings160;
+                                        let len162 = vec162.len();
+                                        let layout162 = _rt::alloc::Layout::from_size_align(
+                                                vec162.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result157, _cleanup157) = wit_bindgen::rt::Cleanup::new(
-                                            layout157,
+                                        let (result162, _cleanup162) = wit_bindgen::rt::Cleanup::new(
+                                            layout162,
                                         );
-                                        if let Some(cleanup) = _cleanup157 {
+                                        if let Some(cleanup) = _cleanup162 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec157.into_iter().enumerate() {
-                                            let base = result157
+                                        for (i, e) in vec162.into_iter().enumerate() {
+                                            let base = result162
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec156 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr156 = vec156.as_ptr().cast::<u8>();
-                                                let len156 = vec156.len();
-                                                ::core::mem::forget(vec156);
+                                                let vec161 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr161 = vec161.as_ptr().cast::<u8>();
+                                                let len161 = vec161.len();
+                                                ::core::mem::forget(vec161);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len156;
-                                                *base.add(0).cast::<*mut u8>() = ptr156.cast_mut();
+                                                    .cast::<usize>() = len161;
+                                                *base.add(0).cast::<*mut u8>() = ptr161.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len157;
+                                            .cast::<usize>() = len162;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result157;
+                                            .cast::<*mut u8>() = result162;
+                                        match default_encoding160 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec163 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr163 = vec163.as_ptr().cast::<u8>();
+                                                let len163 = vec163.len();
+                                                ::core::mem::forget(vec163);
+                                                *base
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len163;
+                                                *base
+                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr163.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        let vec165 = excluded160;
+                                        let len165 = vec165.len();
+                                        let layout165 = _rt::alloc::Layout::from_size_align(
+                                                vec165.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result165, _cleanup165) = wit_bindgen::rt::Cleanup::new(
+                                            layout165,
+                                        );
+                                        if let Some(cleanup) = _cleanup165 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec165.into_iter().enumerate() {
+                                            let base = result165
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec164 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr164 = vec164.as_ptr().cast::<u8>();
+                                                let len164 = vec164.len();
+                                                ::core::mem::forget(vec164);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len164;
+                                                *base.add(0).cast::<*mut u8>() = ptr164.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len165;
+                                        *base
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result165;
+                                        let vec167 = included160;
+                                        let len167 = vec167.len();
+                                        let layout167 = _rt::alloc::Layout::from_size_align(
+                                                vec167.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result167, _cleanup167) = wit_bindgen::rt::Cleanup::new(
+                                            layout167,
+                                        );
+                                        if let Some(cleanup) = _cleanup167 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec167.into_iter().enumerate() {
+                                            let base = result167
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec166 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr166 = vec166.as_ptr().cast::<u8>();
+                                                let len166 = vec166.len();
+                                                ::core::mem::forget(vec166);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len166;
+                                                *base.add(0).cast::<*mut u8>() = ptr166.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len167;
+                                        *base
+                                            .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result167;
+                                        *base
+                                            .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(min_bytes160);
                                     }
-                                    V161::Policy(e) => {
+                                    V181::EncodedCharacters(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (10i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
-                                            plugin: plugin158,
-                                            settings: settings158,
-                                        } = e;
-                                        let vec159 = (plugin158.into_bytes()).into_boxed_slice();
-                                        let ptr159 = vec159.as_ptr().cast::<u8>();
-                                        let len159 = vec159.len();
-                                        ::core::mem::forget(vec159);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len159;
+                                            .cast::<u8>() = (12i32) as u8;
+                                        let flags168 = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr159.cast_mut();
-                                        let vec160 = (settings158.into_bytes()).into_boxed_slice();
-                                        let ptr160 = vec160.as_ptr().cast::<u8>();
-                                        let len160 = vec160.len();
-                                        ::core::mem::forget(vec160);
+                                            .cast::<u8>() = ((flags168.bits() >> 0) as i32) as u8;
+                                    }
+                                    V181::ClientCertificate(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (13i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::ClientCertificate {
+                                            pem: pem169,
+                                            info: info169,
+                                            style: style169,
+                                        } = e;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match pem169 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        match info169 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(9 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::CertificateInfo {
+                                                    not_before: not_before170,
+                                                    not_after: not_after170,
+                                                    sans: sans170,
+                                                    serial_number: serial_number170,
+                                                    subject: subject170,
+                                                    issuer: issuer170,
+                                                } = e;
+                                                *base
+                                                    .add(10 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match not_before170 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                *base
+                                                    .add(11 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match not_after170 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                *base
+                                                    .add(12 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match sans170 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                *base
+                                                    .add(13 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match serial_number170 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                let flags171 = subject170;
+                                                *base
+                                                    .add(14 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = ((flags171.bits() >> 0) as i32) as u8;
+                                                let flags172 = issuer170;
+                                                *base
+                                                    .add(15 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = ((flags172.bits() >> 0) as i32) as u8;
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(9 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        *base
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (style169.clone() as i32) as u8;
+                                    }
+                                    V181::GrpcWeb(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (14i32) as u8;
+                                        let vec174 = e;
+                                        let len174 = vec174.len();
+                                        let layout174 = _rt::alloc::Layout::from_size_align(
+                                                vec174.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result174, _cleanup174) = wit_bindgen::rt::Cleanup::new(
+                                            layout174,
+                                        );
+                                        if let Some(cleanup) = _cleanup174 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec174.into_iter().enumerate() {
+                                            let base = result174
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec173 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr173 = vec173.as_ptr().cast::<u8>();
+                                                let len173 = vec173.len();
+                                                ::core::mem::forget(vec173);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len173;
+                                                *base.add(0).cast::<*mut u8>() = ptr173.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len174;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result174;
+                                    }
+                                    V181::ContentType => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (15i32) as u8;
+                                    }
+                                    V181::LoopGuard(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (16i32) as u8;
+                                        let vec175 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr175 = vec175.as_ptr().cast::<u8>();
+                                        let len175 = vec175.len();
+                                        ::core::mem::forget(vec175);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len175;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr175.cast_mut();
+                                    }
+                                    V181::Chain(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (17i32) as u8;
+                                        let vec177 = e;
+                                        let len177 = vec177.len();
+                                        let layout177 = _rt::alloc::Layout::from_size_align(
+                                                vec177.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result177, _cleanup177) = wit_bindgen::rt::Cleanup::new(
+                                            layout177,
+                                        );
+                                        if let Some(cleanup) = _cleanup177 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec177.into_iter().enumerate() {
+                                            let base = result177
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec176 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr176 = vec176.as_ptr().cast::<u8>();
+                                                let len176 = vec176.len();
+                                                ::core::mem::forget(vec176);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len176;
+                                                *base.add(0).cast::<*mut u8>() = ptr176.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len177;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result177;
+                                    }
+                                    V181::Policy(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (18i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
+                                            plugin: plugin178,
+                                            settings: settings178,
+                                        } = e;
+                                        let vec179 = (plugin178.into_bytes()).into_boxed_slice();
+                                        let ptr179 = vec179.as_ptr().cast::<u8>();
+                                        let len179 = vec179.len();
+                                        ::core::mem::forget(vec179);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len179;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr179.cast_mut();
+                                        let vec180 = (settings178.into_bytes()).into_boxed_slice();
+                                        let ptr180 = vec180.as_ptr().cast::<u8>();
+                                        let len180 = vec180.len();
+                                        ::core::mem::forget(vec180);
                                         *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len160;
+                                            .cast::<usize>() = len180;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr160.cast_mut();
+                                            .cast::<*mut u8>() = ptr180.cast_mut();
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(5 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len162;
+                            .cast::<usize>() = len182;
                         *ptr20
                             .add(4 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result162;
-                        let vec201 = tcp_routes21;
-                        let len201 = vec201.len();
-                        let layout201 = _rt::alloc::Layout::from_size_align(
-                                vec201.len()
+                            .cast::<*mut u8>() = result182;
+                        let vec221 = tcp_routes21;
+                        let len221 = vec221.len();
+                        let layout221 = _rt::alloc::Layout::from_size_align(
+                                vec221.len()
                                     * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result201, _cleanup201) = wit_bindgen::rt::Cleanup::new(
-                            layout201,
+                        let (result221, _cleanup221) = wit_bindgen::rt::Cleanup::new(
+                            layout221,
                         );
-                        if let Some(cleanup) = _cleanup201 {
+                        if let Some(cleanup) = _cleanup221 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec201.into_iter().enumerate() {
-                            let base = result201
+                        for (i, e) in vec221.into_iter().enumerate() {
+                            let base = result221
                                 .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpRoute {
-                                    name: name163,
-                                    rule: rule163,
-                                    priority: priority163,
-                                    entrypoints: entrypoints163,
-                                    tls: tls163,
-                                    tls_options: tls_options163,
-                                    steps: steps163,
-                                    service: service163,
+                                    name: name183,
+                                    rule: rule183,
+                                    priority: priority183,
+                                    entrypoints: entrypoints183,
+                                    tls: tls183,
+                                    tls_options: tls_options183,
+                                    steps: steps183,
+                                    service: service183,
                                 } = e;
-                                let vec164 = (name163.into_bytes()).into_boxed_slice();
-                                let ptr164 = vec164.as_ptr().cast::<u8>();
-                                let len164 = vec164.len();
-                                ::core::mem::forget(vec164);
+                                let vec184 = (name183.into_bytes()).into_boxed_slice();
+                                let ptr184 = vec184.as_ptr().cast::<u8>();
+                                let len184 = vec184.len();
+                                ::core::mem::forget(vec184);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len164;
-                                *base.add(0).cast::<*mut u8>() = ptr164.cast_mut();
+                                    .cast::<usize>() = len184;
+                                *base.add(0).cast::<*mut u8>() = ptr184.cast_mut();
                                 let super::super::super::super::sluice::gateway::routing::Rule {
-                                    text: text165,
-                                    nodes: nodes165,
-                                    root: root165,
-                                } = rule163;
-                                let vec166 = (text165.into_bytes()).into_boxed_slice();
-                                let ptr166 = vec166.as_ptr().cast::<u8>();
-                                let len166 = vec166.len();
-                                ::core::mem::forget(vec166);
+                                    text: text185,
+                                    nodes: nodes185,
+                                    root: root185,
+                                } = rule183;
+                                let vec186 = (text185.into_bytes()).into_boxed_slice();
+                                let ptr186 = vec186.as_ptr().cast::<u8>();
+                                let len186 = vec186.len();
+                                ::core::mem::forget(vec186);
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len166;
+                                    .cast::<usize>() = len186;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr166.cast_mut();
-                                let vec194 = nodes165;
-                                let len194 = vec194.len();
-                                let layout194 = _rt::alloc::Layout::from_size_align(
-                                        vec194.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr186.cast_mut();
+                                let vec214 = nodes185;
+                                let len214 = vec214.len();
+                                let layout214 = _rt::alloc::Layout::from_size_align(
+                                        vec214.len() * (6 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result194, _cleanup194) = wit_bindgen::rt::Cleanup::new(
-                                    layout194,
+                                let (result214, _cleanup214) = wit_bindgen::rt::Cleanup::new(
+                                    layout214,
                                 );
-                                if let Some(cleanup) = _cleanup194 {
+                                if let Some(cleanup) = _cleanup214 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec194.into_iter().enumerate() {
-                                    let base = result194
+                                for (i, e) in vec214.into_iter().enumerate() {
+                                    let base = result214
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V193;
+                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V213;
                                         match e {
-                                            V193::All(e) => {
+                                            V213::All(e) => {
                                                 *base.add(0).cast::<u8>() = (0i32) as u8;
-                                                let vec167 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                let vec187 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
-                                                let ptr167 = vec167.as_ptr().cast::<u8>();
-                                                let len167 = vec167.len();
-                                                ::core::mem::forget(vec167);
+                                                let ptr187 = vec187.as_ptr().cast::<u8>();
+                                                let len187 = vec187.len();
+                                                ::core::mem::forget(vec187);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len167;
+                                                    .cast::<usize>() = len187;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr167.cast_mut();
+                                                    .cast::<*mut u8>() = ptr187.cast_mut();
                                             }
-                                            V193::Any(e) => {
+                                            V213::Any(e) => {
                                                 *base.add(0).cast::<u8>() = (1i32) as u8;
-                                                let vec168 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                let vec188 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
-                                                let ptr168 = vec168.as_ptr().cast::<u8>();
-                                                let len168 = vec168.len();
-                                                ::core::mem::forget(vec168);
+                                                let ptr188 = vec188.as_ptr().cast::<u8>();
+                                                let len188 = vec188.len();
+                                                ::core::mem::forget(vec188);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len168;
+                                                    .cast::<usize>() = len188;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr168.cast_mut();
+                                                    .cast::<*mut u8>() = ptr188.cast_mut();
                                             }
-                                            V193::Not(e) => {
+                                            V213::Not(e) => {
                                                 *base.add(0).cast::<u8>() = (2i32) as u8;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>() = _rt::as_i32(e);
                                             }
-                                            V193::Host(e) => {
+                                            V213::Host(e) => {
                                                 *base.add(0).cast::<u8>() = (3i32) as u8;
-                                                let vec169 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr169 = vec169.as_ptr().cast::<u8>();
-                                                let len169 = vec169.len();
-                                                ::core::mem::forget(vec169);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len169;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr169.cast_mut();
-                                            }
-                                            V193::HostExact(e) => {
-                                                *base.add(0).cast::<u8>() = (4i32) as u8;
-                                                let vec170 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr170 = vec170.as_ptr().cast::<u8>();
-                                                let len170 = vec170.len();
-                                                ::core::mem::forget(vec170);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len170;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr170.cast_mut();
-                                            }
-                                            V193::HostRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (5i32) as u8;
-                                                let vec171 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr171 = vec171.as_ptr().cast::<u8>();
-                                                let len171 = vec171.len();
-                                                ::core::mem::forget(vec171);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len171;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr171.cast_mut();
-                                            }
-                                            V193::Path(e) => {
-                                                *base.add(0).cast::<u8>() = (6i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern172,
-                                                    view: view172,
-                                                } = e;
-                                                let vec173 = (pattern172.into_bytes()).into_boxed_slice();
-                                                let ptr173 = vec173.as_ptr().cast::<u8>();
-                                                let len173 = vec173.len();
-                                                ::core::mem::forget(vec173);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len173;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr173.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view172.clone() as i32) as u8;
-                                            }
-                                            V193::PathPrefix(e) => {
-                                                *base.add(0).cast::<u8>() = (7i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern174,
-                                                    view: view174,
-                                                } = e;
-                                                let vec175 = (pattern174.into_bytes()).into_boxed_slice();
-                                                let ptr175 = vec175.as_ptr().cast::<u8>();
-                                                let len175 = vec175.len();
-                                                ::core::mem::forget(vec175);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len175;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr175.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view174.clone() as i32) as u8;
-                                            }
-                                            V193::PathRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (8i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern176,
-                                                    view: view176,
-                                                } = e;
-                                                let vec177 = (pattern176.into_bytes()).into_boxed_slice();
-                                                let ptr177 = vec177.as_ptr().cast::<u8>();
-                                                let len177 = vec177.len();
-                                                ::core::mem::forget(vec177);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len177;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr177.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view176.clone() as i32) as u8;
-                                            }
-                                            V193::Method(e) => {
-                                                *base.add(0).cast::<u8>() = (9i32) as u8;
-                                                let vec178 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr178 = vec178.as_ptr().cast::<u8>();
-                                                let len178 = vec178.len();
-                                                ::core::mem::forget(vec178);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len178;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr178.cast_mut();
-                                            }
-                                            V193::Header(e) => {
-                                                *base.add(0).cast::<u8>() = (10i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name179,
-                                                    value: value179,
-                                                } = e;
-                                                let vec180 = (name179.into_bytes()).into_boxed_slice();
-                                                let ptr180 = vec180.as_ptr().cast::<u8>();
-                                                let len180 = vec180.len();
-                                                ::core::mem::forget(vec180);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len180;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr180.cast_mut();
-                                                let vec181 = (value179.into_bytes()).into_boxed_slice();
-                                                let ptr181 = vec181.as_ptr().cast::<u8>();
-                                                let len181 = vec181.len();
-                                                ::core::mem::forget(vec181);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len181;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr181.cast_mut();
-                                            }
-                                            V193::HeaderRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (11i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name182,
-                                                    value: value182,
-                                                } = e;
-                                                let vec183 = (name182.into_bytes()).into_boxed_slice();
-                                                let ptr183 = vec183.as_ptr().cast::<u8>();
-                                                let len183 = vec183.len();
-                                                ::core::mem::forget(vec183);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len183;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr183.cast_mut();
-                                                let vec184 = (value182.into_bytes()).into_boxed_slice();
-                                                let ptr184 = vec184.as_ptr().cast::<u8>();
-                                                let len184 = vec184.len();
-                                                ::core::mem::forget(vec184);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len184;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr184.cast_mut();
-                                            }
-                                            V193::Query(e) => {
-                                                *base.add(0).cast::<u8>() = (12i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name185,
-                                                    value: value185,
-                                                    occurrence: occurrence185,
-                                                } = e;
-                                                let vec186 = (name185.into_bytes()).into_boxed_slice();
-                                                let ptr186 = vec186.as_ptr().cast::<u8>();
-                                                let len186 = vec186.len();
-                                                ::core::mem::forget(vec186);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len186;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr186.cast_mut();
-                                                let vec187 = (value185.into_bytes()).into_boxed_slice();
-                                                let ptr187 = vec187.as_ptr().cast::<u8>();
-                                                let len187 = vec187.len();
-                                                ::core::mem::forget(vec187);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len187;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr187.cast_mut();
-                                                *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence185.clone() as i32) as u8;
-                                            }
-                                            V193::QueryRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (13i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name188,
-                                                    value: value188,
-                                                    occurrence: occurrence188,
-                                                } = e;
-                                                let vec189 = (name188.into_bytes()).into_boxed_slice();
+                                                let vec189 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr189 = vec189.as_ptr().cast::<u8>();
                                                 let len189 = vec189.len();
                                                 ::core::mem::forget(vec189);
@@ -4437,22 +4830,22 @@ pub mod exports {
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr189.cast_mut();
-                                                let vec190 = (value188.into_bytes()).into_boxed_slice();
+                                            }
+                                            V213::HostExact(e) => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                                let vec190 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr190 = vec190.as_ptr().cast::<u8>();
                                                 let len190 = vec190.len();
                                                 ::core::mem::forget(vec190);
                                                 *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len190;
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr190.cast_mut();
-                                                *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence188.clone() as i32) as u8;
                                             }
-                                            V193::ClientIp(e) => {
-                                                *base.add(0).cast::<u8>() = (14i32) as u8;
+                                            V213::HostRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
                                                 let vec191 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr191 = vec191.as_ptr().cast::<u8>();
                                                 let len191 = vec191.len();
@@ -4464,276 +4857,478 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr191.cast_mut();
                                             }
-                                            V193::Alpn(e) => {
-                                                *base.add(0).cast::<u8>() = (15i32) as u8;
-                                                let vec192 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr192 = vec192.as_ptr().cast::<u8>();
-                                                let len192 = vec192.len();
-                                                ::core::mem::forget(vec192);
+                                            V213::Path(e) => {
+                                                *base.add(0).cast::<u8>() = (6i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern192,
+                                                    view: view192,
+                                                } = e;
+                                                let vec193 = (pattern192.into_bytes()).into_boxed_slice();
+                                                let ptr193 = vec193.as_ptr().cast::<u8>();
+                                                let len193 = vec193.len();
+                                                ::core::mem::forget(vec193);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len192;
+                                                    .cast::<usize>() = len193;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr192.cast_mut();
+                                                    .cast::<*mut u8>() = ptr193.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view192.clone() as i32) as u8;
+                                            }
+                                            V213::PathPrefix(e) => {
+                                                *base.add(0).cast::<u8>() = (7i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern194,
+                                                    view: view194,
+                                                } = e;
+                                                let vec195 = (pattern194.into_bytes()).into_boxed_slice();
+                                                let ptr195 = vec195.as_ptr().cast::<u8>();
+                                                let len195 = vec195.len();
+                                                ::core::mem::forget(vec195);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len195;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr195.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view194.clone() as i32) as u8;
+                                            }
+                                            V213::PathRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (8i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern196,
+                                                    view: view196,
+                                                } = e;
+                                                let vec197 = (pattern196.into_bytes()).into_boxed_slice();
+                                                let ptr197 = vec197.as_ptr().cast::<u8>();
+                                                let len197 = vec197.len();
+                                                ::core::mem::forget(vec197);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len197;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr197.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view196.clone() as i32) as u8;
+                                            }
+                                            V213::Method(e) => {
+                                                *base.add(0).cast::<u8>() = (9i32) as u8;
+                                                let vec198 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr198 = vec198.as_ptr().cast::<u8>();
+                                                let len198 = vec198.len();
+                                                ::core::mem::forget(vec198);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len198;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr198.cast_mut();
+                                            }
+                                            V213::Header(e) => {
+                                                *base.add(0).cast::<u8>() = (10i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name199,
+                                                    value: value199,
+                                                } = e;
+                                                let vec200 = (name199.into_bytes()).into_boxed_slice();
+                                                let ptr200 = vec200.as_ptr().cast::<u8>();
+                                                let len200 = vec200.len();
+                                                ::core::mem::forget(vec200);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len200;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr200.cast_mut();
+                                                let vec201 = (value199.into_bytes()).into_boxed_slice();
+                                                let ptr201 = vec201.as_ptr().cast::<u8>();
+                                                let len201 = vec201.len();
+                                                ::core::mem::forget(vec201);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len201;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr201.cast_mut();
+                                            }
+                                            V213::HeaderRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (11i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name202,
+                                                    value: value202,
+                                                } = e;
+                                                let vec203 = (name202.into_bytes()).into_boxed_slice();
+                                                let ptr203 = vec203.as_ptr().cast::<u8>();
+                                                let len203 = vec203.len();
+                                                ::core::mem::forget(vec203);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len203;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr203.cast_mut();
+                                                let vec204 = (value202.into_bytes()).into_boxed_slice();
+                                                let ptr204 = vec204.as_ptr().cast::<u8>();
+                                                let len204 = vec204.len();
+                                                ::core::mem::forget(vec204);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len204;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr204.cast_mut();
+                                            }
+                                            V213::Query(e) => {
+                                                *base.add(0).cast::<u8>() = (12i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
+                                                    name: name205,
+                                                    value: value205,
+                                                    occurrence: occurrence205,
+                                                } = e;
+                                                let vec206 = (name205.into_bytes()).into_boxed_slice();
+                                                let ptr206 = vec206.as_ptr().cast::<u8>();
+                                                let len206 = vec206.len();
+                                                ::core::mem::forget(vec206);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len206;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr206.cast_mut();
+                                                let vec207 = (value205.into_bytes()).into_boxed_slice();
+                                                let ptr207 = vec207.as_ptr().cast::<u8>();
+                                                let len207 = vec207.len();
+                                                ::core::mem::forget(vec207);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len207;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr207.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence205.clone() as i32) as u8;
+                                            }
+                                            V213::QueryRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (13i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
+                                                    name: name208,
+                                                    value: value208,
+                                                    occurrence: occurrence208,
+                                                } = e;
+                                                let vec209 = (name208.into_bytes()).into_boxed_slice();
+                                                let ptr209 = vec209.as_ptr().cast::<u8>();
+                                                let len209 = vec209.len();
+                                                ::core::mem::forget(vec209);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len209;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr209.cast_mut();
+                                                let vec210 = (value208.into_bytes()).into_boxed_slice();
+                                                let ptr210 = vec210.as_ptr().cast::<u8>();
+                                                let len210 = vec210.len();
+                                                ::core::mem::forget(vec210);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len210;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr210.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence208.clone() as i32) as u8;
+                                            }
+                                            V213::ClientIp(e) => {
+                                                *base.add(0).cast::<u8>() = (14i32) as u8;
+                                                let vec211 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr211 = vec211.as_ptr().cast::<u8>();
+                                                let len211 = vec211.len();
+                                                ::core::mem::forget(vec211);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len211;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr211.cast_mut();
+                                            }
+                                            V213::Alpn(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let vec212 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr212 = vec212.as_ptr().cast::<u8>();
+                                                let len212 = vec212.len();
+                                                ::core::mem::forget(vec212);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len212;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr212.cast_mut();
                                             }
                                         }
                                     }
                                 }
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len194;
+                                    .cast::<usize>() = len214;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result194;
+                                    .cast::<*mut u8>() = result214;
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i32>() = _rt::as_i32(root165);
+                                    .cast::<i32>() = _rt::as_i32(root185);
                                 *base
                                     .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i64>() = _rt::as_i64(priority163);
-                                let vec196 = entrypoints163;
-                                let len196 = vec196.len();
-                                let layout196 = _rt::alloc::Layout::from_size_align(
-                                        vec196.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<i64>() = _rt::as_i64(priority183);
+                                let vec216 = entrypoints183;
+                                let len216 = vec216.len();
+                                let layout216 = _rt::alloc::Layout::from_size_align(
+                                        vec216.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result196, _cleanup196) = wit_bindgen::rt::Cleanup::new(
-                                    layout196,
+                                let (result216, _cleanup216) = wit_bindgen::rt::Cleanup::new(
+                                    layout216,
                                 );
-                                if let Some(cleanup) = _cleanup196 {
+                                if let Some(cleanup) = _cleanup216 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec196.into_iter().enumerate() {
-                                    let base = result196
+                                for (i, e) in vec216.into_iter().enumerate() {
+                                    let base = result216
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec195 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr195 = vec195.as_ptr().cast::<u8>();
-                                        let len195 = vec195.len();
-                                        ::core::mem::forget(vec195);
+                                        let vec215 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr215 = vec215.as_ptr().cast::<u8>();
+                                        let len215 = vec215.len();
+                                        ::core::mem::forget(vec215);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len195;
-                                        *base.add(0).cast::<*mut u8>() = ptr195.cast_mut();
+                                            .cast::<usize>() = len215;
+                                        *base.add(0).cast::<*mut u8>() = ptr215.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len196;
+                                    .cast::<usize>() = len216;
                                 *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result196;
+                                    .cast::<*mut u8>() = result216;
                                 *base
                                     .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (tls163.clone() as i32) as u8;
-                                let vec197 = (tls_options163.into_bytes())
+                                    .cast::<u8>() = (tls183.clone() as i32) as u8;
+                                let vec217 = (tls_options183.into_bytes())
                                     .into_boxed_slice();
-                                let ptr197 = vec197.as_ptr().cast::<u8>();
-                                let len197 = vec197.len();
-                                ::core::mem::forget(vec197);
+                                let ptr217 = vec217.as_ptr().cast::<u8>();
+                                let len217 = vec217.len();
+                                ::core::mem::forget(vec217);
                                 *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len197;
+                                    .cast::<usize>() = len217;
                                 *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr197.cast_mut();
-                                let vec199 = steps163;
-                                let len199 = vec199.len();
-                                let layout199 = _rt::alloc::Layout::from_size_align(
-                                        vec199.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr217.cast_mut();
+                                let vec219 = steps183;
+                                let len219 = vec219.len();
+                                let layout219 = _rt::alloc::Layout::from_size_align(
+                                        vec219.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result199, _cleanup199) = wit_bindgen::rt::Cleanup::new(
-                                    layout199,
+                                let (result219, _cleanup219) = wit_bindgen::rt::Cleanup::new(
+                                    layout219,
                                 );
-                                if let Some(cleanup) = _cleanup199 {
+                                if let Some(cleanup) = _cleanup219 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec199.into_iter().enumerate() {
-                                    let base = result199
+                                for (i, e) in vec219.into_iter().enumerate() {
+                                    let base = result219
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec198 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr198 = vec198.as_ptr().cast::<u8>();
-                                        let len198 = vec198.len();
-                                        ::core::mem::forget(vec198);
+                                        let vec218 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr218 = vec218.as_ptr().cast::<u8>();
+                                        let len218 = vec218.len();
+                                        ::core::mem::forget(vec218);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len198;
-                                        *base.add(0).cast::<*mut u8>() = ptr198.cast_mut();
+                                            .cast::<usize>() = len218;
+                                        *base.add(0).cast::<*mut u8>() = ptr218.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len199;
+                                    .cast::<usize>() = len219;
                                 *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result199;
-                                let vec200 = (service163.into_bytes()).into_boxed_slice();
-                                let ptr200 = vec200.as_ptr().cast::<u8>();
-                                let len200 = vec200.len();
-                                ::core::mem::forget(vec200);
+                                    .cast::<*mut u8>() = result219;
+                                let vec220 = (service183.into_bytes()).into_boxed_slice();
+                                let ptr220 = vec220.as_ptr().cast::<u8>();
+                                let len220 = vec220.len();
+                                ::core::mem::forget(vec220);
                                 *base
                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len200;
+                                    .cast::<usize>() = len220;
                                 *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr200.cast_mut();
+                                    .cast::<*mut u8>() = ptr220.cast_mut();
                             }
                         }
                         *ptr20
                             .add(7 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len201;
+                            .cast::<usize>() = len221;
                         *ptr20
                             .add(6 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result201;
-                        let vec216 = tcp_services21;
-                        let len216 = vec216.len();
-                        let layout216 = _rt::alloc::Layout::from_size_align(
-                                vec216.len()
+                            .cast::<*mut u8>() = result221;
+                        let vec236 = tcp_services21;
+                        let len236 = vec236.len();
+                        let layout236 = _rt::alloc::Layout::from_size_align(
+                                vec236.len()
                                     * (64 + 14 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result216, _cleanup216) = wit_bindgen::rt::Cleanup::new(
-                            layout216,
+                        let (result236, _cleanup236) = wit_bindgen::rt::Cleanup::new(
+                            layout236,
                         );
-                        if let Some(cleanup) = _cleanup216 {
+                        if let Some(cleanup) = _cleanup236 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec216.into_iter().enumerate() {
-                            let base = result216
+                        for (i, e) in vec236.into_iter().enumerate() {
+                            let base = result236
                                 .add(i * (64 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpService {
-                                    name: name202,
-                                    targets: targets202,
-                                    proxy_protocol: proxy_protocol202,
-                                    health_check: health_check202,
+                                    name: name222,
+                                    targets: targets222,
+                                    proxy_protocol: proxy_protocol222,
+                                    health_check: health_check222,
                                 } = e;
-                                let vec203 = (name202.into_bytes()).into_boxed_slice();
-                                let ptr203 = vec203.as_ptr().cast::<u8>();
-                                let len203 = vec203.len();
-                                ::core::mem::forget(vec203);
+                                let vec223 = (name222.into_bytes()).into_boxed_slice();
+                                let ptr223 = vec223.as_ptr().cast::<u8>();
+                                let len223 = vec223.len();
+                                ::core::mem::forget(vec223);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len203;
-                                *base.add(0).cast::<*mut u8>() = ptr203.cast_mut();
-                                let vec207 = targets202;
-                                let len207 = vec207.len();
-                                let layout207 = _rt::alloc::Layout::from_size_align(
-                                        vec207.len()
+                                    .cast::<usize>() = len223;
+                                *base.add(0).cast::<*mut u8>() = ptr223.cast_mut();
+                                let vec227 = targets222;
+                                let len227 = vec227.len();
+                                let layout227 = _rt::alloc::Layout::from_size_align(
+                                        vec227.len()
                                             * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result207, _cleanup207) = wit_bindgen::rt::Cleanup::new(
-                                    layout207,
+                                let (result227, _cleanup227) = wit_bindgen::rt::Cleanup::new(
+                                    layout227,
                                 );
-                                if let Some(cleanup) = _cleanup207 {
+                                if let Some(cleanup) = _cleanup227 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec207.into_iter().enumerate() {
-                                    let base = result207
+                                for (i, e) in vec227.into_iter().enumerate() {
+                                    let base = result227
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::sluice::gateway::routing::TcpTarget {
-                                            instance: instance204,
-                                            address: address204,
-                                            port: port204,
-                                            tls: tls204,
-                                            weight: weight204,
+                                            instance: instance224,
+                                            address: address224,
+                                            port: port224,
+                                            tls: tls224,
+                                            weight: weight224,
                                         } = e;
-                                        let vec205 = (instance204.into_bytes()).into_boxed_slice();
-                                        let ptr205 = vec205.as_ptr().cast::<u8>();
-                                        let len205 = vec205.len();
-                                        ::core::mem::forget(vec205);
+                                        let vec225 = (instance224.into_bytes()).into_boxed_slice();
+                                        let ptr225 = vec225.as_ptr().cast::<u8>();
+                                        let len225 = vec225.len();
+                                        ::core::mem::forget(vec225);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len205;
-                                        *base.add(0).cast::<*mut u8>() = ptr205.cast_mut();
-                                        let vec206 = (address204.into_bytes()).into_boxed_slice();
-                                        let ptr206 = vec206.as_ptr().cast::<u8>();
-                                        let len206 = vec206.len();
-                                        ::core::mem::forget(vec206);
+                                            .cast::<usize>() = len225;
+                                        *base.add(0).cast::<*mut u8>() = ptr225.cast_mut();
+                                        let vec226 = (address224.into_bytes()).into_boxed_slice();
+                                        let ptr226 = vec226.as_ptr().cast::<u8>();
+                                        let len226 = vec226.len();
+                                        ::core::mem::forget(vec226);
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len206;
+                                            .cast::<usize>() = len226;
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr206.cast_mut();
+                                            .cast::<*mut u8>() = ptr226.cast_mut();
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u16>() = (_rt::as_i32(port204)) as u16;
+                                            .cast::<u16>() = (_rt::as_i32(port224)) as u16;
                                         *base
                                             .add(2 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match tls204 {
+                                            .cast::<u8>() = (match tls224 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(4 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(weight204);
+                                            .cast::<i32>() = _rt::as_i32(weight224);
                                     }
                                 }
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len207;
+                                    .cast::<usize>() = len227;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result207;
+                                    .cast::<*mut u8>() = result227;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (proxy_protocol202.clone() as i32) as u8;
-                                match health_check202 {
+                                    .cast::<u8>() = (proxy_protocol222.clone() as i32) as u8;
+                                match health_check222 {
                                     Some(e) => {
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::HealthCheck {
-                                            protocol: protocol208,
-                                            path: path208,
-                                            method: method208,
-                                            status: status208,
-                                            headers: headers208,
-                                            host: host208,
-                                            follow_redirects: follow_redirects208,
-                                            scheme: scheme208,
-                                            port: port208,
-                                            interval_ns: interval_ns208,
-                                            unhealthy_interval_ns: unhealthy_interval_ns208,
-                                            timeout_ns: timeout_ns208,
-                                            at_once: at_once208,
-                                            passes: passes208,
-                                            failures: failures208,
+                                            protocol: protocol228,
+                                            path: path228,
+                                            method: method228,
+                                            status: status228,
+                                            headers: headers228,
+                                            host: host228,
+                                            follow_redirects: follow_redirects228,
+                                            scheme: scheme228,
+                                            port: port228,
+                                            interval_ns: interval_ns228,
+                                            unhealthy_interval_ns: unhealthy_interval_ns228,
+                                            timeout_ns: timeout_ns228,
+                                            at_once: at_once228,
+                                            passes: passes228,
+                                            failures: failures228,
                                         } = e;
                                         *base
                                             .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (protocol208.clone() as i32) as u8;
-                                        let vec209 = (path208.into_bytes()).into_boxed_slice();
-                                        let ptr209 = vec209.as_ptr().cast::<u8>();
-                                        let len209 = vec209.len();
-                                        ::core::mem::forget(vec209);
+                                            .cast::<u8>() = (protocol228.clone() as i32) as u8;
+                                        let vec229 = (path228.into_bytes()).into_boxed_slice();
+                                        let ptr229 = vec229.as_ptr().cast::<u8>();
+                                        let len229 = vec229.len();
+                                        ::core::mem::forget(vec229);
                                         *base
                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len209;
+                                            .cast::<usize>() = len229;
                                         *base
                                             .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr209.cast_mut();
-                                        let vec210 = (method208.into_bytes()).into_boxed_slice();
-                                        let ptr210 = vec210.as_ptr().cast::<u8>();
-                                        let len210 = vec210.len();
-                                        ::core::mem::forget(vec210);
+                                            .cast::<*mut u8>() = ptr229.cast_mut();
+                                        let vec230 = (method228.into_bytes()).into_boxed_slice();
+                                        let ptr230 = vec230.as_ptr().cast::<u8>();
+                                        let len230 = vec230.len();
+                                        ::core::mem::forget(vec230);
                                         *base
                                             .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len210;
+                                            .cast::<usize>() = len230;
                                         *base
                                             .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr210.cast_mut();
-                                        match status208 {
+                                            .cast::<*mut u8>() = ptr230.cast_mut();
+                                        match status228 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
@@ -4748,70 +5343,70 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec214 = headers208;
-                                        let len214 = vec214.len();
-                                        let layout214 = _rt::alloc::Layout::from_size_align(
-                                                vec214.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        let vec234 = headers228;
+                                        let len234 = vec234.len();
+                                        let layout234 = _rt::alloc::Layout::from_size_align(
+                                                vec234.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result214, _cleanup214) = wit_bindgen::rt::Cleanup::new(
-                                            layout214,
+                                        let (result234, _cleanup234) = wit_bindgen::rt::Cleanup::new(
+                                            layout234,
                                         );
-                                        if let Some(cleanup) = _cleanup214 {
+                                        if let Some(cleanup) = _cleanup234 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec214.into_iter().enumerate() {
-                                            let base = result214
+                                        for (i, e) in vec234.into_iter().enumerate() {
+                                            let base = result234
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderLine {
-                                                    name: name211,
-                                                    value: value211,
+                                                    name: name231,
+                                                    value: value231,
                                                 } = e;
-                                                let vec212 = (name211.into_bytes()).into_boxed_slice();
-                                                let ptr212 = vec212.as_ptr().cast::<u8>();
-                                                let len212 = vec212.len();
-                                                ::core::mem::forget(vec212);
+                                                let vec232 = (name231.into_bytes()).into_boxed_slice();
+                                                let ptr232 = vec232.as_ptr().cast::<u8>();
+                                                let len232 = vec232.len();
+                                                ::core::mem::forget(vec232);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len212;
-                                                *base.add(0).cast::<*mut u8>() = ptr212.cast_mut();
-                                                let vec213 = (value211.into_bytes()).into_boxed_slice();
-                                                let ptr213 = vec213.as_ptr().cast::<u8>();
-                                                let len213 = vec213.len();
-                                                ::core::mem::forget(vec213);
+                                                    .cast::<usize>() = len232;
+                                                *base.add(0).cast::<*mut u8>() = ptr232.cast_mut();
+                                                let vec233 = (value231.into_bytes()).into_boxed_slice();
+                                                let ptr233 = vec233.as_ptr().cast::<u8>();
+                                                let len233 = vec233.len();
+                                                ::core::mem::forget(vec233);
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len213;
+                                                    .cast::<usize>() = len233;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr213.cast_mut();
+                                                    .cast::<*mut u8>() = ptr233.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len214;
+                                            .cast::<usize>() = len234;
                                         *base
                                             .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result214;
-                                        let vec215 = (host208.into_bytes()).into_boxed_slice();
-                                        let ptr215 = vec215.as_ptr().cast::<u8>();
-                                        let len215 = vec215.len();
-                                        ::core::mem::forget(vec215);
+                                            .cast::<*mut u8>() = result234;
+                                        let vec235 = (host228.into_bytes()).into_boxed_slice();
+                                        let ptr235 = vec235.as_ptr().cast::<u8>();
+                                        let len235 = vec235.len();
+                                        ::core::mem::forget(vec235);
                                         *base
                                             .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len215;
+                                            .cast::<usize>() = len235;
                                         *base
                                             .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr215.cast_mut();
+                                            .cast::<*mut u8>() = ptr235.cast_mut();
                                         *base
                                             .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match follow_redirects208 {
+                                            .cast::<u8>() = (match follow_redirects228 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
-                                        match scheme208 {
+                                        match scheme228 {
                                             Some(e) => {
                                                 *base
                                                     .add(17 + 14 * ::core::mem::size_of::<*const u8>())
@@ -4826,7 +5421,7 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match port208 {
+                                        match port228 {
                                             Some(e) => {
                                                 *base
                                                     .add(20 + 14 * ::core::mem::size_of::<*const u8>())
@@ -4843,25 +5438,25 @@ pub mod exports {
                                         };
                                         *base
                                             .add(24 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(interval_ns208);
+                                            .cast::<i64>() = _rt::as_i64(interval_ns228);
                                         *base
                                             .add(32 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns208);
+                                            .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns228);
                                         *base
                                             .add(40 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(timeout_ns208);
+                                            .cast::<i64>() = _rt::as_i64(timeout_ns228);
                                         *base
                                             .add(48 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match at_once208 {
+                                            .cast::<u8>() = (match at_once228 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(52 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(passes208);
+                                            .cast::<i32>() = _rt::as_i32(passes228);
                                         *base
                                             .add(56 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(failures208);
+                                            .cast::<i32>() = _rt::as_i32(failures228);
                                     }
                                     None => {
                                         *base
@@ -4873,43 +5468,43 @@ pub mod exports {
                         }
                         *ptr20
                             .add(9 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len216;
+                            .cast::<usize>() = len236;
                         *ptr20
                             .add(8 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result216;
-                        let vec222 = tcp_steps21;
-                        let len222 = vec222.len();
-                        let layout222 = _rt::alloc::Layout::from_size_align(
-                                vec222.len()
+                            .cast::<*mut u8>() = result236;
+                        let vec242 = tcp_steps21;
+                        let len242 = vec242.len();
+                        let layout242 = _rt::alloc::Layout::from_size_align(
+                                vec242.len()
                                     * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result222, _cleanup222) = wit_bindgen::rt::Cleanup::new(
-                            layout222,
+                        let (result242, _cleanup242) = wit_bindgen::rt::Cleanup::new(
+                            layout242,
                         );
-                        if let Some(cleanup) = _cleanup222 {
+                        if let Some(cleanup) = _cleanup242 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec222.into_iter().enumerate() {
-                            let base = result222
+                        for (i, e) in vec242.into_iter().enumerate() {
+                            let base = result242
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpStep {
-                                    name: name217,
-                                    action: action217,
+                                    name: name237,
+                                    action: action237,
                                 } = e;
-                                let vec218 = (name217.into_bytes()).into_boxed_slice();
-                                let ptr218 = vec218.as_ptr().cast::<u8>();
-                                let len218 = vec218.len();
-                                ::core::mem::forget(vec218);
+                                let vec238 = (name237.into_bytes()).into_boxed_slice();
+                                let ptr238 = vec238.as_ptr().cast::<u8>();
+                                let len238 = vec238.len();
+                                ::core::mem::forget(vec238);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len218;
-                                *base.add(0).cast::<*mut u8>() = ptr218.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::TcpAction as V221;
-                                match action217 {
-                                    V221::InFlight(e) => {
+                                    .cast::<usize>() = len238;
+                                *base.add(0).cast::<*mut u8>() = ptr238.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::TcpAction as V241;
+                                match action237 {
+                                    V241::InFlight(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -4917,116 +5512,116 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i64>() = _rt::as_i64(e);
                                     }
-                                    V221::AllowList(e) => {
+                                    V241::AllowList(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec220 = e;
-                                        let len220 = vec220.len();
-                                        let layout220 = _rt::alloc::Layout::from_size_align(
-                                                vec220.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec240 = e;
+                                        let len240 = vec240.len();
+                                        let layout240 = _rt::alloc::Layout::from_size_align(
+                                                vec240.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result220, _cleanup220) = wit_bindgen::rt::Cleanup::new(
-                                            layout220,
+                                        let (result240, _cleanup240) = wit_bindgen::rt::Cleanup::new(
+                                            layout240,
                                         );
-                                        if let Some(cleanup) = _cleanup220 {
+                                        if let Some(cleanup) = _cleanup240 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec220.into_iter().enumerate() {
-                                            let base = result220
+                                        for (i, e) in vec240.into_iter().enumerate() {
+                                            let base = result240
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec219 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr219 = vec219.as_ptr().cast::<u8>();
-                                                let len219 = vec219.len();
-                                                ::core::mem::forget(vec219);
+                                                let vec239 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr239 = vec239.as_ptr().cast::<u8>();
+                                                let len239 = vec239.len();
+                                                ::core::mem::forget(vec239);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len219;
-                                                *base.add(0).cast::<*mut u8>() = ptr219.cast_mut();
+                                                    .cast::<usize>() = len239;
+                                                *base.add(0).cast::<*mut u8>() = ptr239.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len220;
+                                            .cast::<usize>() = len240;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result220;
+                                            .cast::<*mut u8>() = result240;
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len222;
+                            .cast::<usize>() = len242;
                         *ptr20
                             .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result222;
-                        let vec227 = diagnostics21;
-                        let len227 = vec227.len();
-                        let layout227 = _rt::alloc::Layout::from_size_align(
-                                vec227.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result242;
+                        let vec247 = diagnostics21;
+                        let len247 = vec247.len();
+                        let layout247 = _rt::alloc::Layout::from_size_align(
+                                vec247.len() * (7 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result227, _cleanup227) = wit_bindgen::rt::Cleanup::new(
-                            layout227,
+                        let (result247, _cleanup247) = wit_bindgen::rt::Cleanup::new(
+                            layout247,
                         );
-                        if let Some(cleanup) = _cleanup227 {
+                        if let Some(cleanup) = _cleanup247 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec227.into_iter().enumerate() {
-                            let base = result227
+                        for (i, e) in vec247.into_iter().enumerate() {
+                            let base = result247
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Diagnostic {
-                                    severity: severity223,
-                                    object: object223,
-                                    tag: tag223,
-                                    message: message223,
+                                    severity: severity243,
+                                    object: object243,
+                                    tag: tag243,
+                                    message: message243,
                                 } = e;
-                                *base.add(0).cast::<u8>() = (severity223.clone() as i32)
+                                *base.add(0).cast::<u8>() = (severity243.clone() as i32)
                                     as u8;
-                                let vec224 = (object223.into_bytes()).into_boxed_slice();
-                                let ptr224 = vec224.as_ptr().cast::<u8>();
-                                let len224 = vec224.len();
-                                ::core::mem::forget(vec224);
+                                let vec244 = (object243.into_bytes()).into_boxed_slice();
+                                let ptr244 = vec244.as_ptr().cast::<u8>();
+                                let len244 = vec244.len();
+                                ::core::mem::forget(vec244);
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len224;
+                                    .cast::<usize>() = len244;
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr224.cast_mut();
-                                let vec225 = (tag223.into_bytes()).into_boxed_slice();
-                                let ptr225 = vec225.as_ptr().cast::<u8>();
-                                let len225 = vec225.len();
-                                ::core::mem::forget(vec225);
+                                    .cast::<*mut u8>() = ptr244.cast_mut();
+                                let vec245 = (tag243.into_bytes()).into_boxed_slice();
+                                let ptr245 = vec245.as_ptr().cast::<u8>();
+                                let len245 = vec245.len();
+                                ::core::mem::forget(vec245);
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len225;
+                                    .cast::<usize>() = len245;
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr225.cast_mut();
-                                let vec226 = (message223.into_bytes()).into_boxed_slice();
-                                let ptr226 = vec226.as_ptr().cast::<u8>();
-                                let len226 = vec226.len();
-                                ::core::mem::forget(vec226);
+                                    .cast::<*mut u8>() = ptr245.cast_mut();
+                                let vec246 = (message243.into_bytes()).into_boxed_slice();
+                                let ptr246 = vec246.as_ptr().cast::<u8>();
+                                let len246 = vec246.len();
+                                ::core::mem::forget(vec246);
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len226;
+                                    .cast::<usize>() = len246;
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr226.cast_mut();
+                                    .cast::<*mut u8>() = ptr246.cast_mut();
                             }
                         }
                         *ptr20
                             .add(13 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len227;
+                            .cast::<usize>() = len247;
                         *ptr20
                             .add(12 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result227;
+                            .cast::<*mut u8>() = result247;
                         ptr20
                     }
                 }
@@ -5668,10 +6263,10 @@ pub mod exports {
                         let l140 = *arg0
                             .add(5 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base244 = l139;
-                        let len244 = l140;
-                        for i in 0..len244 {
-                            let base = base244
+                        let base275 = l139;
+                        let len275 = l140;
+                        for i in 0..len275 {
+                            let base = base275
                                 .add(i * (40 + 32 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let l141 = *base.add(0).cast::<*mut u8>();
@@ -6133,501 +6728,660 @@ pub mod exports {
                                     }
                                     9 => {
                                         let l235 = *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .add(32 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l236 = *base
+                                            .add(32 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base237 = l235;
+                                        let len237 = l236;
+                                        _rt::cabi_dealloc(base237, len237 * 4, 2);
+                                    }
+                                    10 => {
+                                        let l238 = i32::from(
+                                            *base
+                                                .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l238 {
+                                            0 => {}
+                                            _ => {
+                                                let l239 = *base
+                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l240 = *base
+                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l239, l240, 1);
+                                            }
+                                        }
+                                    }
+                                    11 => {
+                                        let l241 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l242 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base239 = l235;
-                                        let len239 = l236;
-                                        for i in 0..len239 {
-                                            let base = base239
+                                        let base245 = l241;
+                                        let len245 = l242;
+                                        for i in 0..len245 {
+                                            let base = base245
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l237 = *base.add(0).cast::<*mut u8>();
-                                                let l238 = *base
+                                                let l243 = *base.add(0).cast::<*mut u8>();
+                                                let l244 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l237, l238, 1);
+                                                _rt::cabi_dealloc(l243, l244, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base239,
-                                            len239 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base245,
+                                            len245 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l246 = i32::from(
+                                            *base
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l246 {
+                                            0 => {}
+                                            _ => {
+                                                let l247 = *base
+                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l248 = *base
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l247, l248, 1);
+                                            }
+                                        }
+                                        let l249 = *base
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l250 = *base
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base253 = l249;
+                                        let len253 = l250;
+                                        for i in 0..len253 {
+                                            let base = base253
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l251 = *base.add(0).cast::<*mut u8>();
+                                                let l252 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l251, l252, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base253,
+                                            len253 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l254 = *base
+                                            .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l255 = *base
+                                            .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base258 = l254;
+                                        let len258 = l255;
+                                        for i in 0..len258 {
+                                            let base = base258
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l256 = *base.add(0).cast::<*mut u8>();
+                                                let l257 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l256, l257, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base258,
+                                            len258 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                    }
+                                    12 => {}
+                                    13 => {}
+                                    14 => {
+                                        let l259 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l260 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base263 = l259;
+                                        let len263 = l260;
+                                        for i in 0..len263 {
+                                            let base = base263
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l261 = *base.add(0).cast::<*mut u8>();
+                                                let l262 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l261, l262, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base263,
+                                            len263 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                    }
+                                    15 => {}
+                                    16 => {
+                                        let l264 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l265 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l264, l265, 1);
+                                    }
+                                    17 => {
+                                        let l266 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l267 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base270 = l266;
+                                        let len270 = l267;
+                                        for i in 0..len270 {
+                                            let base = base270
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l268 = *base.add(0).cast::<*mut u8>();
+                                                let l269 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l268, l269, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base270,
+                                            len270 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     _ => {
-                                        let l240 = *base
+                                        let l271 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l241 = *base
+                                        let l272 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l240, l241, 1);
-                                        let l242 = *base
+                                        _rt::cabi_dealloc(l271, l272, 1);
+                                        let l273 = *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l243 = *base
+                                        let l274 = *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l242, l243, 1);
+                                        _rt::cabi_dealloc(l273, l274, 1);
                                     }
                                 }
                             }
                         }
                         _rt::cabi_dealloc(
-                            base244,
-                            len244 * (40 + 32 * ::core::mem::size_of::<*const u8>()),
+                            base275,
+                            len275 * (40 + 32 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l245 = *arg0
+                        let l276 = *arg0
                             .add(6 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l246 = *arg0
+                        let l277 = *arg0
                             .add(7 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base309 = l245;
-                        let len309 = l246;
-                        for i in 0..len309 {
-                            let base = base309
+                        let base340 = l276;
+                        let len340 = l277;
+                        for i in 0..len340 {
+                            let base = base340
                                 .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l247 = *base.add(0).cast::<*mut u8>();
-                                let l248 = *base
+                                let l278 = *base.add(0).cast::<*mut u8>();
+                                let l279 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l247, l248, 1);
-                                let l249 = *base
+                                _rt::cabi_dealloc(l278, l279, 1);
+                                let l280 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l250 = *base
+                                let l281 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l249, l250, 1);
-                                let l251 = *base
+                                _rt::cabi_dealloc(l280, l281, 1);
+                                let l282 = *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l252 = *base
+                                let l283 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base294 = l251;
-                                let len294 = l252;
-                                for i in 0..len294 {
-                                    let base = base294
+                                let base325 = l282;
+                                let len325 = l283;
+                                for i in 0..len325 {
+                                    let base = base325
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l253 = i32::from(*base.add(0).cast::<u8>());
-                                        match l253 {
+                                        let l284 = i32::from(*base.add(0).cast::<u8>());
+                                        match l284 {
                                             0 => {
-                                                let l254 = *base
+                                                let l285 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l255 = *base
+                                                let l286 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base256 = l254;
-                                                let len256 = l255;
-                                                _rt::cabi_dealloc(base256, len256 * 4, 4);
+                                                let base287 = l285;
+                                                let len287 = l286;
+                                                _rt::cabi_dealloc(base287, len287 * 4, 4);
                                             }
                                             1 => {
-                                                let l257 = *base
+                                                let l288 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l258 = *base
+                                                let l289 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base259 = l257;
-                                                let len259 = l258;
-                                                _rt::cabi_dealloc(base259, len259 * 4, 4);
+                                                let base290 = l288;
+                                                let len290 = l289;
+                                                _rt::cabi_dealloc(base290, len290 * 4, 4);
                                             }
                                             2 => {}
                                             3 => {
-                                                let l260 = *base
+                                                let l291 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l261 = *base
+                                                let l292 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l260, l261, 1);
+                                                _rt::cabi_dealloc(l291, l292, 1);
                                             }
                                             4 => {
-                                                let l262 = *base
+                                                let l293 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l263 = *base
+                                                let l294 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l262, l263, 1);
+                                                _rt::cabi_dealloc(l293, l294, 1);
                                             }
                                             5 => {
-                                                let l264 = *base
+                                                let l295 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l265 = *base
+                                                let l296 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l264, l265, 1);
+                                                _rt::cabi_dealloc(l295, l296, 1);
                                             }
                                             6 => {
-                                                let l266 = *base
+                                                let l297 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l267 = *base
+                                                let l298 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l266, l267, 1);
+                                                _rt::cabi_dealloc(l297, l298, 1);
                                             }
                                             7 => {
-                                                let l268 = *base
+                                                let l299 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l269 = *base
+                                                let l300 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l268, l269, 1);
+                                                _rt::cabi_dealloc(l299, l300, 1);
                                             }
                                             8 => {
-                                                let l270 = *base
+                                                let l301 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l271 = *base
+                                                let l302 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l270, l271, 1);
+                                                _rt::cabi_dealloc(l301, l302, 1);
                                             }
                                             9 => {
-                                                let l272 = *base
+                                                let l303 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l273 = *base
+                                                let l304 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l272, l273, 1);
+                                                _rt::cabi_dealloc(l303, l304, 1);
                                             }
                                             10 => {
-                                                let l274 = *base
+                                                let l305 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l275 = *base
+                                                let l306 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l274, l275, 1);
-                                                let l276 = *base
+                                                _rt::cabi_dealloc(l305, l306, 1);
+                                                let l307 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l277 = *base
+                                                let l308 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l276, l277, 1);
+                                                _rt::cabi_dealloc(l307, l308, 1);
                                             }
                                             11 => {
-                                                let l278 = *base
+                                                let l309 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l279 = *base
+                                                let l310 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l278, l279, 1);
-                                                let l280 = *base
+                                                _rt::cabi_dealloc(l309, l310, 1);
+                                                let l311 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l281 = *base
+                                                let l312 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l280, l281, 1);
+                                                _rt::cabi_dealloc(l311, l312, 1);
                                             }
                                             12 => {
-                                                let l282 = *base
+                                                let l313 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l283 = *base
+                                                let l314 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l282, l283, 1);
-                                                let l284 = *base
+                                                _rt::cabi_dealloc(l313, l314, 1);
+                                                let l315 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l285 = *base
+                                                let l316 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l284, l285, 1);
+                                                _rt::cabi_dealloc(l315, l316, 1);
                                             }
                                             13 => {
-                                                let l286 = *base
+                                                let l317 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l287 = *base
+                                                let l318 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l286, l287, 1);
-                                                let l288 = *base
+                                                _rt::cabi_dealloc(l317, l318, 1);
+                                                let l319 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l289 = *base
+                                                let l320 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l288, l289, 1);
+                                                _rt::cabi_dealloc(l319, l320, 1);
                                             }
                                             14 => {
-                                                let l290 = *base
+                                                let l321 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l291 = *base
+                                                let l322 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l290, l291, 1);
+                                                _rt::cabi_dealloc(l321, l322, 1);
                                             }
                                             _ => {
-                                                let l292 = *base
+                                                let l323 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l293 = *base
+                                                let l324 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l292, l293, 1);
+                                                _rt::cabi_dealloc(l323, l324, 1);
                                             }
                                         }
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base294,
-                                    len294 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    base325,
+                                    len325 * (6 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l295 = *base
+                                let l326 = *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l296 = *base
+                                let l327 = *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base299 = l295;
-                                let len299 = l296;
-                                for i in 0..len299 {
-                                    let base = base299
+                                let base330 = l326;
+                                let len330 = l327;
+                                for i in 0..len330 {
+                                    let base = base330
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l297 = *base.add(0).cast::<*mut u8>();
-                                        let l298 = *base
+                                        let l328 = *base.add(0).cast::<*mut u8>();
+                                        let l329 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l297, l298, 1);
+                                        _rt::cabi_dealloc(l328, l329, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base299,
-                                    len299 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base330,
+                                    len330 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l300 = *base
+                                let l331 = *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l301 = *base
+                                let l332 = *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l300, l301, 1);
-                                let l302 = *base
+                                _rt::cabi_dealloc(l331, l332, 1);
+                                let l333 = *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l303 = *base
+                                let l334 = *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base306 = l302;
-                                let len306 = l303;
-                                for i in 0..len306 {
-                                    let base = base306
+                                let base337 = l333;
+                                let len337 = l334;
+                                for i in 0..len337 {
+                                    let base = base337
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l304 = *base.add(0).cast::<*mut u8>();
-                                        let l305 = *base
+                                        let l335 = *base.add(0).cast::<*mut u8>();
+                                        let l336 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l304, l305, 1);
+                                        _rt::cabi_dealloc(l335, l336, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base306,
-                                    len306 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base337,
+                                    len337 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l307 = *base
+                                let l338 = *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l308 = *base
+                                let l339 = *base
                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l307, l308, 1);
+                                _rt::cabi_dealloc(l338, l339, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base309,
-                            len309 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            base340,
+                            len340 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l310 = *arg0
+                        let l341 = *arg0
                             .add(8 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l311 = *arg0
+                        let l342 = *arg0
                             .add(9 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base335 = l310;
-                        let len335 = l311;
-                        for i in 0..len335 {
-                            let base = base335
+                        let base366 = l341;
+                        let len366 = l342;
+                        for i in 0..len366 {
+                            let base = base366
                                 .add(i * (64 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l312 = *base.add(0).cast::<*mut u8>();
-                                let l313 = *base
+                                let l343 = *base.add(0).cast::<*mut u8>();
+                                let l344 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l312, l313, 1);
-                                let l314 = *base
+                                _rt::cabi_dealloc(l343, l344, 1);
+                                let l345 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l315 = *base
+                                let l346 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base320 = l314;
-                                let len320 = l315;
-                                for i in 0..len320 {
-                                    let base = base320
+                                let base351 = l345;
+                                let len351 = l346;
+                                for i in 0..len351 {
+                                    let base = base351
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l316 = *base.add(0).cast::<*mut u8>();
-                                        let l317 = *base
+                                        let l347 = *base.add(0).cast::<*mut u8>();
+                                        let l348 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l316, l317, 1);
-                                        let l318 = *base
+                                        _rt::cabi_dealloc(l347, l348, 1);
+                                        let l349 = *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l319 = *base
+                                        let l350 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l318, l319, 1);
+                                        _rt::cabi_dealloc(l349, l350, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base320,
-                                    len320 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    base351,
+                                    len351 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l321 = i32::from(
+                                let l352 = i32::from(
                                     *base
                                         .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l321 {
+                                match l352 {
                                     0 => {}
                                     _ => {
-                                        let l322 = *base
+                                        let l353 = *base
                                             .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l323 = *base
+                                        let l354 = *base
                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l322, l323, 1);
-                                        let l324 = *base
+                                        _rt::cabi_dealloc(l353, l354, 1);
+                                        let l355 = *base
                                             .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l325 = *base
+                                        let l356 = *base
                                             .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l324, l325, 1);
-                                        let l326 = *base
+                                        _rt::cabi_dealloc(l355, l356, 1);
+                                        let l357 = *base
                                             .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l327 = *base
+                                        let l358 = *base
                                             .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base332 = l326;
-                                        let len332 = l327;
-                                        for i in 0..len332 {
-                                            let base = base332
+                                        let base363 = l357;
+                                        let len363 = l358;
+                                        for i in 0..len363 {
+                                            let base = base363
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l328 = *base.add(0).cast::<*mut u8>();
-                                                let l329 = *base
+                                                let l359 = *base.add(0).cast::<*mut u8>();
+                                                let l360 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l328, l329, 1);
-                                                let l330 = *base
+                                                _rt::cabi_dealloc(l359, l360, 1);
+                                                let l361 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l331 = *base
+                                                let l362 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l330, l331, 1);
+                                                _rt::cabi_dealloc(l361, l362, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base332,
-                                            len332 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            base363,
+                                            len363 * (4 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l333 = *base
+                                        let l364 = *base
                                             .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l334 = *base
+                                        let l365 = *base
                                             .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l333, l334, 1);
+                                        _rt::cabi_dealloc(l364, l365, 1);
                                     }
                                 }
                             }
                         }
                         _rt::cabi_dealloc(
-                            base335,
-                            len335 * (64 + 14 * ::core::mem::size_of::<*const u8>()),
+                            base366,
+                            len366 * (64 + 14 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l336 = *arg0
+                        let l367 = *arg0
                             .add(10 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l337 = *arg0
+                        let l368 = *arg0
                             .add(11 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base346 = l336;
-                        let len346 = l337;
-                        for i in 0..len346 {
-                            let base = base346
+                        let base377 = l367;
+                        let len377 = l368;
+                        for i in 0..len377 {
+                            let base = base377
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l338 = *base.add(0).cast::<*mut u8>();
-                                let l339 = *base
+                                let l369 = *base.add(0).cast::<*mut u8>();
+                                let l370 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l338, l339, 1);
-                                let l340 = i32::from(
+                                _rt::cabi_dealloc(l369, l370, 1);
+                                let l371 = i32::from(
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l340 {
+                                match l371 {
                                     0 => {}
                                     _ => {
-                                        let l341 = *base
+                                        let l372 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l342 = *base
+                                        let l373 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base345 = l341;
-                                        let len345 = l342;
-                                        for i in 0..len345 {
-                                            let base = base345
+                                        let base376 = l372;
+                                        let len376 = l373;
+                                        for i in 0..len376 {
+                                            let base = base376
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l343 = *base.add(0).cast::<*mut u8>();
-                                                let l344 = *base
+                                                let l374 = *base.add(0).cast::<*mut u8>();
+                                                let l375 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l343, l344, 1);
+                                                _rt::cabi_dealloc(l374, l375, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base345,
-                                            len345 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base376,
+                                            len376 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
@@ -6635,48 +7389,48 @@ pub mod exports {
                             }
                         }
                         _rt::cabi_dealloc(
-                            base346,
-                            len346 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                            base377,
+                            len377 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l347 = *arg0
+                        let l378 = *arg0
                             .add(12 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l348 = *arg0
+                        let l379 = *arg0
                             .add(13 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base355 = l347;
-                        let len355 = l348;
-                        for i in 0..len355 {
-                            let base = base355
+                        let base386 = l378;
+                        let len386 = l379;
+                        for i in 0..len386 {
+                            let base = base386
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l349 = *base
+                                let l380 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l350 = *base
+                                let l381 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l349, l350, 1);
-                                let l351 = *base
+                                _rt::cabi_dealloc(l380, l381, 1);
+                                let l382 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l352 = *base
+                                let l383 = *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l351, l352, 1);
-                                let l353 = *base
+                                _rt::cabi_dealloc(l382, l383, 1);
+                                let l384 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l354 = *base
+                                let l385 = *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l353, l354, 1);
+                                _rt::cabi_dealloc(l384, l385, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base355,
-                            len355 * (7 * ::core::mem::size_of::<*const u8>()),
+                            base386,
+                            len386 * (7 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
                     }
@@ -6877,18 +7631,18 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4005] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4855] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa8\x1e\x01A\x02\x01\
-A\x0a\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
-\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
-aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
-port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
-names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01B\x8a\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\
-\0\0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04\
-names\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfa$\x01A\x02\x01A\x0a\
+\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
+\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
+ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
+nance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04port\
+{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04nam\
+es\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalog@0\
+.1.0\x05\x01\x01B\x9b\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\
+\0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04na\
+mes\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
 occurrence\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquer\
 y-match\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\
 \0\x03any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost\
@@ -6945,24 +7699,41 @@ ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-
 host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
 hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
 \x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
--headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\
-\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\
-\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\
-\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
-\0\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04\
-names\x06action\xfa\0\x04\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08\
-severity\x03\0}\x01r\x04\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0a\
-diagnostic\x03\0\x7f\x01p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\
-\0\x01p\x80\x01\x01r\x07\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0a\
-tcp-routes\x84\x01\x0ctcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\
-\x01\x04\0\x0ccontribution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
-\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\
-\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\
-\x02\x01j\0\x01s\x01@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\
-\x01@\x02\x06handley\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"slu\
-ice:gateway/router-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\
-\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwi\
-t-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x07\
+\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\xcb\0\x0emax-bo\
+dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x04\0\x05retry\x03\0y\x01\
+r\x05\x11max-request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15m\
+emory-response-bytesw\x10retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09\
+encodings\x14\x10default-encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\
+\x04\0\x08compress\x03\0}\x01n\x08\x07country\x08province\x08locality\x0corganiz\
+ation\x13organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\
+\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sa\
+ns\x7f\x0dserial-number\x7f\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certif\
+icate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certifica\
+te-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\
+\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\x01n\x07\x05slash\x09backslas\
+h\x0enull-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12en\
+coded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefi\
+x-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-r\
+egexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xe8\0\0\x0fredire\
+ct-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\
+\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-characters\x01\x89\x01\0\x12client-c\
+ertificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0ccontent-type\0\0\x0aloop-guard\
+\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01\
+r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\0\x8c\x01\x01m\x02\x07warning\
+\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\x08severity\x8f\x01\x06object\
+s\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\
+\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\x01r\x07\x06routes\x92\x01\
+\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\x01\x0ctcp-services\x96\x01\
+\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0ccontribution\x03\0\x99\x01\
+\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07service\x02\x03\0\
+\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07service\x03\0\0\x02\x03\
+\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\x02\x06handley\x08\
+settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handley\x07service\x01\0\x03\
+\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-plugin@0.1.0\x05\x05\x04\
+\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09pr\
+oducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x06\
+0.63.0";
         };
     };
 }
@@ -6975,17 +7746,17 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3878] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x89\x1d\x01A\x02\x01\
-A\x06\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
-\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bm\
-aintenance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04\
-port{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04\
-names\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalo\
-g@0.1.0\x05\x01\x01B\x8a\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\
-\0\0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04\
-names\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4728] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xdb#\x01A\x02\x01A\x06\
+\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
+\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
+ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
+nance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04port\
+{\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04nam\
+es\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalog@0\
+.1.0\x05\x01\x01B\x9b\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\
+\0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04na\
+mes\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
 occurrence\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquer\
 y-match\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x0c\
 \0\x03any\x01\x0c\0\x03not\x01\x0b\0\x04host\x01s\0\x0ahost-exact\x01s\0\x0bhost\
@@ -7042,20 +7813,37 @@ ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-
 host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
 hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
 \x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
--headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01q\x0b\
-\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\
-\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\
-\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
-\0\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0y\x01r\x02\x04\
-names\x06action\xfa\0\x04\0\x04step\x03\0{\x01m\x02\x07warning\x05error\x04\0\x08\
-severity\x03\0}\x01r\x04\x08severity\xfe\0\x06objects\x03tags\x07messages\x04\0\x0a\
-diagnostic\x03\0\x7f\x01p\x16\x01p\xd1\0\x01p\xfc\0\x01p\xd5\0\x01p\xdc\0\x01p\xe0\
-\0\x01p\x80\x01\x01r\x07\x06routes\x81\x01\x08services\x82\x01\x05steps\x83\x01\x0a\
-tcp-routes\x84\x01\x0ctcp-services\x85\x01\x09tcp-steps\x86\x01\x0bdiagnostics\x87\
-\x01\x04\0\x0ccontribution\x03\0\x88\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
-\x02\x04\0;sluice:gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b\
-,\x01\0&router-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpr\
-ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x07\
+\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\xcb\0\x0emax-bo\
+dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x04\0\x05retry\x03\0y\x01\
+r\x05\x11max-request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15m\
+emory-response-bytesw\x10retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09\
+encodings\x14\x10default-encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\
+\x04\0\x08compress\x03\0}\x01n\x08\x07country\x08province\x08locality\x0corganiz\
+ation\x13organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\
+\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sa\
+ns\x7f\x0dserial-number\x7f\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certif\
+icate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certifica\
+te-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\
+\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\x01n\x07\x05slash\x09backslas\
+h\x0enull-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12en\
+coded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefi\
+x-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-r\
+egexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xe8\0\0\x0fredire\
+ct-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\
+\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-characters\x01\x89\x01\0\x12client-c\
+ertificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0ccontent-type\0\0\x0aloop-guard\
+\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01\
+r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\0\x8c\x01\x01m\x02\x07warning\
+\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\x08severity\x8f\x01\x06object\
+s\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\
+\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\x01r\x07\x06routes\x92\x01\
+\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\x01\x0ctcp-services\x96\x01\
+\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0ccontribution\x03\0\x99\x01\
+\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:gateway/router-with-\
+all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with-all-of-its-exports\
+-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
+62.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

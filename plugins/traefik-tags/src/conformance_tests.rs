@@ -31,10 +31,6 @@ const DELIBERATE: &[&str] = &[
 /// Vectors whose answer is a policy's, which looks here as if there were no route.
 const OF_POLICIES: &[&str] = &["v3-ipallowlist-custom-status"];
 
-/// Vectors about an option that is not supported yet: what protects is left out, what does not is read over.
-const NOT_YET: &[&str] =
-    &["v3-retry-attempts-are-total-tries", "v3-retry-ignores-answers-by-default", "v3-retry-status-skips-post"];
-
 #[derive(Deserialize)]
 struct Vector {
     id: String,

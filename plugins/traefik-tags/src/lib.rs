@@ -20,6 +20,7 @@
 //! written in; `constraints` and `settings` are the provider's options.
 
 mod accept;
+mod certificate;
 #[cfg(test)]
 mod conformance_tests;
 mod constraints;

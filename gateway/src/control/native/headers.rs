@@ -52,6 +52,20 @@ fn value(header: &str, text: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(text).map_err(|_| format!("the value of `{header}` has characters no header can carry"))
 }
 
+/// What a browser needs for calls by gRPC-Web: it asks by POST, with any header, and reads the status from two.
+pub(super) fn grpc_web(origins: &[String]) -> Result<Cors, String> {
+    let list = |items: &[&str]| items.iter().map(|&item| item.to_owned()).collect();
+    cors(&CorsSpec {
+        origins: origins.to_vec(),
+        credentials: true,
+        headers: list(&["*"]),
+        methods: list(&["POST"]),
+        expose: list(&["Grpc-Status", "Grpc-Message"]),
+        max_age: 600,
+        ..CorsSpec::default()
+    })
+}
+
 fn cors(spec: &CorsSpec) -> Result<Cors, String> {
     let list =
         |header: &str, items: &[String]| (!items.is_empty()).then(|| value(header, &items.join(","))).transpose();

@@ -67,12 +67,17 @@ impl Leave {
         }
         edit(headers, &wanted.response);
         if let Some(cors) = &wanted.cors {
-            allow_origin(cors, self.origin.as_ref(), headers);
-            set(headers, ACCESS_CONTROL_EXPOSE_HEADERS, cors.expose.as_ref());
-            if cors.vary {
-                vary_by_origin(headers);
-            }
+            allow(cors, self.origin.as_ref(), headers);
         }
+    }
+}
+
+/// Says to a browser who may read an answer.
+pub(super) fn allow(cors: &Cors, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    allow_origin(cors, origin, headers);
+    set(headers, ACCESS_CONTROL_EXPOSE_HEADERS, cors.expose.as_ref());
+    if cors.vary {
+        vary_by_origin(headers);
     }
 }
 
@@ -84,7 +89,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<&HeaderValue>) {
 
 /// The answer to a preflight, for an origin that may not ask as well: without the header it waits for, the browser
 /// goes no further.
-fn preflight(cors: &Cors, origin: &HeaderValue, exchange: &Exchange) -> Option<Response<Body>> {
+pub(super) fn preflight(cors: &Cors, origin: &HeaderValue, exchange: &Exchange) -> Option<Response<Body>> {
     let asked = &exchange.head.headers;
     let method = asked.get(ACCESS_CONTROL_REQUEST_METHOD)?;
     if exchange.head.method != Method::OPTIONS {

@@ -21,10 +21,10 @@ fn with_secure(secure: Secure) -> Headers {
 /// What becomes of a request, and of the headers of an answer to it.
 fn pass(wanted: Headers, exchange: &mut Exchange, answer: &mut HeaderMap) -> Option<Stopped> {
     let step = Arc::new(Native::Headers(Box::new(wanted)));
-    match super::super::enter(&step, exchange) {
+    match super::super::enter(&step, exchange, &mut None) {
         Entered::Stop(stopped) => return Some(stopped),
         Entered::PassWith(super::super::Leave::Headers(leave)) => leave.apply(answer),
-        Entered::Pass => {}
+        _ => {}
     }
     None
 }

@@ -1,5 +1,7 @@
 //! What steps do, from the contract's types to the model's.
 
+use std::time::Duration;
+
 use sluice_model::action as model;
 
 use super::convert;
@@ -24,8 +26,52 @@ pub(super) fn action(action: wit::Action) -> model::Action {
             except_entrypoint: redirect.except_entrypoint,
         }),
         wit::Action::Headers(wanted) => Action::Headers(Box::new(headers(wanted))),
+        wit::Action::Retry(wanted) => Action::Retry(retry(wanted)),
+        wit::Action::Buffering(wanted) => Action::Buffering(model::Buffering {
+            max_request: wanted.max_request_bytes,
+            memory_request: wanted.memory_request_bytes,
+            max_response: wanted.max_response_bytes,
+            memory_response: wanted.memory_response_bytes,
+            retry_expression: wanted.retry_expression,
+        }),
+        wit::Action::Compress(wanted) => Action::Compress(model::Compress {
+            encodings: wanted.encodings,
+            default_encoding: wanted.default_encoding,
+            excluded: wanted.excluded,
+            included: wanted.included,
+            min_bytes: wanted.min_bytes,
+        }),
+        wit::Action::EncodedCharacters(allowed) => Action::EncodedCharacters(encoded_characters(allowed)),
+        wit::Action::ClientCertificate(wanted) => Action::ClientCertificate(client_certificate(wanted)),
+        wit::Action::GrpcWeb(origins) => Action::GrpcWeb(origins),
+        wit::Action::ContentType => Action::ContentType,
+        wit::Action::LoopGuard(value) => Action::LoopGuard(value),
         wit::Action::Chain(steps) => Action::Chain(steps),
         wit::Action::Policy(policy) => Action::Policy { plugin: policy.plugin, settings: policy.settings },
+    }
+}
+
+fn retry(retry: wit::Retry) -> model::Retry {
+    model::Retry {
+        attempts: retry.attempts,
+        initial_interval: Duration::from_nanos(retry.initial_interval_ns),
+        timeout: Duration::from_nanos(retry.timeout_ns),
+        statuses: convert(retry.statuses, |range| (range.first, range.last)),
+        max_body: retry.max_body_bytes,
+        on_network_error: retry.on_network_error,
+        non_idempotent: retry.non_idempotent,
+    }
+}
+
+fn encoded_characters(allowed: wit::EncodedCharacters) -> model::EncodedCharacters {
+    model::EncodedCharacters {
+        slash: allowed.contains(wit::EncodedCharacters::SLASH),
+        backslash: allowed.contains(wit::EncodedCharacters::BACKSLASH),
+        null_character: allowed.contains(wit::EncodedCharacters::NULL_CHARACTER),
+        semicolon: allowed.contains(wit::EncodedCharacters::SEMICOLON),
+        percent: allowed.contains(wit::EncodedCharacters::PERCENT),
+        question_mark: allowed.contains(wit::EncodedCharacters::QUESTION_MARK),
+        hash: allowed.contains(wit::EncodedCharacters::HASH),
     }
 }
 
@@ -72,5 +118,36 @@ fn cors(cors: wit::Cors) -> model::Cors {
         expose: cors.expose,
         max_age: cors.max_age,
         vary: cors.vary,
+    }
+}
+
+fn client_certificate(wanted: wit::ClientCertificate) -> model::ClientCertificate {
+    model::ClientCertificate {
+        pem: wanted.pem,
+        info: wanted.info.map(|info| model::CertificateInfo {
+            not_before: info.not_before,
+            not_after: info.not_after,
+            sans: info.sans,
+            serial_number: info.serial_number,
+            subject: name_parts(info.subject),
+            issuer: name_parts(info.issuer),
+        }),
+        style: match wanted.style {
+            wit::CertificateStyle::TraefikV1 => model::CertificateStyle::TraefikV1,
+            wit::CertificateStyle::TraefikV3 => model::CertificateStyle::TraefikV3,
+        },
+    }
+}
+
+fn name_parts(parts: wit::NameParts) -> model::NameParts {
+    model::NameParts {
+        country: parts.contains(wit::NameParts::COUNTRY),
+        province: parts.contains(wit::NameParts::PROVINCE),
+        locality: parts.contains(wit::NameParts::LOCALITY),
+        organization: parts.contains(wit::NameParts::ORGANIZATION),
+        organizational_unit: parts.contains(wit::NameParts::ORGANIZATIONAL_UNIT),
+        common_name: parts.contains(wit::NameParts::COMMON_NAME),
+        serial_number: parts.contains(wit::NameParts::SERIAL_NUMBER),
+        domain_component: parts.contains(wit::NameParts::DOMAIN_COMPONENT),
     }
 }

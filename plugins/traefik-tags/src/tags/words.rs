@@ -19,6 +19,13 @@ pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
+/// A status, or a range of statuses with both ends, as first and last.
+pub(crate) fn statuses(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let code = |text: &str| text.trim().parse().ok().filter(|code| (100..=599).contains(code));
+    Some((code(first)?, code(last)?)).filter(|(first, last)| first <= last)
+}
+
 /// v1's maps: `Name:value||Name:value`, split at the first colon and trimmed. An empty value is kept.
 pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
     let pairs = text.split("||").filter_map(|pair| pair.split_once(':'));
@@ -161,6 +168,18 @@ mod tests {
     fn lists_are_trimmed_and_without_empty_items() {
         assert_eq!(list("a, b ,,c"), ["a", "b", "c"]);
         assert!(list(" , ").is_empty());
+    }
+
+    #[test]
+    fn statuses_are_codes_and_ranges() {
+        for (text, wanted) in
+            [("502", Some((502, 502))), ("500-599", Some((500, 599))), ("500 - 502", Some((500, 502)))]
+        {
+            assert_eq!(statuses(text), wanted, "{text}");
+        }
+        for text in ["", "5xx", "99", "599-500", "500-", "-500"] {
+            assert_eq!(statuses(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -249,10 +249,10 @@ fn policies_are_declared_by_tags() {
 
 #[test]
 fn what_protects_and_is_not_supported_costs_the_frontend() {
-    for option in ["passTLSClientCert.pem=true"] {
+    for option in ["passTLSCert=true"] {
         assert_eq!(left_out(&[&format!("traefik.frontend.{option}")]), [Severity::Error], "{option}");
     }
-    let result = v1(&["traefik.frontends.a.passTLSClientCert.pem=true", "traefik.frontend.rule=Host:a"]);
+    let result = v1(&["traefik.frontends.a.passTLSCert=true", "traefik.frontend.rule=Host:a"]);
     assert_eq!(names(&result.routes), ["web"], "only the segment is left out");
 }
 
@@ -263,7 +263,6 @@ fn what_protects_nothing_is_reported_and_served() {
         "backend.loadbalancer.method=best",
         "backend.loadbalancer.sticky=true",
         "backend.healthcheck.path=/h,traefik.backend.healthcheck.interval=10",
-        "backend.buffering.maxRequestBodyBytes=8",
         "frontend.Rule=Host:other",
         "frontend.entrypoints=http",
         "frontend.passHostHeader=maybe",

@@ -8,6 +8,7 @@ use sluice_plugin_sdk::router::{
 use super::{Instance, services};
 use crate::report::Problem;
 use crate::tags::tree::Node;
+use crate::tags::words;
 
 /// The longest body that is held to be sent a second time, where nothing is said.
 const BODY: u64 = 1 << 20;
@@ -80,11 +81,9 @@ fn failover(node: &Node) -> Result<ServiceKind, Problem> {
 
 /// `502` or `500-599`.
 fn range(text: &str) -> Result<StatusRange, String> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=599).contains(code));
-    match (code(first), code(last)) {
-        (Some(first), Some(last)) if first <= last => Ok(StatusRange { first, last }),
-        _ => Err(format!("`{text}` is neither a status nor a range such as 500-599")),
+    match words::statuses(text) {
+        Some((first, last)) => Ok(StatusRange { first, last }),
+        None => Err(format!("`{text}` is neither a status nor a range such as 500-599")),
     }
 }
 

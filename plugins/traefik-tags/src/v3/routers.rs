@@ -1,6 +1,6 @@
 //! `http.routers`: each becomes a route, or the automatic one does.
 
-use sluice_plugin_sdk::router::{Route, ServiceSpec, Transport};
+use sluice_plugin_sdk::router::{Action, Route, ServiceSpec, Transport};
 
 use super::Instance;
 use crate::merge::{Candidate, Draft};
@@ -17,14 +17,25 @@ const MAX_PRIORITY: i64 = i64::MAX - 1000;
 pub(super) fn read(own: &Instance<'_>, services: &[Candidate<ServiceSpec>], draft: &mut Draft, report: &mut Report) {
     let named = own.http("routers");
     for node in named {
-        let route = route(own, node, services, report);
-        draft.routes.push(Candidate::new(node.name.clone(), &own.id, route));
+        add(own, node, services, draft, report);
     }
     if let ([], [service]) = (named, services) {
-        let name = own.automatic_name();
-        let node = Node { name: name.clone(), ..Node::default() };
-        draft.routes.push(Candidate::new(name, &own.id, route(own, &node, std::slice::from_ref(service), report)));
+        let node = Node { name: own.automatic_name(), ..Node::default() };
+        add(own, &node, std::slice::from_ref(service), draft, report);
     }
+}
+
+/// Adds a router. By the default rule a service may be reached that is the gateway itself, so such a router is guarded
+/// against its own requests.
+fn add(own: &Instance<'_>, node: &Node, services: &[Candidate<ServiceSpec>], draft: &mut Draft, report: &mut Report) {
+    let mut route = route(own, node, services, report);
+    if let (Ok(route), None) = (&mut route, own_rule(node)) {
+        let guard = format!("{}-loop-guard", node.name);
+        let mark = format!("{:x}", super::fnv1(node.name.as_bytes()));
+        draft.steps.push(Candidate::new(guard.clone(), &own.id, Ok(Action::LoopGuard(mark))));
+        route.steps.insert(0, guard);
+    }
+    draft.routes.push(Candidate::new(node.name.clone(), &own.id, route));
 }
 
 fn route(
@@ -62,10 +73,14 @@ fn route(
 
 /// The rule and the tag it comes from. Without one it is the provider's default rule.
 fn rule_text<'n>(own: &Instance<'_>, node: &'n Node) -> Result<(String, &'n str), Problem> {
-    match node.text("rule").filter(|rule| !rule.is_empty()) {
+    match own_rule(node) {
         Some(rule) => Ok((rule.to_owned(), node.tag_of("rule"))),
         None => Ok((default_rule(own).map_err(|message| Problem::new(&node.tag, message))?, node.tag.as_str())),
     }
+}
+
+fn own_rule(node: &Node) -> Option<&str> {
+    node.text("rule").filter(|rule| !rule.is_empty())
 }
 
 fn default_rule(own: &Instance<'_>) -> Result<String, String> {

@@ -2,12 +2,14 @@
 //! [`INNER`], at its place in v1's order.
 
 mod auth;
+mod buffering;
 mod circuit_breaker;
 pub(super) mod errors;
 mod headers;
 mod max_conn;
 mod rate_limit;
 mod redirect;
+mod tls_client_cert;
 mod white_list;
 
 use serde_json::Value;
@@ -26,12 +28,17 @@ pub(super) const OUTER: &[(&str, Read)] = &[
     ("whitelist", white_list::action),
     ("redirect", redirect::action),
     ("headers", headers::action),
+    ("tls-client-cert", tls_client_cert::action),
     ("auth", auth::action),
 ];
 
 /// What a request meets after the attached policies. v1's order: circuitbreaker, buffering, maxconn, ratelimit.
-pub(super) const INNER: &[(&str, Read)] =
-    &[("circuitbreaker", circuit_breaker::action), ("maxconn", max_conn::action), ("ratelimit", rate_limit::action)];
+pub(super) const INNER: &[(&str, Read)] = &[
+    ("circuitbreaker", circuit_breaker::action),
+    ("buffering", buffering::action),
+    ("maxconn", max_conn::action),
+    ("ratelimit", rate_limit::action),
+];
 
 /// What a rule does to the path, as steps named after the route, in the order they apply whatever their order in the
 /// rule.

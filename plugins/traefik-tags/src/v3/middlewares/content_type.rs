@@ -2,7 +2,6 @@
 
 use sluice_plugin_sdk::router::Action;
 
-use super::unsupported;
 use crate::report::Problem;
 use crate::tags::schema::Bare::Allowed;
 use crate::tags::schema::Schema::{self, Boolean, Object};
@@ -10,6 +9,7 @@ use crate::tags::tree::Node;
 
 pub(super) const OPTIONS: Schema = Object(&[("autodetect", Boolean)], Allowed);
 
-pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
-    unsupported(kind)
+/// It is the middleware itself that asks for the guess; `autodetect` is deprecated and says nothing more.
+pub(super) fn action(_kind: &Node) -> Result<Action, Problem> {
+    Ok(Action::ContentType)
 }

@@ -1,8 +1,7 @@
 //! `encodedcharacters`: encodings in the path that are refused unless allowed.
 
-use sluice_plugin_sdk::router::Action;
+use sluice_plugin_sdk::router::{Action, EncodedCharacters};
 
-use super::unsupported;
 use crate::report::Problem;
 use crate::tags::schema::Bare::Refused;
 use crate::tags::schema::Schema::{self, Boolean, Object};
@@ -22,5 +21,28 @@ pub(super) const OPTIONS: Schema = Object(
 );
 
 pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
-    unsupported(kind)
+    let characters = [
+        ("allowencodedslash", EncodedCharacters::SLASH),
+        ("allowencodedbackslash", EncodedCharacters::BACKSLASH),
+        ("allowencodednullcharacter", EncodedCharacters::NULL_CHARACTER),
+        ("allowencodedsemicolon", EncodedCharacters::SEMICOLON),
+        ("allowencodedpercent", EncodedCharacters::PERCENT),
+        ("allowencodedquestionmark", EncodedCharacters::QUESTION_MARK),
+        ("allowencodedhash", EncodedCharacters::HASH),
+    ];
+    let allowed = characters.into_iter().filter(|(name, _)| kind.flag(name) == Some(true));
+    let none = EncodedCharacters::empty();
+    Ok(Action::EncodedCharacters(allowed.fold(none, |all, (_, character)| all | character)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::middleware;
+
+    #[test]
+    fn what_is_not_allowed_is_refused() {
+        let options = ["encodedcharacters.allowencodedslash=true", "encodedcharacters.allowencodedhash=false"];
+        assert_eq!(middleware(&options), Some(Action::EncodedCharacters(EncodedCharacters::SLASH)));
+    }
 }

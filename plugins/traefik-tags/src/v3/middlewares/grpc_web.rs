@@ -2,7 +2,6 @@
 
 use sluice_plugin_sdk::router::Action;
 
-use super::unsupported;
 use crate::report::Problem;
 use crate::tags::schema::Bare::Refused;
 use crate::tags::schema::Schema::{self, Object, Text};
@@ -11,5 +10,5 @@ use crate::tags::tree::Node;
 pub(super) const OPTIONS: Schema = Object(&[("alloworigins", Text)], Refused);
 
 pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
-    unsupported(kind)
+    Ok(Action::GrpcWeb(kind.list("alloworigins")))
 }
