@@ -8,8 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Plugin names; the package of each is `sluice-` and its name.
-const PLUGINS: [&str; 8] =
-    ["auth", "canary", "circuit-breaker", "concurrency", "degrade", "ip-allow-list", "rate-limit", "traefik-tags"];
+const PLUGINS: [&str; 9] = [
+    "auth",
+    "canary",
+    "circuit-breaker",
+    "concurrency",
+    "degrade",
+    "forward-auth",
+    "ip-allow-list",
+    "rate-limit",
+    "traefik-tags",
+];
 const TARGET: &str = "wasm32-wasip2";
 
 fn main() {

@@ -11,7 +11,7 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// Reads `headers:NAME` and `outbound:TARGET`.
+    /// Reads `headers:NAME` and `outbound:TARGET`; the target `*` is every one.
     ///
     /// # Errors
     /// The first that is neither, in words.
@@ -47,7 +47,7 @@ impl Grants {
     #[must_use]
     pub fn may_send(&self, target: &str) -> bool {
         let target = target.trim_end_matches('/');
-        self.outbound.iter().any(|granted| granted.eq_ignore_ascii_case(target))
+        self.outbound.iter().any(|granted| granted == "*" || granted.eq_ignore_ascii_case(target))
     }
 }
 

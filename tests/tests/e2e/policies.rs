@@ -1,5 +1,5 @@
-//! The default policies against real upstreams: a breaker that opens and recovers, authentication, allow lists, limits of
-//! requests at once, degraded answers. One gateway serves them all.
+//! The default policies against real upstreams: a breaker that opens, falls back and recovers; error pages, authentication,
+//! allow lists, limits of requests at once, splits. One gateway serves them all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -52,45 +52,79 @@ async fn ask(gateway: &Gateway, name: &str, headers: &[(&str, &str)]) -> Answer 
 }
 
 #[tokio::test]
-async fn a_breaker_opens_and_recovers_by_ramp() {
+async fn a_breaker_opens_falls_back_and_recovers_by_ramp() {
     let status = Arc::new(AtomicU16::new(200));
-    let shaky = told("shop", &status).await;
+    let (shaky, spare) = (told("shop", &status).await, told("spare", &Arc::new(AtomicU16::new(200))).await);
     let breaker = with_middleware(
         "shop",
         &[
-            "circuitbreaker.expression=ResponseCodeRatio(500, 600, 0, 600) > 0.5",
-            "circuitbreaker.checkperiod=10ms",
-            "circuitbreaker.fallbackduration=500ms",
-            "circuitbreaker.recoveryduration=2s",
+            "plugin.circuit-breaker.expression=ResponseCodeRatio(500, 600, 0, 600) > 0.5",
+            "plugin.circuit-breaker.check-period=10ms",
+            "plugin.circuit-breaker.fallback-duration=500ms",
+            "plugin.circuit-breaker.recovery-duration=2s",
+            "plugin.circuit-breaker.fallback-service=spare",
         ],
     );
-    let gateway = Setup::with_services(&[breaker.at(&shaky)]).start().await;
-    let ask = async || ask(&gateway, "shop", &[]).await.status();
+    let services = [breaker.at(&shaky), with_options("spare", &[]).at(&spare)];
+    let gateway = Setup::with_services(&services).start().await;
+    let from = async || ask(&gateway, "shop", &[]).await.text().split(' ').next().unwrap().trim_matches('"').to_owned();
     for _ in 0..5 {
-        assert_eq!(ask().await, 200);
+        assert_eq!(from().await, "shop");
     }
+
     status.store(500, Ordering::Relaxed);
-    until("it opens", async || ask().await == 503).await;
+    until("the fallback service answers", async || from().await == "spare").await;
+    let opened = gateway.api("/api/policies/shop@file").await.to_string();
+    assert!(opened.contains("ResponseCodeRatio(500, 600, 0, 600) is"), "{opened}");
     status.store(200, Ordering::Relaxed);
-    assert_eq!(ask().await, 503, "it stays open whatever the service does");
+    assert_eq!(from().await, "spare", "it stays open whatever the service does");
 
     // Of the requests of a recovery, some pass and some do not, until all do.
     let mut during = Vec::new();
     until("it has recovered", async || {
-        during.push(ask().await);
-        during.len() > 50 && during.iter().rev().take(50).all(|status| *status == 200)
+        during.push(from().await);
+        during.len() > 50 && during.iter().rev().take(50).all(|name| name == "shop")
     })
     .await;
-    let last = during.iter().rposition(|status| *status == 503).unwrap();
-    let passed = during[..last].iter().filter(|status| **status == 200).count();
+    let last = during.iter().rposition(|name| name == "spare").unwrap();
+    let passed = during[..last].iter().filter(|name| *name == "shop").count();
     assert!(passed > 0 && passed * 2 < last, "at most half pass in a recovery: {passed} of {last}");
+
+    // A forced breaker does what it is told.
+    let force = Request::new("POST", "admin", "/api/policies/shop@file/force").body(br#"{"state":"open"}"#);
+    assert_eq!(force.send(gateway.admin()).await.status(), 200);
+    until("it is open by force", async || from().await == "spare").await;
 }
 
 #[tokio::test]
 async fn policies_of_tags_do_what_traefik_does() {
     let (echo, broken) = (Upstream::echo().await, Upstream::start(Behaviour::Status(500)).await);
+    let pages = told("pages", &Arc::new(AtomicU16::new(200))).await;
+    let verdict = Arc::new(AtomicU16::new(403));
+    let guard = told("guard", &verdict).await;
     let slow = Upstream::start(Behaviour::Slow(Duration::from_millis(300))).await;
+    let address = format!("forwardauth.address=http://{}/verify", guard.address());
     let services = [
+        with_options("pages", &[]).at(&pages),
+        with_options(
+            "errors-v1",
+            &[
+                "frontend.errors.e.status=500-599",
+                "frontend.errors.e.backend=pages",
+                "frontend.errors.e.query=/{status}.html",
+            ],
+        )
+        .at(&broken),
+        with_middleware(
+            "errors-v3",
+            &[
+                "errors.status=500",
+                "errors.service=pages",
+                "errors.query=/{status}?u={url}",
+                "errors.statusrewrites.500=418",
+            ],
+        )
+        .at(&broken),
         with_options(
             "basic-v1",
             &[
@@ -101,11 +135,17 @@ async fn policies_of_tags_do_what_traefik_does() {
         )
         .at(&echo),
         with_middleware("basic-v3", &[&format!("basicauth.users={ANN}"), "basicauth.realm=shop"]).at(&echo),
+        with_middleware("forward", &[&address]).at(&echo),
         with_options("inside", &["frontend.whiteList.sourceRange=127.0.0.0/8"]).at(&echo),
         with_options("outside", &["frontend.whiteList.sourceRange=10.0.0.0/8"]).at(&echo),
         with_middleware("allow", &["ipallowlist.sourcerange=10.0.0.0/8", "ipallowlist.rejectstatuscode=404"]).at(&echo),
         with_middleware("single", &["inflightreq.amount=1"]).at(&slow),
         with_options("maxconn", &["backend.maxconn.amount=1"]).at(&slow),
+        with_middleware(
+            "canary",
+            &["plugin.canary.service=pages", "plugin.canary.header=X-Canary", "plugin.canary.values=yes"],
+        )
+        .at(&echo),
         with_middleware(
             "reply",
             &[
@@ -118,6 +158,11 @@ async fn policies_of_tags_do_what_traefik_does() {
     ];
     let gateway = Setup::with_services(&services).start().await;
 
+    let page = ask(&gateway, "errors-v1", &[]).await;
+    assert_eq!((page.status(), page.text().as_str()), (500, "\"pages /500.html\""));
+    let page = ask(&gateway, "errors-v3", &[]).await;
+    assert_eq!((page.status(), page.text().as_str()), (418, "\"pages /418?u=%2Fa%3Fb%3D1\""));
+
     for (name, realm) in [("basic-v1", "traefik"), ("basic-v3", "shop")] {
         let refused = ask(&gateway, name, &[]).await;
         assert_eq!((refused.status(), refused.text().as_str()), (401, "401 Unauthorized\n"), "{name}");
@@ -127,6 +172,10 @@ async fn policies_of_tags_do_what_traefik_does() {
     }
     let headers = ask(&gateway, "basic-v1", &[("Authorization", ANNS_HEADER)]).await.json()["headers"].clone();
     assert_eq!((headers["x-user"][0].as_str(), headers.get("authorization")), (Some("ann"), None));
+
+    assert_eq!(ask(&gateway, "forward", &[]).await.status(), 403);
+    verdict.store(204, Ordering::Relaxed);
+    assert_eq!(ask(&gateway, "forward", &[]).await.status(), 200);
 
     let statuses = async |name: &str| ask(&gateway, name, &[("X-Forwarded-For", "10.0.0.1")]).await.status();
     assert_eq!((statuses("inside").await, statuses("outside").await, statuses("allow").await), (200, 403, 404));
@@ -140,6 +189,8 @@ async fn policies_of_tags_do_what_traefik_does() {
         assert_eq!(ask(&gateway, name, &[]).await.status(), 200, "{name}: there is room again");
     }
 
+    assert!(ask(&gateway, "canary", &[]).await.json().get("method").is_some());
+    assert_eq!(ask(&gateway, "canary", &[("X-Canary", "yes")]).await.text(), "\"pages /a?b=1\"");
     let reply = ask(&gateway, "reply", &[]).await;
     assert_eq!((reply.status(), reply.text().as_str()), (200, "sorry 500"));
     assert_eq!(reply.head.get("x-degraded"), Some("status 500"));

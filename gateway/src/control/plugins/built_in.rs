@@ -9,6 +9,7 @@ pub const BUILT_IN: &[(&str, &[u8])] = &[
     ("circuit-breaker", include_bytes!(concat!(env!("OUT_DIR"), "/circuit-breaker.wasm"))),
     ("concurrency", include_bytes!(concat!(env!("OUT_DIR"), "/concurrency.wasm"))),
     ("degrade", include_bytes!(concat!(env!("OUT_DIR"), "/degrade.wasm"))),
+    ("forward-auth", include_bytes!(concat!(env!("OUT_DIR"), "/forward-auth.wasm"))),
     ("ip-allow-list", include_bytes!(concat!(env!("OUT_DIR"), "/ip-allow-list.wasm"))),
     ("rate-limit", include_bytes!(concat!(env!("OUT_DIR"), "/rate-limit.wasm"))),
     ("traefik-tags", include_bytes!(concat!(env!("OUT_DIR"), "/traefik-tags.wasm"))),
@@ -31,6 +32,8 @@ const WHO: &[&str] = &["headers:authorization", "headers:cookie", "headers:set-c
 pub(super) fn trust(name: &str) -> Trust {
     let grants: &[&str] = match name {
         "auth" => &["headers:authorization"],
+        // The server that decides about a request is named where its route is.
+        "forward-auth" => &["headers:authorization", "headers:cookie", "headers:set-cookie", "outbound:*"],
         "canary" | "circuit-breaker" | "concurrency" | "degrade" | "rate-limit" => WHO,
         _ => &[],
     };
