@@ -109,7 +109,7 @@ struct Sending<'a> {
 
 enum Sendable {
     /// Gone once it has been sent.
-    Once(Option<RequestBody>),
+    Once(Option<Box<RequestBody>>),
     Many(Held),
 }
 
@@ -169,7 +169,7 @@ impl<'a> Sending<'a> {
 
     fn request(&mut self, endpoint: &Endpoint) -> Option<Request<RequestBody>> {
         let body = match &mut self.body {
-            Sendable::Once(body) => body.take()?,
+            Sendable::Once(body) => *body.take()?,
             Sendable::Many(held) => RequestBody::again(held.replay()),
         };
         let mut head = self.head.clone();
@@ -182,7 +182,7 @@ impl<'a> Sending<'a> {
 
     fn take_back(&mut self, unsent: Request<RequestBody>) {
         if let Sendable::Once(body) = &mut self.body {
-            *body = Some(unsent.into_body());
+            *body = Some(Box::new(unsent.into_body()));
         }
     }
 
@@ -222,12 +222,12 @@ async fn hold(plan: &Plan, method: &Method, mut body: RequestBody) -> Result<Sen
         (None, Some(retry)) if !retry.statuses.is_empty() && may_repeat(retry, method) => {
             HoldLimits { most: retry.max_body, in_memory: retry.max_body }
         }
-        _ => return Ok(Sendable::Once(Some(body))),
+        _ => return Ok(Sendable::Once(Some(Box::new(body)))),
     };
     match Held::take(&mut body, limits).await {
         Ok(Taken::Whole(held)) => Ok(Sendable::Many(held)),
         Ok(Taken::TooLong(_)) if plan.buffering.is_some() => Err(Failure::BodyTooLarge),
-        Ok(Taken::TooLong(begun)) => Ok(Sendable::Once(Some(body.put_back(begun)))),
+        Ok(Taken::TooLong(begun)) => Ok(Sendable::Once(Some(Box::new(body.put_back(begun))))),
         Err(BodyError::Stalled(_) | BodyError::Slow(_)) => Err(Failure::SlowBody),
         Err(BodyError::TooLarge(_)) => Err(Failure::LargeBody),
         Err(BodyError::Lost(error)) => Err(storage(&error)),

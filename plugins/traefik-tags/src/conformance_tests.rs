@@ -107,7 +107,7 @@ fn the_vectors_hold_where_they_can_be_decided_here() {
         }
         checked += 1;
     }
-    let expected: BTreeSet<&str> = [DELIBERATE, OF_POLICIES, NOT_YET].concat().into_iter().collect();
+    let expected: BTreeSet<&str> = [DELIBERATE, OF_POLICIES].concat().into_iter().collect();
     assert_eq!(failed, expected, "the vectors that fail are not the listed ones");
     assert!(checked > 150, "only {checked} of {} vectors were decided", vectors.len());
 }

@@ -157,7 +157,6 @@ mod tests {
 
     /// The headers a request with these certificates goes on with.
     fn told(wanted: &ClientCertificate, certificates: Vec<CertificateDer<'static>>) -> hyper::HeaderMap {
-        crate::tls::install_provider();
         let mut request = exchange("GET", "h.test", "/");
         let session = TlsSession { peer_certificates: certificates.into(), ..TlsSession::default() };
         let address = ([127, 0, 0, 1], 1).into();

@@ -204,7 +204,8 @@ impl World {
         if let (true, Some(service)) = (said.routers.is_empty(), only) {
             let priority = format!("Host(`{automatic}`)").len() as i64;
             let matcher = Matcher::Hosts { exact: None, loose: Some(automatic.to_lowercase()) };
-            put(&automatic, Frontend { matcher, priority, service, steps: Vec::new() });
+            let steps = vec![format!("guard {}", loop_mark(&automatic))];
+            put(&automatic, Frontend { matcher, priority, service, steps });
         }
     }
 
@@ -234,7 +235,7 @@ impl World {
                 let links = self.chains.get(step).map_or(&[][..], Vec::as_slice);
                 format!("chain [{}]", links.iter().map(|name| self.shown_step(name)).collect::<Vec<_>>().join(", "))
             }
-            // v1 steps have no names of their own.
+            // v1 steps and guards against loops have no names of their own.
             _ => step.to_owned(),
         }
     }
@@ -290,6 +291,14 @@ fn default_v1(name: &str, catalog_name: &str, options: &Options, bare: bool) -> 
     (Matcher::Hosts { exact: Some(host), loose: None }, text)
 }
 
+/// FNV-1 with 64 bits, in hexadecimal: what a router by the default rule knows its own requests by.
+fn loop_mark(router: &str) -> String {
+    let hash = router
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte));
+    format!("{hash:x}")
+}
+
 fn normalized(name: &str) -> String {
     name.replace('.', "-")
 }
@@ -306,6 +315,7 @@ pub(super) fn shown_action(contributions: &[Contribution], name: &str) -> String
             let links: Vec<_> = links.iter().map(|link| shown_action(contributions, link)).collect();
             format!("chain [{}]", links.join(", "))
         }
+        Action::LoopGuard(mark) => format!("guard {mark}"),
         other => format!("{other:?}"),
     }
 }

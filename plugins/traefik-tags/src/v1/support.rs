@@ -1,7 +1,7 @@
-//! Which v1 options are known, and what becomes of those that do nothing yet.
+//! Which v1 options are known, and what becomes of those that cannot be honoured.
 //!
-//! An option that protects something costs the frontend when it cannot be honoured: serving without it would open a
-//! door. Anything else is reported and read over. To support an option, implement it and mark its row `Used`.
+//! An option that protects something costs the frontend then: serving without it would open a door. Unknown ones are
+//! reported and read over.
 
 use std::fmt::Display;
 
@@ -14,14 +14,11 @@ use crate::tags::words;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Support {
     Used,
-    /// The frontend is left out when it is set.
-    Protects,
     /// The frontend is left out when it is `true`.
     ProtectsIfTrue,
-    NoEffect,
 }
 
-use Support::{NoEffect, Protects, ProtectsIfTrue, Used};
+use Support::{ProtectsIfTrue, Used};
 
 /// Options of a frontend or a segment; one that ends in a dot stands for everything below. First match counts.
 const FRONTEND: &[(&str, Support)] = &[
@@ -142,12 +139,10 @@ pub(super) fn check_frontend(scope: &Scope<'_>, object: &str, report: &mut Repor
     for (name, chosen) in scope.all() {
         match support(FRONTEND, name) {
             Some(Used) => {}
-            Some(Protects) => return Err(unsupported(name, chosen.tag)),
             Some(ProtectsIfTrue) if words::boolean(chosen.value) == Some(true) => {
                 return Err(unsupported(name, chosen.tag));
             }
             Some(ProtectsIfTrue) => {}
-            Some(NoEffect) => report.warning(object, chosen.tag, no_effect(name)),
             None => report.warning(object, chosen.tag, unknown(name, FRONTEND)),
         }
     }
@@ -159,8 +154,7 @@ pub(super) fn report_ignored(options: &Options<'_>, service: &str, report: &mut 
     let object = format!("service {service}");
     for (name, chosen) in options.starting("backend.") {
         match support(BACKEND, name) {
-            Some(Used) => {}
-            Some(_) => report.warning(&object, chosen.tag, no_effect(name)),
+            Some(_) => {}
             None => report.warning(&object, chosen.tag, unknown(name, BACKEND)),
         }
     }
@@ -190,10 +184,6 @@ fn support(rows: &[(&str, Support)], name: &str) -> Option<Support> {
 
 fn unsupported(name: impl Display, tag: &str) -> Problem {
     Problem::new(tag, format!("`{name}` is not supported yet, and it must not be served without it"))
-}
-
-fn no_effect(name: impl Display) -> String {
-    format!("`{name}` has no effect yet")
 }
 
 fn unknown(name: &str, rows: &[(&str, Support)]) -> String {
