@@ -58,6 +58,7 @@ pub(super) const KEYS: &[&str] = &[
     "plugins.settings.*.failure",
     "plugins.settings.*.grants",
     "plugins.settings.*.memory",
+    "plugins.settings.*.state",
     "policies",
     "providers.consul-catalog",
     "providers.consul-catalog.address",
