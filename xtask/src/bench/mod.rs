@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::process::Child;
-use crate::workspace::{build_gateway, cargo, execute, target_dir};
+use crate::workspace::{build_gateway, cargo, ensure_wasm_target, execute, target_dir};
 use load::{Figures, Load};
 use peers::{Contestant, contestants};
 
@@ -92,12 +92,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn prepare() -> Result<Place> {
-    let gateway = build_gateway()?;
+    let gateway = build_shipped()?;
     execute(&mut cargo(&["build", "--release", "--package", "sluice-tests", "--bins"]))?;
     let folder = target_dir().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let [upstream, listen] = [8601, 8602].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     Ok(Place { folder, binaries: target_dir().join("release"), gateway, upstream, listen })
+}
+
+/// The gateway as it is shipped, unless `SLUICE_BIN` names one that is built.
+fn build_shipped() -> Result<PathBuf> {
+    if std::env::var_os("SLUICE_BIN").is_some() {
+        return build_gateway();
+    }
+    ensure_wasm_target()?;
+    execute(&mut cargo(&["build", "--profile", "dist", "--package", "sluice-gateway"]))?;
+    Ok(target_dir().join("dist/sluice"))
 }
 
 fn measure(contestant: Contestant, place: &Place, load: &Load, seconds: u64) -> Result<Round> {
