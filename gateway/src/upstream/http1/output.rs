@@ -55,6 +55,10 @@ impl Output {
 
     /// Adds a piece of the body; to be called when nothing but copied bytes is left.
     pub(super) fn put(&mut self, piece: Bytes, framing: Framing) {
+        // An empty chunk would be the end of the body; HTTP/2 clients may send empty frames in its midst.
+        if piece.is_empty() {
+            return;
+        }
         let chunked = framing == Framing::Chunked;
         if chunked {
             self.copied.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
@@ -158,6 +162,13 @@ mod tests {
         assert_eq!(head("POST", Framing::None), "POST /a?b=1 HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
         assert!(head("PUT", Framing::Length(3)).ends_with("\r\ncontent-length: 3\r\n\r\n"));
         assert!(head("GET", Framing::Chunked).ends_with("\r\ntransfer-encoding: chunked\r\n\r\n"));
+    }
+
+    #[test]
+    fn an_empty_piece_does_not_end_a_chunked_body() {
+        let mut output = Output::default();
+        output.put(Bytes::new(), Framing::Chunked);
+        assert!(output.is_empty());
     }
 
     #[test]
