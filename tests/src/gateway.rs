@@ -199,7 +199,7 @@ impl Gateway {
         self.setup.plugins()
     }
 
-    /// Its resident memory in bytes.
+    /// Its own resident memory in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         resident_bytes(self.process.id())

@@ -245,8 +245,15 @@ async fn an_upload_to_an_upstream_that_does_not_read_is_not_held_in_memory() {
     })
     .await;
     let gateway = Setup::with_services(&[Service::on_host("shop", "shop.test").at(&upstream)]).start().await;
-    assert_eq!(gateway.get("none.test", "/").await.status(), 404);
+    // What a first upload needs once (buffers the allocator keeps) is not what is looked for.
+    upload_until_it_stalls(&gateway).await;
     let before = gateway.resident_bytes();
+    let _open = upload_until_it_stalls(&gateway).await;
+    let held = gateway.resident_bytes().saturating_sub(before);
+    assert!(held < 8 << 20, "R13: {held} bytes held");
+}
+
+async fn upload_until_it_stalls(gateway: &Gateway) -> Wire {
     let mut wire = Wire::connect(gateway.web()).await.unwrap();
     wire.write(format!("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {}\r\n\r\n", 1 << 30)).await.unwrap();
     let upload = async {
@@ -256,6 +263,5 @@ async fn an_upload_to_an_upstream_that_does_not_read_is_not_held_in_memory() {
     };
     let never: Result<(), _> = tokio::time::timeout(Duration::from_millis(1500), upload).await;
     assert!(never.is_err());
-    let held = gateway.resident_bytes().saturating_sub(before);
-    assert!(held < 8 << 20, "R13: {held} bytes held");
+    wire
 }
