@@ -173,6 +173,11 @@ pub struct Retry {
     pub on_network_error: bool,
     /// Try again after a status for POST, PATCH and LOCK as well.
     pub non_idempotent: bool,
+    /// A try without an answer after this time has failed; nothing is no limit of its own.
+    pub try_timeout: Duration,
+    /// A request without a body and without side effects goes to another instance as well after this time; nothing is
+    /// never.
+    pub hedge_after: Duration,
 }
 
 /// Which requests and answers are read to their end first.

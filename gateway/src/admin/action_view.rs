@@ -54,6 +54,8 @@ fn retry(retry: &Retry) -> Value {
         "maxRequestBodyBytes": retry.max_body,
         "disableRetryOnNetworkError": !retry.on_network_error,
         "retryNonIdempotentMethod": retry.non_idempotent,
+        "tryTimeout": format!("{:?}", retry.try_timeout),
+        "hedgeAfter": format!("{:?}", retry.hedge_after),
     })
 }
 

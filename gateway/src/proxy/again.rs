@@ -3,8 +3,6 @@
 //! Takes an exchange whose answer a policy does not want; gives another answer. The exchange's head is kept as it was
 //! before it was first sent, so that it is finished anew for each sending.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,10 +14,10 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::http::request;
 use hyper::{Request, Response, StatusCode};
 
-use super::{Worker, forward};
+use super::{Worker, forward, tries};
 use crate::balance::{self, Asking, Lease};
 use crate::http::{Body, BodyError, Exchange, Failure, RequestBody, Sendable, Streaming, finish_request, reply_to};
-use crate::live::{Balancer, Generation, Kind, Service};
+use crate::live::{Balancer, Kind, Service};
 use crate::policy::Reroute;
 use crate::timer::Idle;
 use crate::upstream::{AnswerBody, SendError};
@@ -28,38 +26,6 @@ use crate::upstream::{AnswerBody, SendError};
 const MOST_ATTEMPTS: u32 = 10;
 /// Instances tried for one sending.
 const MOST_TRIES: usize = 3;
-/// Retries a worker may have to begin with and save up, and how many exchanges allow for one more.
-const SAVED: u32 = 10;
-const EXCHANGES_FOR_ONE: u32 = 5;
-
-/// How many retries each service has left with this worker: a fifth of its exchanges, and a few.
-#[derive(Default)]
-pub(crate) struct Budget {
-    /// In parts of a retry, by the service's name.
-    left: RefCell<HashMap<Arc<str>, u32, foldhash::fast::FixedState>>,
-}
-
-impl Budget {
-    /// An exchange whose answer a policy may not want.
-    pub(super) fn earn(&self, service: &Arc<str>) {
-        let mut left = self.left.borrow_mut();
-        match left.get_mut(service) {
-            Some(left) => *left = (*left + 1).min(SAVED * EXCHANGES_FOR_ONE),
-            None => drop(left.insert(Arc::clone(service), SAVED * EXCHANGES_FOR_ONE)),
-        }
-    }
-
-    fn spend(&self, service: &Arc<str>) -> bool {
-        let mut left = self.left.borrow_mut();
-        let left = left.get_mut(service).and_then(|left| Some((left.checked_sub(EXCHANGES_FOR_ONE)?, left)));
-        left.map(|(rest, left)| *left = rest).is_some()
-    }
-
-    /// Forgets services that are gone.
-    pub(super) fn sweep(&self, generation: &Generation) {
-        self.left.borrow_mut().retain(|service, _| generation.services.contains_key(service));
-    }
-}
 
 /// The service a policy named: of the route's provider, unless the name says which.
 pub(super) fn find(worker: &Worker, exchange: &Exchange, name: &str) -> Result<Arc<Service>, String> {
@@ -98,7 +64,11 @@ pub(super) async fn substitute(
     }
     exchange.service = Some(Arc::clone(&service.name));
     exchange.notes().tried.clear();
-    let mut response = send(worker, &service, exchange).await.unwrap_or_else(reply_to);
+    let answer = match balancer_of(&service, exchange) {
+        Some(balancer) => send(worker, balancer, exchange).await,
+        None => Err(Failure::NoInstance),
+    };
+    let mut response = answer.unwrap_or_else(reply_to);
     *response.status_mut() = reroute.status.unwrap_or(discarded);
     Ok(response)
 }
@@ -107,12 +77,17 @@ pub(super) async fn substitute(
 pub(super) async fn retry(worker: &Rc<Worker>, exchange: &mut Exchange, wait: Duration) -> Option<Response<Body>> {
     let name = exchange.service.clone()?;
     let sendable = exchange.body == Sendable::Nothing && exchange.upgrade.is_none();
-    if !sendable || exchange.attempts >= MOST_ATTEMPTS || !worker.retries.spend(&name) {
+    if !sendable || exchange.attempts >= MOST_ATTEMPTS {
         return None;
     }
     let service = Arc::clone(worker.generation().services.get(&name)?);
+    let balancer = balancer_of(&service, exchange)?;
+    let mut retrying = None;
+    if !tries::may_retry(balancer, &mut retrying) {
+        return None;
+    }
     tokio::time::sleep(wait).await;
-    Some(send(worker, &service, exchange).await.unwrap_or_else(reply_to))
+    Some(send(worker, balancer, exchange).await.unwrap_or_else(reply_to))
 }
 
 /// Once for an exchange, so that there are no loops.
@@ -126,8 +101,7 @@ fn begin(exchange: &mut Exchange) -> Result<(), String> {
     }
 }
 
-async fn send(worker: &Rc<Worker>, service: &Service, exchange: &mut Exchange) -> Result<Response<Body>, Failure> {
-    let balancer = balancer_of(service, exchange).ok_or(Failure::NoInstance)?;
+async fn send(worker: &Rc<Worker>, balancer: &Balancer, exchange: &mut Exchange) -> Result<Response<Body>, Failure> {
     let mut place = if balancer.limited { forward::enter(balancer).await? } else { None };
     let mut failure = Failure::NoInstance;
     for _ in 0..MOST_TRIES {
@@ -244,23 +218,3 @@ impl HttpBody for Fetched {
 }
 
 impl Streaming for Fetched {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fifth_of_the_exchanges_and_a_few_may_be_retried() {
-        let budget = Budget::default();
-        let service: Arc<str> = "web@file".into();
-        assert!(!budget.spend(&service), "nothing was sent to it");
-        budget.earn(&service);
-        assert_eq!((0..100).filter(|_| budget.spend(&service)).count(), SAVED as usize);
-        for _ in 0..10 {
-            budget.earn(&service);
-        }
-        assert_eq!((0..100).filter(|_| budget.spend(&service)).count(), 2);
-        budget.sweep(&Generation::empty(0));
-        assert!(!budget.spend(&service));
-    }
-}

@@ -83,7 +83,6 @@ pub(super) async fn deliver(
     let grpc = is_grpc(&exchange.head);
     let wanted = passed.iter().filter_map(Passed::policy).any(|passed| passed.policy.subscription.on_response);
     if wanted {
-        worker.retries.earn(&service.name);
         let is_none = body.is_end_stream() || exchange.body == Sendable::Nothing;
         exchange.body = if is_none { Sendable::Nothing } else { Sendable::Gone };
     }

@@ -20,6 +20,7 @@ mod stream;
 mod tcp;
 mod trace;
 mod traced;
+mod tries;
 mod tunnel;
 mod worker;
 

@@ -99,6 +99,11 @@ impl Trace {
         self.instance = Some(Arc::clone(instance));
     }
 
+    /// Of two instances that were asked at once, this one had the last word.
+    pub(super) fn answered_by(&mut self, instance: &Arc<InstanceState>) {
+        self.instance = Some(Arc::clone(instance));
+    }
+
     /// An instance did not answer.
     pub(super) fn upstream_failed(&self, instance: &InstanceState, error: &SendError) {
         if matches!(error.failure, Failure::Client | Failure::SlowBody | Failure::LargeBody) {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
-use super::again::Budget;
 use super::errands::Errands;
 use crate::live::{Generation, Reader};
 use crate::policy::Instances;
@@ -20,7 +19,6 @@ pub struct Worker {
     pub settings: Settings,
     pub(crate) pool: Pool,
     pub(crate) instances: Instances,
-    pub(crate) retries: Budget,
     pub(crate) errands: Errands,
     pub(crate) telemetry: WorkerTelemetry,
     /// Copies of requests under way.
@@ -53,8 +51,8 @@ impl Worker {
     #[must_use]
     pub fn new(settings: Settings, pool: Pool, telemetry: WorkerTelemetry, reader: Reader) -> Rc<Self> {
         let (errands, copies, reader) = (Errands::new(), Cell::new(0), RefCell::new(reader));
-        let (instances, retries) = (Instances::new(errands.outbound()), Budget::default());
-        Rc::new(Self { settings, pool, instances, retries, errands, telemetry, copies, reader })
+        let instances = Instances::new(errands.outbound());
+        Rc::new(Self { settings, pool, instances, errands, telemetry, copies, reader })
     }
 
     /// What is in force now; a request asks once and keeps the answer to its end.
@@ -64,8 +62,8 @@ impl Worker {
 
     /// Lets go of what is not used any more. To be called every few seconds.
     pub fn sweep(&self) {
-        // Also drops the generation before, should no request have come since.
-        self.retries.sweep(&self.generation());
+        // Drops the generation before, should no request have come since.
+        drop(self.generation());
         self.pool.sweep();
         self.instances.sweep();
     }

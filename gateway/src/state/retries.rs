@@ -1,4 +1,4 @@
-//! How many requests of a service may be sent again at once, whoever asks for it.
+//! How many requests of a service may be sent again at once, whoever asks for it: a retry step, a hedge or a policy.
 //!
 //! When a service fails, retries multiply the load that makes it fail. So no more than a fifth of the requests under way
 //! may be retries, and three where that is less.

@@ -147,7 +147,9 @@ enum Kept {
 }
 
 impl SendError {
-    fn late() -> Self {
+    /// The answer did not come in time.
+    #[must_use]
+    pub fn late() -> Self {
         Self { failure: Failure::ResponseTimeout, unsent: None, cause: "no answer in time".to_owned() }
     }
 }

@@ -1572,6 +1572,12 @@ pub mod sluice {
                 pub on_network_error: bool,
                 /// Try again after a status for POST, PATCH and LOCK as well.
                 pub non_idempotent: bool,
+                /// A try that has no answer after this time has failed, and counts as a network error; 0 leaves it to the
+                /// gateway's own limit.
+                pub try_timeout_ns: u64,
+                /// A request without a body and without side effects that has no answer after this time is sent to another
+                /// instance as well, and the first answer counts; 0 is never. Such second requests are retries like others.
+                pub hedge_after_ns: u64,
             }
             impl ::core::fmt::Debug for Retry {
                 fn fmt(
@@ -1586,6 +1592,8 @@ pub mod sluice {
                         .field("max-body-bytes", &self.max_body_bytes)
                         .field("on-network-error", &self.on_network_error)
                         .field("non-idempotent", &self.non_idempotent)
+                        .field("try-timeout-ns", &self.try_timeout_ns)
+                        .field("hedge-after-ns", &self.hedge_after_ns)
                         .finish()
                 }
             }
@@ -4281,6 +4289,8 @@ pub mod exports {
                                             max_body_bytes: max_body_bytes156,
                                             on_network_error: on_network_error156,
                                             non_idempotent: non_idempotent156,
+                                            try_timeout_ns: try_timeout_ns156,
+                                            hedge_after_ns: hedge_after_ns156,
                                         } = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
@@ -4317,6 +4327,12 @@ pub mod exports {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
+                                        *base
+                                            .add(48 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(try_timeout_ns156);
+                                        *base
+                                            .add(56 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(hedge_after_ns156);
                                     }
                                     V181::Buffering(e) => {
                                         *base
@@ -7631,9 +7647,9 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4855] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4887] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfa$\x01A\x02\x01A\x0a\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a%\x01A\x02\x01A\x0a\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
@@ -7699,41 +7715,41 @@ ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-
 host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
 hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
 \x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
--headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x07\
+-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x09\
 \x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\xcb\0\x0emax-bo\
-dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x04\0\x05retry\x03\0y\x01\
-r\x05\x11max-request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15m\
-emory-response-bytesw\x10retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09\
-encodings\x14\x10default-encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\
-\x04\0\x08compress\x03\0}\x01n\x08\x07country\x08province\x08locality\x0corganiz\
-ation\x13organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\
-\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sa\
-ns\x7f\x0dserial-number\x7f\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certif\
-icate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certifica\
-te-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\
-\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\x01n\x07\x05slash\x09backslas\
-h\x0enull-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12en\
-coded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefi\
-x-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-r\
-egexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xe8\0\0\x0fredire\
-ct-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\
-\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-characters\x01\x89\x01\0\x12client-c\
-ertificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0ccontent-type\0\0\x0aloop-guard\
-\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01\
-r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\0\x8c\x01\x01m\x02\x07warning\
-\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\x08severity\x8f\x01\x06object\
-s\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\
-\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\x01r\x07\x06routes\x92\x01\
-\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\x01\x0ctcp-services\x96\x01\
-\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0ccontribution\x03\0\x99\x01\
-\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07service\x02\x03\0\
-\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07service\x03\0\0\x02\x03\
-\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\x02\x06handley\x08\
-settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handley\x07service\x01\0\x03\
-\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-plugin@0.1.0\x05\x05\x04\
-\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09pr\
-oducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x06\
-0.63.0";
+dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-timeout-nsw\x0ehe\
+dge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-bytesw\x14memory-req\
+uest-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10retry-expression\
+#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default-encoding#\x08ex\
+cluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0}\x01n\x08\x07co\
+untry\x08province\x08locality\x0corganization\x13organizational-unit\x0bcommon-n\
+ame\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0a\
+not-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\x07subject\x80\x01\
+\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v\
+1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03\
+pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\
+\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolon\x07percent\x0dque\
+stion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-p\
+refix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace\
+-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirec\
+t-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05re\
+try\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-char\
+acters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0c\
+content-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\
+\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\
+\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\
+\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\
+\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\
+\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\
+\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0c\
+contribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\
+\0\x01\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\
+\0\x07service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\
+\x01s\x01@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\
+\x06handley\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gatew\
+ay/router-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\
+\x01\0\x06router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-componen\
+t\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -7746,8 +7762,8 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4728] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xdb#\x01A\x02\x01A\x06\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4760] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfb#\x01A\x02\x01A\x06\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
@@ -7813,37 +7829,37 @@ ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-
 host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
 hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
 \x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
--headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x07\
+-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x09\
 \x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\xcb\0\x0emax-bo\
-dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x04\0\x05retry\x03\0y\x01\
-r\x05\x11max-request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15m\
-emory-response-bytesw\x10retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09\
-encodings\x14\x10default-encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\
-\x04\0\x08compress\x03\0}\x01n\x08\x07country\x08province\x08locality\x0corganiz\
-ation\x13organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\
-\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sa\
-ns\x7f\x0dserial-number\x7f\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certif\
-icate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certifica\
-te-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\
-\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\x01n\x07\x05slash\x09backslas\
-h\x0enull-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12en\
-coded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefi\
-x-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-r\
-egexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xe8\0\0\x0fredire\
-ct-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\
-\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-characters\x01\x89\x01\0\x12client-c\
-ertificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0ccontent-type\0\0\x0aloop-guard\
-\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01\
-r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\0\x8c\x01\x01m\x02\x07warning\
-\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\x08severity\x8f\x01\x06object\
-s\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\
-\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\x01r\x07\x06routes\x92\x01\
-\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\x01\x0ctcp-services\x96\x01\
-\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0ccontribution\x03\0\x99\x01\
-\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:gateway/router-with-\
-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with-all-of-its-exports\
--removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
-62.0\x10wit-bindgen-rust\x060.63.0";
+dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-timeout-nsw\x0ehe\
+dge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-bytesw\x14memory-req\
+uest-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10retry-expression\
+#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default-encoding#\x08ex\
+cluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0}\x01n\x08\x07co\
+untry\x08province\x08locality\x0corganization\x13organizational-unit\x0bcommon-n\
+ame\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0a\
+not-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\x07subject\x80\x01\
+\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v\
+1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03\
+pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\
+\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolon\x07percent\x0dque\
+stion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-p\
+refix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace\
+-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirec\
+t-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05re\
+try\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-char\
+acters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0c\
+content-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\
+\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\
+\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\
+\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\
+\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\
+\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\
+\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0c\
+contribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;s\
+luice:gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&rout\
+er-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
+\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use sluice_tests::catalog::Service;
@@ -130,4 +131,56 @@ async fn bodies_are_buffered_and_limited() {
     assert_eq!(gateway.get("bad", "/").await.status(), 404);
     let router = gateway.api("/api/http/routers/bad@file").await;
     assert!(router["error"].to_string().contains("retry expression"), "{router}");
+}
+
+async fn slow(by: Duration) -> Upstream {
+    Upstream::start(Behaviour::Slow(by)).await
+}
+
+#[tokio::test]
+async fn the_first_answer_of_two_counts() {
+    let (stuck, quick) = (slow(Duration::from_secs(30)).await, Upstream::echo().await);
+    let lonely = slow(Duration::from_millis(200)).await;
+    let services = [
+        v3("hedged", &["retry.attempts=1", "retry.hedgeafter=50ms"]).at(&stuck).at(&quick),
+        v3("alone", &["retry.attempts=1", "retry.hedgeafter=50ms"]).at(&lonely),
+        v3("tried", &["retry.attempts=2", "retry.trytimeout=100ms"]).at(&stuck).at(&quick),
+        v3("late", &["retry.attempts=1", "retry.trytimeout=100ms"]).at(&stuck),
+    ];
+    let gateway = Setup::with_services(&services).start().await;
+    for _ in 0..4 {
+        assert_eq!(gateway.get("hedged", "/").await.status(), 200);
+    }
+    assert!((1..=4).contains(&stuck.received().len()), "{} went to the one that is stuck", stuck.received().len());
+    // Each that was stuck had a second one; the others did not need one.
+    assert_eq!(quick.received().len(), 4);
+
+    let before = quick.received().len();
+    let post = gateway.send(Request::new("POST", "tried", "/").body(b"x"));
+    let posted = tokio::time::timeout(Duration::from_secs(5), post).await.expect("a try has a limit of its own");
+    assert!([200, 504].contains(&posted.status()), "{}", posted.status());
+    for _ in 0..4 {
+        assert_eq!(gateway.get("tried", "/").await.status(), 200, "the second try is at the other one");
+    }
+    assert!(quick.received().len() >= before + 4);
+    assert_eq!(gateway.get("late", "/").await.status(), 504);
+    // Nobody else is there to ask.
+    assert_eq!(gateway.get("alone", "/").await.status(), 200);
+    let shown = gateway.api("/api/http/middlewares/hedged@file").await;
+    assert_eq!(shown["retry"]["hedgeAfter"], json!("50ms"));
+}
+
+#[tokio::test]
+async fn second_requests_have_a_budget() {
+    let (one, two) = (slow(Duration::from_secs(2)).await, slow(Duration::from_secs(2)).await);
+    let services = [v3("hedged", &["retry.attempts=1", "retry.hedgeafter=50ms"]).at(&one).at(&two)];
+    let gateway = Setup::with_services(&services).start().await;
+    let address = gateway.web();
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..9 {
+        asked.spawn(async move { Request::get("hedged", "/").send(address).await.status() });
+    }
+    assert_eq!(asked.join_all().await, [200; 9]);
+    // A fifth of those under way is less than three, so three of them were with both.
+    assert_eq!(one.received().len() + two.received().len(), 9 + 3);
 }

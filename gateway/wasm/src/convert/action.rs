@@ -60,6 +60,8 @@ fn retry(retry: wit::Retry) -> model::Retry {
         max_body: retry.max_body_bytes,
         on_network_error: retry.on_network_error,
         non_idempotent: retry.non_idempotent,
+        try_timeout: Duration::from_nanos(retry.try_timeout_ns),
+        hedge_after: Duration::from_nanos(retry.hedge_after_ns),
     }
 }
 

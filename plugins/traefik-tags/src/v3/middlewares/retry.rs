@@ -17,6 +17,9 @@ pub(super) const OPTIONS: Schema = Object(
         ("maxrequestbodybytes", Integer),
         ("disableretryonnetworkerror", Boolean),
         ("retrynonidempotentmethod", Boolean),
+        // Ours, not Traefik's.
+        ("trytimeout", Duration),
+        ("hedgeafter", Duration),
     ],
     Refused,
 );
@@ -43,6 +46,8 @@ pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
         max_body_bytes: u64::try_from(kind.integer("maxrequestbodybytes").unwrap_or(MAX_BODY)).unwrap_or(u64::MAX),
         on_network_error: kind.flag("disableretryonnetworkerror") != Some(true),
         non_idempotent: kind.flag("retrynonidempotentmethod") == Some(true),
+        try_timeout_ns: time("trytimeout"),
+        hedge_after_ns: time("hedgeafter"),
     }))
 }
 
@@ -65,6 +70,7 @@ mod tests {
     fn everything_but_the_attempts_has_a_default() {
         let found = retry(&["attempts=3"]).unwrap();
         assert_eq!((found.attempts, found.initial_interval_ns, found.timeout_ns), (3, 0, 0));
+        assert_eq!((found.try_timeout_ns, found.hedge_after_ns), (0, 0));
         assert_eq!((found.statuses.len(), found.max_body_bytes), (0, 2 * 1024 * 1024));
         assert!(found.on_network_error && !found.non_idempotent);
     }
@@ -79,9 +85,12 @@ mod tests {
             "maxrequestbodybytes=10",
             "disableretryonnetworkerror=true",
             "retrynonidempotentmethod=true",
+            "trytimeout=2s",
+            "hedgeafter=50ms",
         ]);
         let found = found.unwrap();
         assert_eq!((found.initial_interval_ns, found.timeout_ns), (100_000_000, 60_000_000_000));
+        assert_eq!((found.try_timeout_ns, found.hedge_after_ns), (2_000_000_000, 50_000_000));
         let statuses: Vec<_> = found.statuses.iter().map(|range| (range.first, range.last)).collect();
         assert_eq!((statuses, found.max_body_bytes), (vec![(400, 400), (500, 599)], 10));
         assert!(!found.on_network_error && found.non_idempotent);
