@@ -132,23 +132,27 @@ async fn failing_requests_take_an_instance_out() {
 }
 
 #[tokio::test]
-async fn with_few_in_health_all_are_used() {
+async fn with_few_in_health_all_are_used_where_that_is_asked_for() {
     let bad = Upstream::start(Behaviour::Status(500)).await;
     let (worse, good) = (Upstream::start(Behaviour::Status(500)).await, Upstream::echo().await);
     let check = ["healthcheck.path=/health", "healthcheck.interval=50ms"];
-    let calm = [&check[..], &["panicthreshold=0"]].concat();
     let of = |service: Service| service.at(&bad).at(&worse).at(&good);
-    let gateway = Setup::with_services(&[of(v3("panic", &check)), of(v3("calm", &calm))]).start().await;
-    for service in ["panic", "calm"] {
+    let panic = [&check[..], &["panicthreshold=50"]].concat();
+    let gateway =
+        Setup::with_services(&[of(v3("panic", &panic)), of(v3("calm", &check)), of(v1("older"))]).start().await;
+    for service in ["panic", "calm", "older"] {
         until_status(&gateway, service, &bad, "DOWN").await;
         until_status(&gateway, service, &worse, "DOWN").await;
         until_status(&gateway, service, &good, "UP").await;
     }
     for _ in 0..6 {
         gateway.get("panic.test", "/panic").await;
-        assert_eq!(gateway.get("calm.test", "/calm").await.status(), 200);
+        for calm in ["calm", "older"] {
+            assert_eq!(gateway.get(&format!("{calm}.test"), &format!("/{calm}")).await.status(), 200);
+        }
     }
-    assert_eq!((bad.count("/panic"), good.count("/panic"), good.count("/calm")), (2, 2, 6));
+    assert_eq!((bad.count("/panic"), good.count("/panic")), (2, 2));
+    assert_eq!((good.count("/calm"), good.count("/older")), (6, 6), "as in Traefik");
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
-//! What templates may call: Go's own functions, v1's three, and the ones of sprig that rules are written with.
+//! What templates may call: Go's own functions, v1's three, and the ones of sprig that rules are written with: all that
+//! make text of text, lists and numbers. Those that look at the clock, at chance or at the environment are left out, so
+//! that the same service always gets the same rule.
 //!
 //! To add one, write it and add its row.
+
+mod lists;
+mod numbers;
+mod text;
 
 use std::cmp::Ordering;
 
@@ -10,11 +16,14 @@ use super::{Env, Value};
 /// A function: its arguments, the piped value last, to a value.
 pub(crate) type Function = fn(&[Value], &Env<'_>) -> Result<Value, String>;
 
+/// Functions by name.
+pub(crate) type Table = &'static [(&'static str, Function)];
+
 /// Longer lists than any rule needs.
 const MAX_ITEMS: usize = 4096;
 
 /// Go's own, except for the ones that escape or call.
-pub(super) const BUILTINS: &[(&str, Function)] = &[
+pub(super) const BUILTINS: Table = &[
     ("and", |args, _| Ok(args.iter().find(|arg| !arg.truth()).or(args.last()).cloned().unwrap_or(Value::Nil))),
     ("or", |args, _| Ok(args.iter().find(|arg| arg.truth()).or(args.last()).cloned().unwrap_or(Value::Nil))),
     ("not", |args, _| one(args).map(|arg| Value::Bool(!arg.truth()))),
@@ -26,19 +35,24 @@ pub(super) const BUILTINS: &[(&str, Function)] = &[
     ("ge", |args, _| compare(args, Ordering::is_ge)),
     ("len", length),
     ("index", index),
+    ("slice", slice),
     ("print", |args, _| concat(args)),
+    ("println", |args, _| concat(args).map(|text| Value::Text(format!("{text}\n")))),
     ("printf", printf),
 ];
 
 /// The functions of v1's `frontEndRule`.
-pub(crate) const V1_FUNCTIONS: &[(&str, Function)] = &[
+pub(crate) const V1_FUNCTIONS: &[Table] = &[&[
     ("getTag", |args, _| get_tag(args, "")),
     ("hasTag", has_tag),
     ("getAttribute", |args, env| get_tag(args, &format!("{}.", env.prefix))),
-];
+]];
 
 /// `normalize`, and the functions of sprig.
-pub(crate) const V3_FUNCTIONS: &[(&str, Function)] = &[
+pub(crate) const V3_FUNCTIONS: &[Table] = &[USUAL, text::FUNCTIONS, lists::FUNCTIONS, numbers::FUNCTIONS];
+
+/// What most rules are written with.
+const USUAL: Table = &[
     ("normalize", |args, _| one(args).map(|arg| normalize(&arg.to_string()).as_str().into())),
     ("lower", |args, _| one(args).map(|arg| arg.to_string().to_lowercase().as_str().into())),
     ("upper", |args, _| one(args).map(|arg| arg.to_string().to_uppercase().as_str().into())),
@@ -61,6 +75,8 @@ pub(crate) const V3_FUNCTIONS: &[(&str, Function)] = &[
     ("list", list),
     ("splitList", |args, _| texts2(args).and_then(|(separator, text)| split(&separator, &text))),
     ("join", join),
+    ("fail", |args, _| one(args).and_then(|reason| Err(reason.to_string()))),
+    ("kindOf", |args, _| one(args).map(|arg| arg.go_kind().into())),
     ("first", |args, _| one(args).and_then(items).map(|items| items.first().cloned().unwrap_or(Value::Nil))),
     ("last", |args, _| one(args).and_then(items).map(|items| items.last().cloned().unwrap_or(Value::Nil))),
     ("rest", |args, _| one(args).and_then(items).map(|items| Value::List(items.iter().skip(1).cloned().collect()))),
@@ -94,6 +110,13 @@ fn two(args: &[Value]) -> Result<(&Value, &Value), String> {
 
 fn texts2(args: &[Value]) -> Result<(String, String), String> {
     two(args).map(|(first, second)| (first.to_string(), second.to_string()))
+}
+
+fn integer(value: &Value) -> Result<i64, String> {
+    match value {
+        Value::Int(number) => Ok(*number),
+        other => Err(format!("takes an integer, not a {}", other.kind())),
+    }
 }
 
 fn items(value: &Value) -> Result<&[Value], String> {
@@ -150,6 +173,26 @@ fn index(args: &[Value], _: &Env<'_>) -> Result<Value, String> {
         (Value::Map(_), Value::Text(key)) => value.field(key),
         (value, key) => Err(format!("a {} cannot be looked up by a {}", value.kind(), key.kind())),
     })
+}
+
+/// `slice text 1 3`, of texts in bytes and of lists in items.
+fn slice(args: &[Value], _: &Env<'_>) -> Result<Value, String> {
+    let (first, ends) = args.split_first().ok_or("takes a value and where to cut it")?;
+    let ends = ends.iter().map(|end| usize::try_from(integer(end)?).map_err(|_| "a place is negative".to_owned()));
+    let ends = ends.collect::<Result<Vec<_>, String>>()?;
+    let length = |whole: usize| (ends.first().copied().unwrap_or(0), ends.get(1).copied().unwrap_or(whole));
+    let outside = || "there is no such part".to_owned();
+    match first {
+        Value::Text(text) => {
+            let (start, end) = length(text.len());
+            text.get(start..end).map(Value::from).ok_or_else(outside)
+        }
+        Value::List(items) => {
+            let (start, end) = length(items.len());
+            items.get(start..end).map(|items| Value::List(items.to_vec())).ok_or_else(outside)
+        }
+        other => Err(format!("a {} has no parts", other.kind())),
+    }
 }
 
 fn index_map(args: &[Value], env: &Env<'_>) -> Result<Value, String> {

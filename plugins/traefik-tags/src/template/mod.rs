@@ -10,9 +10,10 @@ mod lexer;
 mod parser;
 mod value;
 
-pub(crate) use functions::{Function, V1_FUNCTIONS, V3_FUNCTIONS, normalize};
+pub(crate) use functions::{V1_FUNCTIONS, V3_FUNCTIONS, normalize};
 pub(crate) use value::Value;
 
+use functions::{Function, Table};
 use parser::Node;
 
 /// A parsed template.
@@ -33,7 +34,7 @@ pub(crate) enum TemplateError {
 /// Functions a template may call besides Go's own, and what they need to know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Env<'a> {
-    pub(crate) functions: &'static [(&'static str, Function)],
+    pub(crate) functions: &'static [Table],
     /// The provider's tag prefix.
     pub(crate) prefix: &'a str,
 }
@@ -41,7 +42,7 @@ pub(crate) struct Env<'a> {
 impl Env<'_> {
     /// The function of that name; Go's own cannot be replaced.
     fn function(&self, name: &str) -> Option<Function> {
-        let all = functions::BUILTINS.iter().chain(self.functions);
+        let all = functions::BUILTINS.iter().chain(self.functions.iter().copied().flatten());
         all.into_iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
     }
 }

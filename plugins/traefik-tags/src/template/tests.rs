@@ -83,6 +83,60 @@ fn v3_rules() {
 }
 
 #[test]
+fn the_functions_of_sprig() {
+    check(
+        &V3,
+        &v3_data(),
+        &[
+            (
+                r#"{{ title "a bc-d" }}{{ untitle "A Bc" }}{{ swapcase "aB" }}{{ initials "first try" }}"#,
+                "A Bc-Da bcAbft",
+            ),
+            (
+                r#"{{ repeat 3 "ab" }}{{ substr 0 3 .Name }}{{ substr 4 -1 .Name }}{{ squote "x" }}"#,
+                "abababPayCore_2'x'",
+            ),
+            (r#"{{ cat "a" 1 true }}|{{ plural "one" "many" 1 }}{{ plural "one" "many" 2 }}"#, "a 1 true|onemany"),
+            (r#"{{ $p := split "." .Name }}{{ $p._1 }}/{{ $p._0 }}{{ (splitn "-" 2 "a-b-c")._1 }}"#, "Core_2/Payb-c"),
+            (r#"{{ regexMatch "^P.y" .Name }}{{ regexFind "[0-9]+" .Name }}"#, "true2"),
+            (r#"{{ regexReplaceAll "(\\w+)\\.(\\w+)" .Name "${2}-${1}" }}"#, "Core_2-Pay"),
+            (r#"{{ regexReplaceAllLiteral "[._]" .Name "$1" }}{{ regexQuoteMeta "a.b" }}"#, r"Pay$1Core$12a\.b"),
+            (
+                r#"{{ regexSplit "[._]" .Name -1 | join "," }}{{ regexFindAll "[aeo]" .Name 2 | join "" }}"#,
+                "Pay,Core,2ao",
+            ),
+            (r#"{{ sha1sum "abc" }}"#, "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (
+                r#"{{ append (list 1) 2 | join "" }}{{ prepend (list 1) 2 | join "" }}{{ concat (list 1) (list 2 3) | join "" }}"#,
+                "1221123",
+            ),
+            (
+                r#"{{ uniq (list 1 1 2) | join "" }}{{ compact (list "" 3) | join "" }}{{ without (list 1 2) 2 | join "" }}"#,
+                "1231",
+            ),
+            (
+                r#"{{ reverse (list 1 2) | join "" }}{{ sortAlpha (list "b" "a") | join "" }}{{ tuple 1 2 | toStrings | join "" }}"#,
+                "21ab12",
+            ),
+            (r#"{{ $d := dict "a" 1 "b" 2 }}{{ $d.b }}{{ keys $d | join "" }}{{ values $d | join "" }}"#, "2ab12"),
+            (
+                r#"{{ $d := dict "a" 1 "b" 2 }}{{ keys (pick $d "a") | join "" }}{{ keys (omit $d "a") | join "" }}{{ pluck "a" $d | first }}"#,
+                "ab1",
+            ),
+            (r#"{{ add 1 2 3 }}{{ add1 1 }}{{ sub 5 3 }}{{ mul 2 3 }}{{ div 7 2 }}{{ mod 7 4 }}"#, "622633"),
+            (
+                r#"{{ max 1 3 2 }}{{ min 2 1 }}{{ atoi "12" }}{{ int "7" }}{{ range until 3 }}{{ . }}{{ end }}"#,
+                "31127012",
+            ),
+            (
+                r#"{{ slice .Name 4 }}{{ slice (list 1 2 3) 1 2 | join "" }}{{ kindOf .Name }}{{ println 1 }}"#,
+                "Core_22string1\n",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn the_language() {
     check(
         &V3,
@@ -148,6 +202,13 @@ fn what_cannot_be_filled_in() {
         r#"{{ printf "%x" 1 }}"#,
         r#"{{ printf "%s" }}"#,
         "{{ first .Name }}",
+        r#"{{ fail "no" }}"#,
+        "{{ div 1 0 }}",
+        "{{ until 5000 }}",
+        "{{ repeat 70000 `a` }}",
+        "{{ regexFind `[` .Name }}",
+        "{{ append (list 1) (list 2) }}",
+        "{{ substr 5 1 .Name }}",
     ] {
         assert!(matches!(render(text, &v3_data(), &V3), Err(TemplateError::Execute(_))), "{text}");
     }
@@ -161,6 +222,9 @@ fn nothing_runs_away() {
     assert!(render(&parentheses, &v3_data(), &V3).is_err());
     let loops = "{{ range splitList `` $.Name }}".repeat(8) + &"{{ end }}".repeat(8);
     assert_eq!(render(&loops, &v3_data(), &V3), Err(TemplateError::Execute("more than 10000 steps".into())));
+    let growth =
+        "{{ $x := `aaaaaaaaaa` }}".to_owned() + &"{{ $x = regexReplaceAll `a` $x `$0$0$0$0$0$0$0$0$0$0` }}".repeat(9);
+    assert!(render(&growth, &v3_data(), &V3).is_err());
     let growth = format!("{{{{ .Name {} }}}}", "| replace `e` `eeeeeeeeee` ".repeat(20));
     assert!(render(&growth, &v3_data(), &V3).is_err());
 }

@@ -55,6 +55,19 @@ impl Value {
         }
     }
 
+    /// What Go calls its kind.
+    pub(super) fn go_kind(&self) -> &'static str {
+        match self {
+            Self::Nil => "invalid",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Text(_) => "string",
+            Self::List(_) => "slice",
+            Self::Map(_) => "map",
+            Self::Record(_) => "struct",
+        }
+    }
+
     /// What kind of value it is, for error texts.
     pub(super) fn kind(&self) -> &'static str {
         match self {

@@ -24,6 +24,8 @@ pub(super) fn balancer(options: &Options<'_>, service: &str, targets: Vec<Target
         strategy: backend.strategy(report),
         sticky: backend.cookie(report),
         health_check: backend.health_check(report),
+        // Whoever fails the check gets no requests, however many fail.
+        panic_percent: 0,
         unavailable: "Service Unavailable".to_owned(),
         ..Balancer::default()
     }

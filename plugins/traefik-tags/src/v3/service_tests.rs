@@ -100,7 +100,7 @@ fn health_checks() {
 #[test]
 fn what_requests_say_of_health() {
     let plain = balancer(&[]);
-    assert_eq!((plain.passive_check, plain.outlier_ejection, plain.panic_percent), (None, None, 50));
+    assert_eq!((plain.passive_check, plain.outlier_ejection, plain.panic_percent), (None, None, 0));
     let full = balancer(&[
         "passivehealthcheck.failurewindow=3s",
         "passivehealthcheck.maxfailedattempts=4",
@@ -112,6 +112,15 @@ fn what_requests_say_of_health() {
     assert_eq!((passive.window_ns, passive.failures), (3_000_000_000, 4));
     assert_eq!((outliers.failures, outliers.base_ns, outliers.most_percent), (5, 30_000_000_000, 30));
     assert_eq!((full.panic_percent, full.slow_start_ns), (0, 10_000_000_000));
+    for (options, percent) in [
+        (&["healthcheck.path=/"][..], 0),
+        (&["passivehealthcheck.maxfailedattempts=1"], 0),
+        (&["outlierejection=true"], 50),
+        (&["healthcheck.path=/", "panicthreshold=30"], 30),
+        (&["panicthreshold=300"], 100),
+    ] {
+        assert_eq!(balancer(options).panic_percent, percent, "{options:?}");
+    }
 }
 
 #[test]

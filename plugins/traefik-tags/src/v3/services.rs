@@ -23,6 +23,9 @@ const STRATEGIES: &[(&str, Strategy)] = &[
     ("maglev", Strategy::Maglev),
 ];
 
+/// With fewer targets in health all are used, where outliers are ejected.
+const PANIC_PERCENT: u32 = 50;
+
 /// Requests that may wait where a service has a limit, and for how long.
 const QUEUE: u32 = 100;
 const QUEUE_TIME_NS: u64 = 100_000_000;
@@ -65,7 +68,9 @@ fn service(own: &Instance<'_>, node: &Node) -> Result<Candidate<ServiceSpec>, Pr
 
 /// What the options of `loadbalancer` say besides the server.
 fn balancer(own: &Instance<'_>, name: &str, options: &Node, target: Target) -> Result<Balancer, Problem> {
-    let panic = options.integer("panicthreshold").map_or(50, |percent| percent.clamp(0, 100));
+    // Traefik never sends requests to who failed its check; whoever asks for what Traefik has not gets Envoy's default.
+    let by_default = if options.child("outlierejection").is_some() { PANIC_PERCENT } else { 0 };
+    let panic = options.integer("panicthreshold").map(|percent| u32::try_from(percent.clamp(0, 100)).unwrap_or(0));
     Ok(Balancer {
         targets: vec![target],
         pass_host_header: options.flag("passhostheader").unwrap_or(true),
@@ -74,7 +79,7 @@ fn balancer(own: &Instance<'_>, name: &str, options: &Node, target: Target) -> R
         health_check: options.child("healthcheck").map(health::active).transpose()?,
         passive_check: options.child("passivehealthcheck").map(health::passive),
         outlier_ejection: options.child("outlierejection").map(health::outliers),
-        panic_percent: u32::try_from(panic).unwrap_or(50),
+        panic_percent: panic.unwrap_or(by_default),
         slow_start_ns: options.nanoseconds("slowstart").unwrap_or(0),
         limit: limit(options),
         transport: transport(options),
