@@ -82,7 +82,7 @@ pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let state = Arc::new(Registry::new(Arc::clone(&clock)));
     let (checks, announced) = Checks::new(Arc::clone(&clock));
-    let transports = tls::transports(&config.transports)?;
+    let transports = tls::transports(&config)?;
     health::start(&background, transports.clone(), announced);
     let instances = Arc::new(Instances::default());
     let sockets = bind_all(&config, worker_count)?;

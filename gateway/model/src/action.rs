@@ -72,6 +72,8 @@ pub struct RedirectRegexp {
     pub pattern: String,
     /// With `$1` and `${name}`.
     pub replacement: String,
+    /// `{{.Request.…}}` in it stands for what the request says.
+    pub templated: bool,
     /// 301 and 308 in place of 302 and 307.
     pub permanent: bool,
     /// The scheme of the address the pattern sees.

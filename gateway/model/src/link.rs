@@ -225,6 +225,16 @@ fn resolve_route(linked: &Linked, owner: &Declared, route: &Item<RouteSpec>) -> 
     LinkedRoute { name, spec, origin, service, steps, service_steps, errors }
 }
 
+/// The qualified names of a step with chains unrolled, for who names it from outside of every provider.
+///
+/// # Errors
+/// It does not exist, or a chain has a part that does not.
+pub fn steps_of(linked: &Linked, name: &str) -> Result<Vec<Arc<str>>, String> {
+    let (mut steps, mut errors) = (Vec::new(), Vec::new());
+    unroll(&linked.steps, CONFIG_PROVIDER, name, &mut Vec::new(), &mut steps, &mut errors);
+    if errors.is_empty() { Ok(steps) } else { Err(errors.join("; ")) }
+}
+
 /// Appends a step, or the steps of a chain. `open` are the chains being unrolled.
 fn unroll(
     known: &HashMap<Arc<str>, Item<StepSpec>>,

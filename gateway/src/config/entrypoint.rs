@@ -9,9 +9,10 @@ use super::document::Node;
 use super::ingress::{EncodedCharacters, HeaderNames, encoded_characters, header_names};
 use super::limits::{Limits, Timeouts, limits, timeouts};
 use super::problem::{Place, Problem};
-use super::reader::{Parsed, Section};
+use super::reader::{Fault, Parsed, Section};
+use super::redirect::{self, Redirect};
 use super::tls::{EntrypointTls, entrypoint_tls};
-use super::values::{boolean, list_of, listen_address, network, path};
+use super::values::{boolean, list_of, listen_address, network, nonempty, path};
 
 /// A socket that requests arrive on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub struct Entrypoint {
     pub header_names: HeaderNames,
     /// Which characters a path may have encoded.
     pub encoded_characters: EncodedCharacters,
+    /// Where every client is sent, before anything else.
+    pub redirect: Option<Redirect>,
+    /// Names of steps of providers, such as `secured@consulcatalog`, that every request passes before its route's own.
+    pub steps: Vec<String>,
     /// How much one client may send.
     pub limits: Limits,
     /// How long one client may take.
@@ -59,10 +64,20 @@ const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net:
 
 /// Every name that is written, and each usable entrypoint with the place of its address.
 pub(super) fn entrypoints(root: &mut Section<'_>, base: &Path) -> (Vec<String>, Vec<(Entrypoint, Place)>) {
-    let (mut names, mut entrypoints) = (Vec::new(), Vec::new());
+    let (mut names, mut entrypoints): (_, Vec<(Entrypoint, Place)>) = (Vec::new(), Vec::new());
+    let mut redirects = Vec::new();
     for (name, section) in root.named_sections("entrypoints") {
         names.push(name.clone());
-        entrypoints.extend(entrypoint(name, section, base));
+        if let Some((entrypoint, place, redirect)) = entrypoint(name, section, base) {
+            redirects.push(redirect);
+            entrypoints.push((entrypoint, place));
+        }
+    }
+    for (at, written) in redirects.into_iter().enumerate() {
+        let redirect = written.and_then(|written| redirect::resolve(written, &entrypoints, root));
+        if let Some((entrypoint, _)) = entrypoints.get_mut(at) {
+            entrypoint.redirect = redirect;
+        }
     }
     let none_is_default = entrypoints.iter().all(|(entrypoint, _)| !entrypoint.as_default);
     if none_is_default {
@@ -74,7 +89,11 @@ pub(super) fn entrypoints(root: &mut Section<'_>, base: &Path) -> (Vec<String>, 
 }
 
 /// None where it has no usable address; its other keys are checked all the same.
-fn entrypoint(name: String, mut section: Section<'_>, base: &Path) -> Option<(Entrypoint, Place)> {
+fn entrypoint(
+    name: String,
+    mut section: Section<'_>,
+    base: &Path,
+) -> Option<(Entrypoint, Place, Option<redirect::Written>)> {
     let hint = "write `address = \"127.0.0.1:8000\"`";
     let address = section.require("address", hint, placed(listen_address));
     let as_default = section.read_or("as-default", false, boolean);
@@ -83,6 +102,8 @@ fn entrypoint(name: String, mut section: Section<'_>, base: &Path) -> Option<(En
     let proxy_protocol = section.section("proxy-protocol").map(proxy_protocol);
     let header_names = section.read_or("header-names", HeaderNames::default(), header_names);
     let encoded_characters = encoded_characters(section.section_or_empty("encoded-characters"));
+    let redirect = section.section("redirect").and_then(redirect::redirect);
+    let steps = section.read_or("steps", Vec::new(), list_of(step));
     let limits = limits(section.section_or_empty("limits"));
     let timeouts = timeouts(section.section_or_empty("timeouts"));
     section.finish();
@@ -96,10 +117,23 @@ fn entrypoint(name: String, mut section: Section<'_>, base: &Path) -> Option<(En
         proxy_protocol,
         header_names,
         encoded_characters,
+        redirect: None,
+        steps,
         limits,
         timeouts,
     };
-    Some((entrypoint, place))
+    Some((entrypoint, place, redirect))
+}
+
+/// A step is a provider's, or a policy of this file.
+fn step(node: &Node) -> Parsed<String> {
+    let name = nonempty(node)?;
+    match name.split_once('@') {
+        Some((local, provider)) if !local.is_empty() && !provider.is_empty() => Ok(name),
+        _ => Fault::at(&node.place, format!("`{name}` does not say whose step it is"))
+            .hint("write `NAME@consulcatalog`, `NAME@file`, or `NAME@config` for one of [[policies]]")
+            .into(),
+    }
 }
 
 fn proxy_protocol(mut section: Section<'_>) -> ProxyProtocol {

@@ -15,6 +15,7 @@ mod problem;
 mod process;
 mod provider;
 mod reader;
+mod redirect;
 pub mod services_file;
 mod tls;
 mod transport;
@@ -32,6 +33,7 @@ pub use process::{
     AccessLog, AccessLogFormat, AccessLogOutput, Log, LogFormat, Metrics, Runtime, Shutdown, State, Upstream,
 };
 pub use provider::{Constraints, ConsulCatalog, ConsulTls, FileCatalog, Providers, RuleSyntax, TagOptions};
+pub use redirect::Redirect;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, EntrypointTls, Tls, TlsOptions, TlsVersion};
 pub use transport::TransportConfig;
 

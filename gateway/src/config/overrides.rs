@@ -35,6 +35,11 @@ pub(super) const KEYS: &[&str] = &[
     "entrypoints.*.limits.uri-bytes",
     "entrypoints.*.proxy-protocol",
     "entrypoints.*.proxy-protocol.trusted-ips",
+    "entrypoints.*.redirect",
+    "entrypoints.*.redirect.permanent",
+    "entrypoints.*.redirect.scheme",
+    "entrypoints.*.redirect.to",
+    "entrypoints.*.steps",
     "entrypoints.*.timeouts.body-idle",
     "entrypoints.*.timeouts.header",
     "entrypoints.*.timeouts.keep-alive",
@@ -297,7 +302,7 @@ mod tests {
             r#"
             access-log = {}
             admin = {}
-            entrypoints."*" = { address = ":1", proxy-protocol = { trusted-ips = [] }, tls = { client-auth = { ca = "x" } } }
+            entrypoints."*" = { address = ":1", proxy-protocol = { trusted-ips = [] }, redirect = { to = ":443" }, tls = { client-auth = { ca = "x" } } }
             tls.options."*" = { client-auth = { ca = "x" } }
             providers = { consul-catalog = {}, file = { path = "x" } }
             plugins.settings."*" = {}

@@ -1,14 +1,15 @@
 //! `[transports.NAME]`: how TLS is spoken to the instances of services that name it, as by
-//! `traefik.http.services.NAME.loadbalancer.serverstransport=NAME`.
+//! `traefik.http.services.NAME.loadbalancer.serverstransport=NAME`. `[transports.default]` is for all that name none.
 
 use std::path::{Path, PathBuf};
 
+use super::Config;
 use super::problem::Problem;
 use super::reader::{Fault, Parsed, Section};
 use super::values::{boolean, nonempty, path};
 
 /// One way of speaking TLS to instances.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransportConfig {
     /// As in `[transports.NAME]`.
     pub name: String,
@@ -20,6 +21,36 @@ pub struct TransportConfig {
     pub insecure_skip_verify: bool,
     /// The name instances have to prove; their address where it is none.
     pub server_name: Option<String>,
+}
+
+/// Used by services that name none.
+const DEFAULT: &str = "default";
+
+impl TransportConfig {
+    /// Whether it is for services that name no other.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.name == DEFAULT
+    }
+}
+
+impl Config {
+    /// Those of the configuration, and for each entrypoint with certificates `entrypoint:NAME`, which shows these to
+    /// instances.
+    #[must_use]
+    pub fn all_transports(&self) -> Vec<TransportConfig> {
+        let usual = self.transports.iter().find(|transport| transport.is_default());
+        let of_entrypoints = self.entrypoints.iter().filter_map(|entrypoint| {
+            let own = &entrypoint.tls.as_ref()?.certificates;
+            let all = || own.iter().chain(&self.tls.certificates);
+            let shown = all().find(|certificate| certificate.default).or_else(|| all().next())?;
+            let named =
+                TransportConfig { name: format!("entrypoint:{}", entrypoint.name), ..TransportConfig::default() };
+            let trusting = usual.map_or(named.clone(), |usual| TransportConfig { name: named.name, ..usual.clone() });
+            Some(TransportConfig { identity: Some((shown.cert.clone(), shown.key.clone())), ..trusting })
+        });
+        self.transports.iter().cloned().chain(of_entrypoints).collect()
+    }
 }
 
 pub(super) fn transports(root: &mut Section<'_>, base: &Path) -> Vec<TransportConfig> {

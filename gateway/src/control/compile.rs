@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use sluice_model::link::{Item, LinkProblem, Linked, LinkedRoute, LinkedService};
+use sluice_model::link::{self, Item, LinkProblem, Linked, LinkedRoute, LinkedService};
 use sluice_model::rule::Rule;
 use sluice_model::table::{Entry, RouteTable};
 use sluice_model::{Diagnostic, Severity, StepSpec, Transport};
@@ -13,9 +13,9 @@ use super::policies::Policies;
 use super::services::{Compiled, ServiceCompiler};
 use super::tcp::{self, TcpCompiler};
 use super::tls_hosts::{self, OptionNames};
-use super::{Parts, native};
+use super::{Parts, configured, consul_provider, native};
 use crate::config::{Attachment, Config};
-use crate::live::{EntrypointTable, Generation, Route, RouteStatus, Step, Tcp};
+use crate::live::{Broken, EntrypointTable, Generation, Route, RouteStatus, Step, Tcp};
 use crate::telemetry::Telemetry;
 
 /// Compiles generations, remembering the last one.
@@ -86,7 +86,8 @@ impl Compiler {
         self.routes = working.map(|route| (Arc::clone(&route.name), route)).collect();
         let mut tcp = self.tcp.compile(&linked.tcp, &self.entrypoints, &self.tls_options, &self.telemetry);
         tcp::warn_of_shadows(&mut tcp, &routes, &self.entrypoints);
-        let entrypoints = self.entrypoints.iter().map(|entrypoint| self.table(entrypoint, &mut routes, &tcp, policies));
+        let entrypoints =
+            self.entrypoints.iter().map(|entrypoint| self.table(entrypoint, &mut routes, &tcp, (linked, policies)));
         let entrypoints = entrypoints.collect();
         self.last_id += 1;
         Generation {
@@ -101,6 +102,11 @@ impl Compiler {
                 .collect(),
             services: services.into_iter().filter_map(|(name, made)| Some((name, made.ok()?))).collect(),
             steps: linked.steps.iter().map(|(name, item)| (Arc::clone(name), Arc::clone(&item.spec))).collect(),
+            broken_steps: self
+                .natives
+                .iter()
+                .filter_map(|(name, (_, step))| Some((Arc::clone(name), step.clone().err()?)))
+                .collect(),
             policies: policies.statuses(),
             tcp,
         }
@@ -199,7 +205,7 @@ impl Compiler {
 
     fn attached(&self, applies: impl Fn(&Attachment) -> bool) -> impl Iterator<Item = Arc<str>> {
         let policies = self.config.policies.iter().filter(move |policy| policy.attach.iter().any(&applies));
-        policies.map(|policy| format!("{}@{}", policy.name, sluice_model::link::CONFIG_PROVIDER).into())
+        policies.map(|policy| format!("{}@{}", policy.name, link::CONFIG_PROVIDER).into())
     }
 
     fn step(&self, name: &str, policies: &Policies) -> Result<Step, String> {
@@ -217,16 +223,20 @@ impl Compiler {
         entrypoint: &Listening,
         routes: &mut [RouteStatus],
         tcp: &Tcp,
-        policies: &Policies,
+        (linked, policies): (&Linked, &Policies),
     ) -> EntrypointTable {
-        let attached = self.attached(|attachment| *attachment == Attachment::Entrypoint(entrypoint.name.to_string()));
         // One that does not work must not open the entrypoint: it fails closed for every route there.
-        let prelude = attached.map(|name| self.step(&name, policies));
-        let prelude = match prelude.collect::<Result<Arc<[Step]>, String>>() {
+        let broken = |reason, may_come| Broken { entrypoint: Arc::clone(&entrypoint.name), reason, may_come };
+        let prelude = self.prelude(entrypoint, linked).map_err(|(reason, may_come)| broken(reason, may_come));
+        let prelude = prelude.and_then(|names| {
+            let steps = names.iter().map(|name| self.step(name, policies)).collect::<Result<Arc<[Step]>, String>>();
+            steps.map(|steps| (names, steps)).map_err(|reason| broken(reason, false))
+        });
+        let (prelude_names, prelude) = match prelude {
             Ok(prelude) => prelude,
             Err(error) => {
-                tracing::error!(entrypoint = %entrypoint.name, %error, "an attached policy does not work; the entrypoint routes nothing");
-                return EntrypointTable::default();
+                tracing::error!(entrypoint = %entrypoint.name, error = %error.reason, "a policy or step of the entrypoint does not work; it routes nothing");
+                return EntrypointTable { broken: Some(Arc::new(error)), ..EntrypointTable::default() };
             }
         };
         let tcp = tcp::tables(tcp, &entrypoint.name);
@@ -242,7 +252,22 @@ impl Compiler {
             ),
         };
         let tls = tls_hosts::hosts(entrypoint, routes, &self.tls_options);
-        EntrypointTable { table, secure, tls, tcp, prelude }
+        EntrypointTable { table, secure, tls, tcp, prelude, prelude_names, broken: None }
+    }
+
+    /// What requests pass at an entrypoint: its redirect, attached policies, then the steps it names.
+    ///
+    /// # Errors
+    /// Why one of these cannot be, and whether it still may come.
+    fn prelude(&self, entrypoint: &Listening, linked: &Linked) -> Result<Vec<Arc<str>>, (String, bool)> {
+        let configured = self.config.entrypoints.iter().find(|known| *known.name == *entrypoint.name);
+        let mut names: Vec<_> = configured.and_then(configured::redirect_step).into_iter().collect();
+        names.extend(self.attached(|attachment| *attachment == Attachment::Entrypoint(entrypoint.name.to_string())));
+        for step in configured.iter().flat_map(|configured| &configured.steps) {
+            let may_come = step.rsplit_once('@').is_some_and(|(_, provider)| provider == consul_provider::NAME);
+            names.extend(link::steps_of(linked, step).map_err(|reason| (reason, may_come))?);
+        }
+        Ok(names)
     }
 }
 
@@ -283,7 +308,14 @@ pub(super) fn problems(generation: &Generation) -> impl Iterator<Item = LinkProb
         all.map(move |(severity, message)| problem(severity, &status.name, &status.origin, &object, message))
             .collect::<Vec<_>>()
     });
-    of_routes.chain(of_tcp)
+    let of_entrypoints = generation.entrypoints.iter().filter_map(|table| table.broken.as_deref());
+    let of_entrypoints = of_entrypoints.map(|broken| {
+        let name = format!("{}@{}", broken.entrypoint, link::CONFIG_PROVIDER);
+        let severity = if broken.may_come { Severity::Warning } else { Severity::Error };
+        let message = format!("{}; the entrypoint routes nothing", broken.reason);
+        problem(severity, &name, &"configuration".into(), &format!("entrypoint {}", broken.entrypoint), &message)
+    });
+    of_routes.chain(of_tcp).chain(of_entrypoints)
 }
 
 fn problem(severity: Severity, name: &str, origin: &Arc<str>, object: &str, message: &str) -> LinkProblem {

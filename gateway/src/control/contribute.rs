@@ -205,7 +205,7 @@ fn configured(config: &Config) -> impl Iterator<Item = (&'static str, &TagOption
 /// What a router plugin is told about a provider.
 pub(crate) fn router_settings(provider: &str, tags: &TagOptions, entrypoints: &[Entrypoint]) -> String {
     let entrypoints =
-        entrypoints.iter().map(|entrypoint| json!({ "name": entrypoint.name, "tls": entrypoint.tls.is_some(), "port": entrypoint.address.port() }));
+        entrypoints.iter().map(|entrypoint| json!({ "name": entrypoint.name, "tls": entrypoint.tls.is_some(), "port": entrypoint.address.port(), "as-default": entrypoint.as_default }));
     let mut settings = tags.to_json();
     if let Some(settings) = settings.as_object_mut() {
         settings.insert("provider".to_owned(), provider.into());

@@ -5,6 +5,7 @@
 //! why in the status. Nothing on the request path waits for this thread.
 
 mod compile;
+mod configured;
 mod consul_provider;
 mod contribute;
 mod directory;
@@ -148,7 +149,7 @@ impl Control {
         let last_good = directory.map(Store::start).transpose()?;
         let policies = Policies::new(Arc::clone(&parts.state));
         let compiler = Compiler::new(&parts);
-        let configured = policies::from_config(&parts.config);
+        let configured = configured::declared(&parts.config);
         Ok(Self { parts, providers, plugins, policies, compiler, configured, last_good, postponed: false })
     }
 
@@ -250,7 +251,7 @@ impl Control {
         for section in config.needs_restart(&before) {
             tracing::warn!(section, "changes of this section take effect after a restart");
         }
-        self.configured = policies::from_config(&config);
+        self.configured = configured::declared(&config);
         self.compiler.reconfigure(Arc::clone(&config));
         self.plugins.reconfigure(Arc::clone(&config));
         self.providers.reconfigure(&config);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use sluice_model::link::{CONFIG_PROVIDER, Declared, Linked};
-use sluice_model::{Action, Contribution, StepSpec};
+use sluice_model::Action;
+use sluice_model::link::Linked;
 
 use super::plugins::{Plugins, Probe};
 use super::settings_files;
@@ -28,16 +28,6 @@ struct Use {
     opened: Option<Arc<Recording>>,
     /// Files the settings name.
     files: Vec<settings_files::Seen>,
-}
-
-/// Policies from the configuration file, as if a provider had said them.
-pub(super) fn from_config(config: &Config) -> Arc<Declared> {
-    let steps = config.policies.iter().map(|policy| StepSpec {
-        name: policy.name.clone(),
-        action: Action::Policy { plugin: policy.plugin.clone(), settings: policy.config.to_string() },
-    });
-    let contribution = Contribution { steps: steps.collect(), ..Contribution::default() };
-    Arc::new(Declared::new(&CONFIG_PROVIDER.into(), "policies", contribution))
 }
 
 impl Policies {

@@ -43,7 +43,7 @@ impl ServiceCompiler {
             services: Arc::clone(&parts.services),
             checks: Arc::clone(&parts.checks),
             telemetry: Arc::clone(&parts.telemetry),
-            transports: parts.config.transports.iter().map(|transport| transport.name.clone()).collect(),
+            transports: parts.config.all_transports().into_iter().map(|transport| transport.name).collect(),
             last: HashMap::new(),
         }
     }
@@ -128,7 +128,10 @@ impl ServiceCompiler {
     /// `joins` says that the service was there before: targets that are new then have come up just now.
     fn balancer(&self, spec: &service::Balancer, state: Arc<ServiceState>, joins: bool) -> Result<Balancer, String> {
         if let Some(name) = spec.transport.as_ref().filter(|name| !self.transports.contains(name)) {
-            return Err(format!("transport `{name}` does not exist; write `[transports.{name}]` and start again"));
+            return Err(match name.strip_prefix("entrypoint:") {
+                Some(entrypoint) => format!("entrypoint `{entrypoint}` has no certificate to show to instances"),
+                None => format!("transport `{name}` does not exist; write `[transports.{name}]` and start again"),
+            });
         }
         let endpoints: Vec<_> = spec.targets.iter().map(|target| self.endpoint(spec, target, &state, joins)).collect();
         let weights: Vec<u32> = spec.targets.iter().map(|target| target.weight).collect();

@@ -32,13 +32,15 @@ pub struct Generation {
     pub broken_services: BTreeMap<Arc<str>, String>,
     /// Every step by qualified name.
     pub steps: HashMap<Arc<str>, Arc<StepSpec>>,
+    /// Native ones that do not work, and why.
+    pub broken_steps: HashMap<Arc<str>, String>,
     /// Every configured use of a policy plugin, by the step's qualified name.
     pub policies: HashMap<Arc<str>, PolicyStatus>,
     /// Everything of TCP.
     pub tcp: Tcp,
 }
 
-/// The routes an entrypoint answers, and the policies attached to the entrypoint itself.
+/// The routes an entrypoint answers, and the policies and steps of the entrypoint itself.
 #[derive(Debug, Default)]
 pub struct EntrypointTable {
     /// Looked up once a request.
@@ -51,6 +53,21 @@ pub struct EntrypointTable {
     pub tcp: Option<Box<TcpTables>>,
     /// Run before the route's own chain.
     pub prelude: Arc<[Step]>,
+    /// The names of these, for people.
+    pub prelude_names: Vec<Arc<str>>,
+    /// Why the entrypoint routes nothing, where a policy or step of its own does not work.
+    pub broken: Option<Arc<Broken>>,
+}
+
+/// An entrypoint that routes nothing.
+#[derive(Debug)]
+pub struct Broken {
+    /// Its name.
+    pub entrypoint: Arc<str>,
+    /// Why.
+    pub reason: String,
+    /// What is missing may still be said by a provider that is asked while the gateway runs.
+    pub may_come: bool,
 }
 
 impl EntrypointTable {
@@ -131,6 +148,7 @@ impl Generation {
             services: HashMap::new(),
             broken_services: BTreeMap::new(),
             steps: HashMap::new(),
+            broken_steps: HashMap::new(),
             policies: HashMap::new(),
             tcp: Tcp::default(),
         }

@@ -58,12 +58,42 @@ pub enum PathStep {
 pub struct RedirectRegexp {
     /// Looked for in the address.
     pub pattern: Regex,
-    /// With `$1` and `${name}`.
-    pub replacement: String,
+    /// In order.
+    pub replacement: Vec<Piece>,
     /// 301 and 308 in place of 302 and 307.
     pub permanent: bool,
     /// The scheme of the address the pattern sees.
     pub scheme_from: SchemeSource,
+}
+
+/// A piece of the address a redirect leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// With `$1` and `${name}`.
+    Text(String),
+    /// What the request says.
+    Request(RequestPart),
+}
+
+/// What a request says, by the names Go has for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestPart {
+    /// `Host`
+    Host,
+    /// `Method`
+    Method,
+    /// `RequestURI`: path and query.
+    Target,
+    /// `URL.Path`
+    Path,
+    /// `URL.RawQuery`
+    Query,
+    /// `Proto`
+    Protocol,
+    /// `RemoteAddr`
+    Client,
+    /// `Header.Get "…"`
+    Header(HeaderName),
 }
 
 /// A header to set, or to remove where there is no value.

@@ -27,8 +27,8 @@ pub struct Transport {
 impl Transports {
     /// With the default one and those that have names.
     #[must_use]
-    pub fn new(default: Arc<ClientConfig>, named: HashMap<Arc<str>, Transport>) -> Self {
-        Self { default: Transport::new(default, None), named: Arc::new(named) }
+    pub fn new(default: Transport, named: HashMap<Arc<str>, Transport>) -> Self {
+        Self { default, named: Arc::new(named) }
     }
 
     /// The one of that name. A name there is none of is refused when services are compiled.

@@ -11,16 +11,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::TlsError;
-use crate::config::TransportConfig;
+use crate::config::{Config, TransportConfig};
 use crate::live::{Transport, Transports};
 
 /// Every way of speaking TLS to instances.
 ///
 /// # Errors
 /// [`TlsError`] naming the file at fault.
-pub fn transports(configured: &[TransportConfig]) -> Result<Transports, TlsError> {
+pub fn transports(config: &Config) -> Result<Transports, TlsError> {
+    let configured = config.all_transports();
     let named = configured.iter().map(|config| Ok((config.name.as_str().into(), transport(config)?)));
-    Ok(Transports::new(super::client_config()?, named.collect::<Result<HashMap<_, _>, TlsError>>()?))
+    let usual = configured.iter().find(|config| config.is_default()).map(transport);
+    let usual = usual.unwrap_or_else(|| Ok(Transport::new(super::client_config()?, None)))?;
+    Ok(Transports::new(usual, named.collect::<Result<HashMap<_, _>, TlsError>>()?))
 }
 
 fn transport(transport: &TransportConfig) -> Result<Transport, TlsError> {

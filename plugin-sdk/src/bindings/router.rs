@@ -1390,6 +1390,9 @@ pub mod sluice {
                 pub pattern: _rt::String,
                 /// With `$1` and `${name}`.
                 pub replacement: _rt::String,
+                /// Whether `{{.Request.Host}}`, `{{.Request.Header.Get "X-A"}}` and the like in the replacement stand for what the
+                /// request says, as in Traefik 1.
+                pub templated: bool,
                 /// 301 and 308 in place of 302 and 307.
                 pub permanent: bool,
                 pub scheme_from: SchemeSource,
@@ -1402,6 +1405,7 @@ pub mod sluice {
                     f.debug_struct("RedirectRegexp")
                         .field("pattern", &self.pattern)
                         .field("replacement", &self.replacement)
+                        .field("templated", &self.templated)
                         .field("permanent", &self.permanent)
                         .field("scheme-from", &self.scheme_from)
                         .finish()
@@ -3672,6 +3676,7 @@ pub mod exports {
                                         let super::super::super::super::sluice::gateway::routing::RedirectRegexp {
                                             pattern: pattern118,
                                             replacement: replacement118,
+                                            templated: templated118,
                                             permanent: permanent118,
                                             scheme_from: scheme_from118,
                                         } = e;
@@ -3698,12 +3703,18 @@ pub mod exports {
                                             .cast::<*mut u8>() = ptr120.cast_mut();
                                         *base
                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match permanent118 {
+                                            .cast::<u8>() = (match templated118 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(9 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match permanent118 {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                        *base
+                                            .add(10 + 6 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (scheme_from118.clone() as i32) as u8;
                                     }
                                     V181::RedirectScheme(e) => {
@@ -7647,9 +7658,9 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4887] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4898] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a%\x01A\x02\x01A\x0a\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa5%\x01A\x02\x01A\x0a\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
@@ -7706,50 +7717,50 @@ ice\x03\0[\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-act
 ion\x03\0]\x01r\x02\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07\
 patterns\x0breplacements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08sett\
 ingss\x04\0\x0apolicy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dsc\
-heme-source\x03\0e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bsche\
-me-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09pe\
-rmanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04na\
-mes\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-rege\
-xps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-ag\
-ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-\
-host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
-hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
-\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
--headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x09\
-\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\xcb\0\x0emax-bo\
-dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-timeout-nsw\x0ehe\
-dge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-bytesw\x14memory-req\
-uest-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10retry-expression\
-#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default-encoding#\x08ex\
-cluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0}\x01n\x08\x07co\
-untry\x08province\x08locality\x0corganization\x13organizational-unit\x0bcommon-n\
-ame\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0a\
-not-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\x07subject\x80\x01\
-\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v\
-1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03\
-pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\
-\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolon\x07percent\x0dque\
-stion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-p\
-refix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace\
--path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirec\
-t-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05re\
-try\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-char\
-acters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0c\
-content-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\
-\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\
-\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\
-\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\
-\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\
-\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\
-\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0c\
-contribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\
-\0\x01\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\
-\0\x07service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\
-\x01s\x01@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\
-\x06handley\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gatew\
-ay/router-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\
-\x01\0\x06router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-componen\
-t\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+heme-source\x03\0e\x01r\x05\x07patterns\x0breplacements\x09templated\x7f\x09perm\
+anent\x7f\x0bscheme-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schem\
+es\x04port*\x09permanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0\
+i\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\
+\x0eorigin-regexps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expos\
+e\x14\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04\
+host#\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06alway\
+s\x7f\x04\0\x04hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07\
+request\xf3\0\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-heade\
+rs\x14\x0btls-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\
+\x03\0w\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\
+\xcb\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-t\
+imeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-byte\
+sw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10\
+retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default\
+-encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0\
+}\x01n\x08\x07country\x08province\x08locality\x0corganization\x13organizational-\
+unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\
+\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\
+\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01\
+m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\
+\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certif\
+icate\x03\0\x86\x01\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolo\
+n\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01\
+q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
+s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
+\0\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
+\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12en\
+coded-characters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\
+\x14\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\
+\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\
+\x04step\x03\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\
+\x01r\x04\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\
+\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
+\x01p\x91\x01\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0a\
+tcp-routes\x95\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\
+\x01\x04\0\x0ccontribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
+\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\
+\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\
+\x02\x01j\0\x01s\x01@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\
+\x01@\x02\x06handley\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"slu\
+ice:gateway/router-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\
+\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwi\
+t-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -7762,8 +7773,8 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4760] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfb#\x01A\x02\x01A\x06\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4771] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x86$\x01A\x02\x01A\x06\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
@@ -7820,46 +7831,46 @@ ice\x03\0[\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-act
 ion\x03\0]\x01r\x02\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07\
 patterns\x0breplacements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08sett\
 ingss\x04\0\x0apolicy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dsc\
-heme-source\x03\0e\x01r\x04\x07patterns\x0breplacements\x09permanent\x7f\x0bsche\
-me-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schemes\x04port*\x09pe\
-rmanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0i\x01r\x02\x04na\
-mes\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\x0eorigin-rege\
-xps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expose\x14\x07max-ag\
-ex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04host#\x0aforce-\
-host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06always\x7f\x04\0\x04\
-hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07request\xf3\0\
-\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-headers\x14\x0btls\
--headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\x03\0w\x01r\x09\
-\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\xcb\0\x0emax-bo\
-dy-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-timeout-nsw\x0ehe\
-dge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-bytesw\x14memory-req\
-uest-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10retry-expression\
-#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default-encoding#\x08ex\
-cluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0}\x01n\x08\x07co\
-untry\x08province\x08locality\x0corganization\x13organizational-unit\x0bcommon-n\
-ame\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\0\x7f\x01r\x06\x0a\
-not-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\x07subject\x80\x01\
-\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01m\x02\x0atraefik-v\
-1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\x01\x01r\x03\x03\
-pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certificate\x03\0\x86\x01\
-\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolon\x07percent\x0dque\
-stion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01q\x13\x0cstrip-p\
-refix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01s\0\x0creplace\
--path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\0\x0fredirec\
-t-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\0\0\x05re\
-try\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12encoded-char\
-acters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\x14\0\x0c\
-content-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\xe4\0\0\x04\
-\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\x04step\x03\
-\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\x01r\x04\
-\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x90\
-\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\x01p\x91\x01\
-\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0atcp-routes\x95\
-\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\x01\x04\0\x0c\
-contribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;s\
-luice:gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&rout\
-er-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+heme-source\x03\0e\x01r\x05\x07patterns\x0breplacements\x09templated\x7f\x09perm\
+anent\x7f\x0bscheme-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schem\
+es\x04port*\x09permanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0\
+i\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\
+\x0eorigin-regexps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expos\
+e\x14\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04\
+host#\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06alway\
+s\x7f\x04\0\x04hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07\
+request\xf3\0\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-heade\
+rs\x14\x0btls-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\
+\x03\0w\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\
+\xcb\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-t\
+imeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-byte\
+sw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10\
+retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default\
+-encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0\
+}\x01n\x08\x07country\x08province\x08locality\x0corganization\x13organizational-\
+unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\
+\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\
+\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01\
+m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\
+\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certif\
+icate\x03\0\x86\x01\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolo\
+n\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01\
+q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
+s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
+\0\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
+\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12en\
+coded-characters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\
+\x14\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\
+\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\
+\x04step\x03\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\
+\x01r\x04\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\
+\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
+\x01p\x91\x01\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0a\
+tcp-routes\x95\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\
+\x01\x04\0\x0ccontribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
+\x02\x04\0;sluice:gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b\
+,\x01\0&router-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpr\
+ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -49,6 +49,9 @@ pub(crate) struct Entrypoint {
     pub(crate) tls: bool,
     /// What clients reach it by.
     pub(crate) port: Option<u16>,
+    /// Whether routes that name none are reached here.
+    #[serde(default)]
+    pub(crate) as_default: bool,
 }
 
 /// Which default rule serves a service without tags of either dialect.
@@ -167,6 +170,12 @@ impl Settings {
     pub(crate) fn known_entrypoints(&self, names: Vec<String>) -> (Vec<String>, Vec<String>) {
         let known = |name: &String| self.entrypoints.is_none() || self.entrypoint(name).is_some();
         names.into_iter().partition(known)
+    }
+
+    /// The entrypoints a route with these is reached at: without any, the default ones.
+    pub(crate) fn reached_at<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = &'a Entrypoint> {
+        let is_named = |one: &&Entrypoint| if names.is_empty() { one.as_default } else { names.contains(&one.name) };
+        self.entrypoints.iter().flatten().filter(is_named)
     }
 
     /// A reference without the suffix that names this provider.

@@ -34,6 +34,7 @@ mod services;
 mod slow;
 mod streaming;
 mod strict;
+mod tags;
 mod tcp;
 mod tls;
 mod upgrade;

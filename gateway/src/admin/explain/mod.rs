@@ -19,7 +19,7 @@ use super::answer::{self, Body, message};
 use super::{View, discovery, http_view, services};
 use crate::config::{Config, Entrypoint};
 use crate::control::Status;
-use crate::live::{EntrypointTable, Generation, RouteStatus, Step};
+use crate::live::{EntrypointTable, Generation, RouteStatus};
 use question::Asked;
 
 /// Refused tags that are shown where no route answers: one of them may be why.
@@ -167,14 +167,10 @@ fn elsewhere(route: &RouteStatus, entrypoint: &Entrypoint, tls: bool) -> Option<
     }
 }
 
-/// The policies of the entrypoint, those attached to the route, and its own steps.
+/// The steps and policies of the entrypoint, those attached to the route, and its own steps.
 fn chain(generation: &Generation, table: &EntrypointTable, route: &RouteStatus) -> Vec<Value> {
-    let attached = table.prelude.iter().filter_map(|step| match step {
-        Step::Policy(policy) => Some(Arc::clone(&policy.name)),
-        _ => None,
-    });
-    let names = attached.chain(route.chain.iter().map(Arc::clone));
-    names.map(|name| http_view::shown_step(generation, &name)).collect()
+    let names = table.prelude_names.iter().chain(&route.chain);
+    names.map(|name| http_view::shown_step(generation, name)).collect()
 }
 
 fn refusals(status: &Status) -> Vec<Value> {

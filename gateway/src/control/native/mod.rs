@@ -4,6 +4,7 @@
 mod buffering;
 mod compress;
 mod headers;
+mod redirect;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use sluice_model::Action;
 use sluice_model::action::EncodedCharacters;
 use sluice_model::rule::compile_regex;
 
-use crate::live::native::{Native, PathStep, RedirectRegexp};
+use crate::live::native::{Native, PathStep};
 
 /// The step an action comes to; `None` for chains and policies, which are not native.
 pub(super) fn compile(action: &Action) -> Option<Result<Native, String>> {
@@ -27,14 +28,7 @@ pub(super) fn compile(action: &Action) -> Option<Result<Native, String>> {
             regex(pattern).and_then(|pattern| path(PathStep::ReplaceRegexp(pattern, replacement.clone())))
         }
         Action::RedirectSlash => Ok(Native::RedirectSlash),
-        Action::RedirectRegexp(redirect) => regex(&redirect.pattern).map(|pattern| {
-            Native::RedirectRegexp(RedirectRegexp {
-                pattern,
-                replacement: redirect.replacement.clone(),
-                permanent: redirect.permanent,
-                scheme_from: redirect.scheme_from,
-            })
-        }),
+        Action::RedirectRegexp(wanted) => redirect::compile(wanted).map(Native::RedirectRegexp),
         Action::RedirectScheme(redirect) => Ok(Native::RedirectScheme(redirect.clone())),
         Action::Headers(wanted) => headers::compile(wanted).map(|headers| Native::Headers(Box::new(headers))),
         Action::Retry(retry) => Ok(Native::Retry(Arc::new(retry.clone()))),

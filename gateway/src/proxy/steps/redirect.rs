@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
+use regex::Captures;
 use sluice_model::action::{RedirectScheme, SchemeSource};
 
 use super::address::{host_and_port, moved, redirect, scheme};
 use crate::http::{Body, Exchange, with_query};
-use crate::live::native::RedirectRegexp;
+use crate::live::native::{Piece, RedirectRegexp, RequestPart};
 use crate::proxy::chain::Stopped;
 
 /// 301 to the same path with its final slash toggled, the query kept.
@@ -25,11 +27,37 @@ pub(super) fn by_regexp(wanted: &RedirectRegexp, exchange: &Exchange) -> Option<
     let path = with_query(exchange.path.as_str(), exchange.head.uri.query());
     let authority = exchange.authority.to_str().unwrap_or_default();
     let address = format!("{}://{authority}{path}", scheme(exchange, wanted.scheme_from));
-    match wanted.pattern.replace_all(&address, wanted.replacement.as_str()) {
+    match wanted.pattern.replace_all(&address, |found: &Captures<'_>| piece_together(wanted, found, exchange)) {
         Cow::Owned(location) if location != address => {
             Some(Stopped::Answered(moved(exchange, &location, wanted.permanent)))
         }
         _ => None,
+    }
+}
+
+fn piece_together(wanted: &RedirectRegexp, found: &Captures<'_>, exchange: &Exchange) -> String {
+    let mut location = String::new();
+    for piece in &wanted.replacement {
+        match piece {
+            Piece::Text(text) => found.expand(text, &mut location),
+            Piece::Request(part) => location += &said(part, exchange),
+        }
+    }
+    location
+}
+
+/// What the request says.
+fn said<'a>(part: &RequestPart, exchange: &'a Exchange) -> Cow<'a, str> {
+    let text = |value: &'a HeaderValue| value.to_str().unwrap_or_default();
+    match part {
+        RequestPart::Host => text(&exchange.authority).into(),
+        RequestPart::Method => exchange.head.method.as_str().into(),
+        RequestPart::Target => with_query(exchange.path.as_str(), exchange.head.uri.query()).into(),
+        RequestPart::Path => exchange.path.as_str().into(),
+        RequestPart::Query => exchange.head.uri.query().unwrap_or_default().into(),
+        RequestPart::Protocol => format!("{:?}", exchange.head.version).into(),
+        RequestPart::Client => exchange.client.address.to_string().into(),
+        RequestPart::Header(name) => exchange.head.headers.get(name).map_or("", text).into(),
     }
 }
 
@@ -65,7 +93,7 @@ mod tests {
     use super::*;
 
     fn regexp(pattern: &str, replacement: &str, permanent: bool) -> RedirectRegexp {
-        let (pattern, replacement) = (pattern.parse().unwrap(), replacement.to_owned());
+        let (pattern, replacement) = (pattern.parse().unwrap(), vec![Piece::Text(replacement.to_owned())]);
         RedirectRegexp { pattern, replacement, permanent, scheme_from: SchemeSource::Connection }
     }
 
@@ -79,6 +107,31 @@ mod tests {
         let (status, location) = answered(by_regexp(&step, &exchange("GET", "h.test:81", "/a/b?c=d")));
         assert_eq!((status, location.as_deref()), (302, Some("https://k.test/a/b?c=d")));
         assert!(by_regexp(&step, &exchange("GET", "h.test", "/a")).is_none());
+    }
+
+    #[test]
+    fn what_the_request_says_is_never_a_template() {
+        let mut request = exchange("POST", "h.test:81", "/a?b={{.Request.Host}}$0");
+        request.head.headers.insert("x-to", "/$0{{1}}".parse().unwrap());
+        let part = Piece::Request;
+        let replacement = vec![
+            Piece::Text("http://${h}".into()),
+            part(RequestPart::Header("x-to".parse().unwrap())),
+            part(RequestPart::Query),
+            part(RequestPart::Method),
+            part(RequestPart::Header("x-none".parse().unwrap())),
+        ];
+        let step = RedirectRegexp { replacement, ..regexp("^http://(?<h>[^:/]+).*$", "", false) };
+        let location = answered(by_regexp(&step, &request)).1.unwrap();
+        assert_eq!(location, "http://h.test/$0{{1}}b={{.Request.Host}}$0POST");
+        for (part, wanted) in [
+            (RequestPart::Host, "h.test:81"),
+            (RequestPart::Target, "/a?b={{.Request.Host}}$0"),
+            (RequestPart::Path, "/a"),
+            (RequestPart::Protocol, "HTTP/1.1"),
+        ] {
+            assert_eq!(said(&part, &request), wanted, "{part:?}");
+        }
     }
 
     #[test]

@@ -81,6 +81,7 @@ fn redirect_regexp(redirect: wit::RedirectRegexp) -> model::RedirectRegexp {
     model::RedirectRegexp {
         pattern: redirect.pattern,
         replacement: redirect.replacement,
+        templated: redirect.templated,
         permanent: redirect.permanent,
         scheme_from: match redirect.scheme_from {
             wit::SchemeSource::Connection => model::SchemeSource::Connection,

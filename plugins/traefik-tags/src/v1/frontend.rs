@@ -44,7 +44,7 @@ impl<'a> Frontend<'a> {
     }
 
     fn build(&self, service: &str, report: &mut Report) -> Result<(Vec<Route>, Vec<Step>), Problem> {
-        support::check_frontend(self.scope, &self.object, report)?;
+        support::report_unknown(self.scope, &self.object, report);
         let rule = self.rule()?;
         for note in &rule.parsed.notes {
             report.warning(&self.object, rule.tag, note.clone());
@@ -163,7 +163,7 @@ impl<'a> Frontend<'a> {
         explicit.unwrap_or_else(|| i64::try_from(rule.len()).unwrap_or(i64::MAX))
     }
 
-    fn entrypoints(&self, report: &mut Report) -> Result<Vec<String>, Problem> {
+    pub(super) fn entrypoints(&self, report: &mut Report) -> Result<Vec<String>, Problem> {
         let Some(chosen) = self.scope.get("entryPoints") else { return Ok(Vec::new()) };
         let (known, unknown) = self.group.settings.known_entrypoints(words::list(chosen.value));
         if known.is_empty() && !unknown.is_empty() {

@@ -4,6 +4,7 @@
 mod backend;
 mod frontend;
 mod options;
+mod pass_tls_cert;
 mod policies;
 mod server;
 mod steps;
@@ -73,36 +74,53 @@ impl Group<'_> {
     /// The plain frontend is always there, even where only segments have tags.
     fn frontends(&self, options: &Options<'_>, draft: &mut Draft, report: &mut Report) {
         let plain = Scope::plain(options);
-        let passes = self.add(&plain, self.name.clone(), None, draft, report);
+        let manner = self.add(&plain, self.name.clone(), None, draft, report);
         for segment in options.segments() {
             let scope = Scope::segment(options, segment);
-            self.add(&scope, format!("{}-{segment}", self.name), Some(passes), draft, report);
+            self.add(&scope, format!("{}-{segment}", self.name), Some(&manner), draft, report);
         }
     }
 
-    /// Adds a frontend, and its own service where it treats the Host header unlike the plain frontend. Says whether
-    /// it passes that header.
+    /// Adds a frontend, and its own service where it speaks to instances unlike the plain frontend. Says how it does.
     fn add(
         &self,
         scope: &Scope<'_>,
         name: String,
-        plain: Option<bool>,
+        plain: Option<&Manner>,
         draft: &mut Draft,
         report: &mut Report,
-    ) -> bool {
+    ) -> Manner {
         let frontend = Frontend::new(self, scope, name);
-        let passes = scope.flag("passHostHeader", true, &frontend.object, report);
-        let service = if plain.is_none_or(|plain| plain == passes) { &self.name } else { &frontend.name };
-        let (routes, steps) = frontend.read(service, report);
+        let manner = Manner {
+            passes_host: scope.flag("passHostHeader", true, &frontend.object, report),
+            transport: pass_tls_cert::transport(&frontend, report),
+        };
+        let service = if plain.is_none_or(|plain| *plain == manner) { &self.name } else { &frontend.name };
+        let (routes, steps) = match &manner.transport {
+            Err(problem) => (vec![(frontend.name.clone(), Err(problem.clone()))], Vec::new()),
+            Ok(_) => frontend.read(service, report),
+        };
         if plain.is_none() || *service != self.name {
-            let balancer = Balancer { pass_host_header: passes, ..self.balancer.clone() };
+            let balancer = Balancer {
+                pass_host_header: manner.passes_host,
+                transport: manner.transport.clone().unwrap_or_default(),
+                ..self.balancer.clone()
+            };
             let spec = ServiceSpec::balanced(service, balancer);
             draft.services.push(Candidate::new(service, &self.voters, Ok(spec)));
         }
         draft.routes.extend(routes.into_iter().map(|(name, route)| Candidate::new(name, &self.voters, route)));
         draft.steps.extend(steps.into_iter().map(|step| Candidate::new(step.name, &self.voters, Ok(step.action))));
-        passes
+        manner
     }
+}
+
+/// How a frontend speaks to instances.
+#[derive(PartialEq)]
+struct Manner {
+    passes_host: bool,
+    /// Not the usual one, or why the frontend must not be served.
+    transport: Result<Option<String>, Problem>,
 }
 
 /// The instances requests can be sent to, and how; one that cannot be used is left out alone.

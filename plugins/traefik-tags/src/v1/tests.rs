@@ -248,8 +248,8 @@ fn policies_are_declared_by_tags() {
 }
 
 #[test]
-fn what_protects_and_is_not_supported_costs_the_frontend() {
-    assert_eq!(left_out(&["traefik.frontend.passTLSCert=true"]), [Severity::Error]);
+fn what_protects_and_cannot_be_done_costs_the_frontend() {
+    assert_eq!(left_out(&["traefik.frontend.passTLSCert=true"]), [Severity::Warning, Severity::Error]);
     let result = v1(&["traefik.frontends.a.passTLSCert=true", "traefik.frontend.rule=Host:a"]);
     assert_eq!(names(&result.routes), ["web"], "only the segment is left out");
 }

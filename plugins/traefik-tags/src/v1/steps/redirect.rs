@@ -7,8 +7,7 @@ use super::super::options::Chosen;
 use crate::report::{Problem, Report};
 
 /// # Errors
-/// An entrypoint nobody knows the port of, or a template in the replacement: the frontend must not be served without
-/// its redirect.
+/// An entrypoint nobody knows the port of: the frontend must not be served without its redirect.
 pub(super) fn action(frontend: &Frontend<'_>, report: &mut Report) -> Result<Option<Action>, Problem> {
     let (scope, object) = (frontend.scope, &frontend.object);
     let permanent = scope.flag("redirect.permanent", false, object, report);
@@ -16,7 +15,7 @@ pub(super) fn action(frontend: &Frontend<'_>, report: &mut Report) -> Result<Opt
         return to_entrypoint(frontend, entrypoint, permanent).map(Some);
     }
     match (scope.get("redirect.regex"), scope.get("redirect.replacement")) {
-        (Some(pattern), Some(replacement)) => by_regexp(pattern, replacement, permanent).map(Some),
+        (Some(pattern), Some(replacement)) => Ok(Some(by_regexp(pattern, replacement, permanent))),
         (Some(only), None) | (None, Some(only)) => {
             let message = "a redirect needs both `redirect.regex` and `redirect.replacement`, so there is none";
             report.warning(object, only.tag, message);
@@ -40,17 +39,16 @@ fn to_entrypoint(frontend: &Frontend<'_>, wanted: Chosen<'_>, permanent: bool) -
     }))
 }
 
-fn by_regexp(pattern: Chosen<'_>, replacement: Chosen<'_>, permanent: bool) -> Result<Action, Problem> {
-    if replacement.value.contains("{{") {
-        return Err(Problem::new(replacement.tag, "templates in `redirect.replacement` are not supported"));
-    }
-    Ok(Action::RedirectRegexp(RedirectRegexp {
+/// Whether a template in the replacement can be read is known to the gateway.
+fn by_regexp(pattern: Chosen<'_>, replacement: Chosen<'_>, permanent: bool) -> Action {
+    Action::RedirectRegexp(RedirectRegexp {
         // Doubled for v1's own parser.
         pattern: pattern.value.replace(r"\\", r"\"),
         replacement: replacement.value.to_owned(),
+        templated: replacement.value.contains("{{"),
         permanent,
         scheme_from: SchemeSource::Forwarded,
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -85,12 +83,15 @@ mod tests {
     fn a_pattern_is_as_written_but_for_doubled_backslashes() {
         let wanted = |pattern: &str, replacement: &str| {
             let (pattern, replacement) = (pattern.to_owned(), replacement.to_owned());
-            let scheme_from = SchemeSource::Forwarded;
-            Some(Action::RedirectRegexp(RedirectRegexp { pattern, replacement, permanent: false, scheme_from }))
+            let (scheme_from, templated) = (SchemeSource::Forwarded, replacement.contains("{{"));
+            let redirect = RedirectRegexp { pattern, replacement, templated, permanent: false, scheme_from };
+            Some(Action::RedirectRegexp(redirect))
         };
         let replacement = "replacement=https://k/$1";
         assert_eq!(redirect(&[r"regex=^http://h\.a/(\d)", replacement]), wanted(r"^http://h\.a/(\d)", "https://k/$1"));
         assert_eq!(redirect(&[r"regex=^http://h\\.a", replacement]), wanted(r"^http://h\.a", "https://k/$1"));
+        let template = "https://k{{.Request.Host}}";
+        assert_eq!(redirect(&["regex=a", &format!("replacement={template}")]), wanted("a", template));
     }
 
     #[test]
@@ -100,7 +101,7 @@ mod tests {
             assert_eq!((names(&result.routes), result.steps.len()), (vec!["web"], 0), "{half}");
             assert_eq!(severities(&result), [Severity::Warning], "{half}");
         }
-        for wrong in [&["entryPoint=ghost"][..], &["entryPoint=odd"], &["regex=a", "replacement={{.Request.Host}}"]] {
+        for wrong in [&["entryPoint=ghost"][..], &["entryPoint=odd"]] {
             let tags: Vec<_> = wrong.iter().map(|option| format!("traefik.frontend.redirect.{option}")).collect();
             let tags: Vec<_> = tags.iter().map(String::as_str).collect();
             let result = contribution(ENTRYPOINTS, &service_with("web", &[&tags]));

@@ -17,6 +17,7 @@ pub(super) fn regex(kind: &Node) -> Result<Action, Problem> {
     Ok(Action::RedirectRegexp(RedirectRegexp {
         pattern: text(kind, "regex"),
         replacement: text(kind, "replacement"),
+        templated: false,
         permanent: kind.flag("permanent") == Some(true),
         scheme_from: SchemeSource::Connection,
     }))
@@ -54,6 +55,7 @@ mod tests {
         let wanted = RedirectRegexp {
             pattern: r"^http://h\.test/(.*)".into(),
             replacement: "https://k/${1}".into(),
+            templated: false,
             permanent: false,
             scheme_from: SchemeSource::Connection,
         };
