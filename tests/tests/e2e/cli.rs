@@ -167,6 +167,69 @@ fn migrate_writes_a_configuration_and_reports_what_differs() {
     assert_eq!(sluice(&folder, &["migrate", "absent.toml"]).status.code(), Some(1));
 }
 
+/// Everything that has an equivalent, in files of Traefik that are complete.
+const OLD: &str = r#"
+defaultEntryPoints = ["http", "https"]
+insecureSkipVerify = true
+[entryPoints.http]
+address = ":8000"
+[entryPoints.http.redirect]
+entryPoint = "https"
+[entryPoints.https]
+address = ":8443"
+whitelistSourceRange = ["10.0.0.0/8"]
+[entryPoints.https.auth.basic]
+users = ["jo:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="]
+[entryPoints.https.proxyProtocol]
+trustedIPs = ["10.0.0.1"]
+[entryPoints.https.tls]
+minVersion = "VersionTLS13"
+sniStrict = true
+[entryPoints.https.tls.clientCA]
+files = ["ca.pem"]
+[[entryPoints.https.tls.certificates]]
+certFile = "a.pem"
+keyFile = "a.key"
+[consulCatalog]
+endpoint = "127.0.0.1:8500"
+"#;
+const NEW: &str = r#"
+entryPoints:
+  web:
+    address: ":8000"
+    http:
+      redirections: { entryPoint: { to: websecure, permanent: false } }
+  websecure:
+    address: ":8443"
+    http:
+      middlewares: [secured@consulcatalog]
+      encodedCharacters: { allowEncodedSlash: false }
+      tls: {}
+    proxyProtocol: { insecure: true }
+    transport: { keepAliveMaxTime: 5m, keepAliveMaxRequests: 100 }
+serversTransport:
+  rootCAs: [ca.pem]
+providers:
+  consulCatalog: {}
+"#;
+
+#[test]
+fn what_migrate_writes_passes_check() {
+    let folder = Folder::new();
+    let authority = sluice_tests::tls::Authority::new();
+    authority.issue(&["a.test"]).write(folder.path(), "a");
+    fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
+    for (name, text) in [("old.toml", OLD), ("new.yml", NEW)] {
+        fs::write(folder.join(name), text).unwrap();
+        let output = sluice(&folder, &["migrate", name, "--out", "sluice.toml"]);
+        let report = everything(&output);
+        assert_eq!(output.status.code(), Some(0), "{report}");
+        assert!(!report.contains("not supported") && !report.contains("unknown"), "{report}");
+        let check = sluice(&folder, &["check", "--config", "sluice.toml"]);
+        assert_eq!(check.status.code(), Some(0), "{}", everything(&check));
+    }
+}
+
 #[test]
 fn completion_scripts_know_the_verbs() {
     let folder = Folder::new();

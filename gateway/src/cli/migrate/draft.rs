@@ -8,6 +8,7 @@ use toml::Value;
 #[derive(Default)]
 pub(super) struct Draft {
     sections: Vec<(String, Vec<String>)>,
+    policies: Vec<toml::Table>,
 }
 
 impl Draft {
@@ -37,11 +38,30 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// Adds one of `[[policies]]`, attached to an entrypoint.
+    pub(super) fn policy(&mut self, name: &str, plugin: &str, entrypoint: &str, config: toml::Table) {
+        let attach = vec![Value::String(format!("entrypoint:{entrypoint}"))];
+        self.policies.push(toml::Table::from_iter([
+            ("name".to_owned(), name.into()),
+            ("plugin".to_owned(), plugin.into()),
+            ("attach".to_owned(), attach.into()),
+            ("config".to_owned(), config.into()),
+        ]));
+    }
+}
+
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (name, lines)) in self.sections.iter().enumerate() {
             writeln!(f, "{}[{name}]", if at == 0 { "" } else { "\n" })?;
             lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        }
+        for policy in &self.policies {
+            writeln!(f, "\n[[policies]]")?;
+            for key in ["name", "plugin", "attach", "config"] {
+                policy.get(key).map_or(Ok(()), |value| writeln!(f, "{key} = {value}"))?;
+            }
         }
         Ok(())
     }
@@ -70,6 +90,12 @@ mod tests {
         draft.set("a", "list", vec!["1", "2"]);
         draft.set_some("a", "none", None::<&str>);
         draft.set(&format!("c.{}", key("o dd")), "time", duration("10".into()));
-        assert_eq!(draft.to_string(), "[a]\ntext = 'x\"y'\nlist = [\"1\", \"2\"]\n\n[b]\n\n[c.\"o dd\"]\ntime = 10\n");
+        draft.policy("n", "p", "web", toml::Table::from_iter([("x".to_owned(), 1.into())]));
+        let policy =
+            "\n[[policies]]\nname = \"n\"\nplugin = \"p\"\nattach = [\"entrypoint:web\"]\nconfig = { x = 1 }\n";
+        let shown = draft.to_string();
+        assert!(shown.ends_with(policy), "{shown}");
+        let shown = shown.trim_end_matches(policy);
+        assert_eq!(shown, "[a]\ntext = 'x\"y'\nlist = [\"1\", \"2\"]\n\n[b]\n\n[c.\"o dd\"]\ntime = 10\n");
     }
 }

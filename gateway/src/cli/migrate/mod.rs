@@ -4,6 +4,7 @@
 //! without an equivalent is reported, and what is written is checked as `sluice run` would.
 
 mod draft;
+mod policies;
 mod shared;
 mod source;
 mod v1;

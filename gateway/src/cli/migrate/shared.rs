@@ -143,3 +143,33 @@ pub(super) fn consul_tls(source: &mut Source, draft: &mut Draft, from: &str) {
 pub(super) fn entrypoint_section(name: &str) -> String {
     format!("entrypoints.{}", key(name))
 }
+
+/// Load balancers that say who the client is before its first byte.
+pub(super) fn proxy_protocol(source: &mut Source, draft: &mut Draft, from: &str, to: &str) {
+    let from = format!("{from}.proxyProtocol");
+    let trusted = source.list(&format!("{from}.trustedIPs"));
+    let everybody = source.flag(&format!("{from}.insecure")) == Some(true);
+    let trusted = if everybody { Some(vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()]) } else { trusted };
+    if let Some(trusted) = trusted {
+        let options = toml::Table::from_iter([("trusted-ips".to_owned(), trusted.into())]);
+        draft.set(to, "proxy-protocol", options);
+        let text = "those who are trusted have to speak it, in version 1 or 2; others are served as they are";
+        let key = if everybody { "insecure" } else { "trustedIPs" };
+        source.note(&format!("{from}.{key}"), Fate::Differs, text);
+    }
+}
+
+/// How TLS is spoken to instances.
+pub(super) fn instances_tls(source: &mut Source, draft: &mut Draft, unverified: &str, authorities: &str) {
+    let section = "transports.default";
+    let skip = source.flag(unverified).filter(|skip| *skip);
+    draft.set_some(section, "insecure-skip-verify", skip);
+    match source.list(authorities).as_deref() {
+        Some([one]) if !one.contains("-----BEGIN") => draft.set(section, "ca", one.as_str()),
+        Some([_, ..]) => {
+            draft.set(section, "ca", "instances-ca.pem");
+            source.note(authorities, Fate::Differs, "put all of them into the file instances-ca.pem");
+        }
+        _ => {}
+    }
+}

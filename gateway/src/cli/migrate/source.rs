@@ -132,6 +132,13 @@ impl Source {
         self.notes.push(Note { key: written, fate, text: text.into() });
     }
 
+    /// The same, of a key the file has.
+    pub(super) fn note_if_there(&mut self, key: &str, fate: Fate, text: &str) {
+        if self.has(key) {
+            self.note(key, fate, text);
+        }
+    }
+
     /// Everything that was said, every key that nobody took included.
     pub(super) fn finish(mut self, rows: &[Row]) -> Vec<Note> {
         for leaf in self.leaves.iter().filter(|leaf| !leaf.done) {

@@ -1,9 +1,10 @@
 //! `traefik.toml` of Traefik 1.
 
 use super::draft::{Draft, duration};
+use super::policies;
 use super::shared::{
-    access_log, admin, consul_tls, entrypoint_section, keep_alive, listen_address, log_format, log_level, metrics,
-    shutdown, trusted, upstream,
+    access_log, admin, consul_tls, entrypoint_section, instances_tls, keep_alive, listen_address, log_format,
+    log_level, metrics, proxy_protocol, shutdown, trusted, upstream,
 };
 use super::source::{Fate, Row, Source};
 use Fate::{Differs, Unsupported};
@@ -32,10 +33,12 @@ pub(super) const ROWS: &[Row] = &[
     ("sendAnonymousUsage", Differs, "Sluice reports to nobody"),
     ("providersThrottleDuration", Differs, "changes are taken at once and in batches; there is nothing to set"),
     ("allowMinWeightZero", Differs, "a weight of 0 means 1, as in Traefik without this option"),
-    ("insecureSkipVerify", Unsupported, "certificates of https instances are verified"),
-    ("rootCAs", Unsupported, "certificates of https instances are verified against the system's authorities"),
-    ("idleTimeout", Unsupported, "use respondingTimeouts.idleTimeout"),
-    ("retry.", Unsupported, "retries are set where they belong, by the middleware of a route"),
+    (
+        "retry.",
+        Differs,
+        "say it for an entrypoint: declare a middleware `retry` by the tags of a service and write \
+         `steps = [\"NAME@consulcatalog\"]` there",
+    ),
     ("healthcheck.", Unsupported, "the interval is set by each service's tags"),
     ("hostResolver.", Unsupported, "hosts are compared as they are, without DNS"),
     ("acme.", Unsupported, "certificates are files: list them in entrypoints.NAME.tls.certificates"),
@@ -45,7 +48,6 @@ pub(super) const ROWS: &[Row] = &[
     ("metrics.", Unsupported, "metrics are for Prometheus, at /metrics of [admin]"),
     ("traefikLog.filePath", Differs, "the log goes to the standard error; let the service manager write it to a file"),
     ("traefikLogsFile", Differs, "the log goes to the standard error; let the service manager write it to a file"),
-    ("accessLogsFile", Differs, "write `output` into [access-log]"),
     ("accessLog.", Unsupported, "every request has its line, with the fields the format has"),
     ("api.", Differs, "part of [admin]"),
     ("web.auth.", Differs, "[admin] is protected by `token-file`"),
@@ -90,15 +92,33 @@ pub(super) const ROWS: &[Row] = &[
     ("dynamodb.", Unsupported, "there is no such provider"),
     ("eureka.", Unsupported, "there is no such provider"),
     ("serviceFabric.", Unsupported, "there is no such provider"),
-    ("entryPoints.*.compress", Unsupported, "compress by the tags of a v3 service: middlewares.NAME.compress=true"),
-    ("entryPoints.*.redirect.", Unsupported, "redirect by tags of a service: frontend.redirect.*"),
-    ("entryPoints.*.auth.", Unsupported, "protect by tags of a service: frontend.auth.*"),
-    ("entryPoints.*.whitelist.", Unsupported, "protect by tags of a service: frontend.whiteList.*"),
-    ("entryPoints.*.whitelistSourceRange", Unsupported, "protect by tags of a service: frontend.whiteList.sourceRange"),
-    ("entryPoints.*.proxyProtocol.", Unsupported, "the PROXY protocol is not spoken"),
-    ("entryPoints.*.clientIPStrategy.", Unsupported, "a client's address is that of its socket"),
+    (
+        "entryPoints.*.compress",
+        Differs,
+        "declare a middleware by a tag, `traefik.http.middlewares.NAME.compress=true`, and write \
+         `steps = [\"NAME@consulcatalog\"]` at the entrypoint",
+    ),
+    (
+        "entryPoints.*.redirect.",
+        Differs,
+        "declare a middleware `redirectregex` by the tags of a service and write `steps = [\"NAME@consulcatalog\"]` \
+         at the entrypoint",
+    ),
+    ("entryPoints.*.auth.forward.tls.", Unsupported, "an authentication server is believed as the system says"),
+    ("entryPoints.*.auth.", Differs, "one kind counts: basic, digest, then forward"),
+    ("entryPoints.*.proxyProtocol.", Differs, "either trustedIPs or insecure counts"),
+    (
+        "entryPoints.*.clientIPStrategy.",
+        Unsupported,
+        "a client's address is that of its socket; policies have `ipstrategy` for what stands behind proxies",
+    ),
     ("entryPoints.*.forwardedHeaders.", Differs, "either trustedIPs or insecure counts"),
-    ("entryPoints.*.tls.", Unsupported, "only certificates are carried over"),
+    (
+        "entryPoints.*.tls.cipherSuites",
+        Unsupported,
+        "every suite that is spoken is a strong one; there is nothing to set",
+    ),
+    ("entryPoints.*.tls.", Unsupported, "there is nothing of the kind"),
 ];
 
 /// Whether a file is Traefik 1's.
@@ -109,6 +129,13 @@ pub(super) fn is_v1(source: &Source) -> bool {
 pub(super) fn migrate(source: &mut Source, draft: &mut Draft) {
     let sections = entrypoints(source, draft);
     keep_alive(source, draft, "respondingTimeouts", &sections);
+    if source.has("respondingTimeouts.idleTimeout") {
+        source.note_if_there("idleTimeout", Differs, "respondingTimeouts.idleTimeout counts");
+    } else if let Some(idle) = source.text("idleTimeout") {
+        for section in &sections {
+            draft.set(&format!("{section}.timeouts"), "keep-alive", duration(idle.clone()));
+        }
+    }
     let api = source.text("api.entryPoint").or_else(|| source.text("ping.entryPoint"));
     let of_api = source.text(&format!("entryPoints.{}.address", api.as_deref().unwrap_or(API)));
     let web = source.text("web.address");
@@ -117,10 +144,11 @@ pub(super) fn migrate(source: &mut Source, draft: &mut Draft) {
     }
     catalog(source, draft);
     upstream(source, draft, "forwardingTimeouts", "maxIdleConnsPerHost");
+    instances_tls(source, draft, "insecureSkipVerify", "rootCAs");
     shutdown(source, draft, "lifeCycle");
     let grace = source.text("graceTimeOut").map(duration);
     if source.has("lifeCycle.graceTimeOut") {
-        source.note("graceTimeOut", Differs, "lifeCycle.graceTimeOut counts");
+        source.note_if_there("graceTimeOut", Differs, "lifeCycle.graceTimeOut counts");
     } else {
         draft.set_some("shutdown", "drain", grace);
     }
@@ -132,6 +160,10 @@ pub(super) fn migrate(source: &mut Source, draft: &mut Draft) {
     }
     log_format(source, draft, "traefikLog.format");
     access_log(source, draft);
+    if !source.has("accessLog.filePath") {
+        let file = source.text("accessLogsFile");
+        draft.set_some("access-log", "output", file);
+    }
     metrics(source, draft);
     source.note(
         "(forwarded headers)",
@@ -157,7 +189,10 @@ fn entrypoints(source: &mut Source, draft: &mut Draft) -> Vec<String> {
             draft.set(&section, "as-default", true);
         }
         trusted(source, draft, &from, &section);
+        proxy_protocol(source, draft, &from, &section);
+        redirect(source, draft, &from, &section);
         tls(source, draft, &from, &section);
+        policies::of_entrypoint(source, draft, &from, name);
         sections.push(section);
     }
     if public.is_empty() {
@@ -168,6 +203,14 @@ fn entrypoints(source: &mut Source, draft: &mut Draft) -> Vec<String> {
     sections
 }
 
+/// To another entrypoint; redirects by pattern have no place in the file.
+fn redirect(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
+    let Some(to) = source.text(&format!("{from}.redirect.entryPoint")) else { return };
+    let permanent = source.flag(&format!("{from}.redirect.permanent")) == Some(true);
+    let options = [("to".to_owned(), to.into()), ("permanent".to_owned(), permanent.into())];
+    draft.set(section, "redirect", toml::Table::from_iter(options));
+}
+
 fn tls(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
     let from = format!("{from}.tls");
     if !source.has(&from) {
@@ -176,15 +219,46 @@ fn tls(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
     source.take(&from);
     let mut pairs = Vec::new();
     for place in source.names(&format!("{from}.certificates")) {
-        let cert = source.text(&format!("{from}.certificates.{place}.certFile"));
-        let key = source.text(&format!("{from}.certificates.{place}.keyFile"));
-        let pair = cert
-            .zip(key)
-            .map(|(cert, key)| toml::Table::from_iter([("cert".into(), cert.into()), ("key".into(), key.into())]));
-        pairs.extend(pair.map(toml::Value::Table));
+        pairs.extend(pair(source, &format!("{from}.certificates.{place}"), false));
     }
-    let certificates = (!pairs.is_empty()).then_some(("certificates".to_owned(), toml::Value::Array(pairs)));
-    draft.set(section, "tls", toml::Value::Table(certificates.into_iter().collect()));
+    pairs.extend(pair(source, &format!("{from}.defaultCertificate"), true));
+    let mut options = toml::Table::new();
+    if !pairs.is_empty() {
+        options.insert("certificates".to_owned(), toml::Value::Array(pairs));
+    }
+    match source.text(&format!("{from}.minVersion")).as_deref() {
+        Some("VersionTLS13") => drop(options.insert("min-version".to_owned(), "1.3".into())),
+        Some("VersionTLS12") => drop(options.insert("min-version".to_owned(), "1.2".into())),
+        Some(_) => source.note(&format!("{from}.minVersion"), Differs, "the oldest version that is spoken is 1.2"),
+        None => {}
+    }
+    if source.flag(&format!("{from}.sniStrict")) == Some(true) {
+        options.insert("strict-sni".to_owned(), true.into());
+    }
+    if let Some(auth) = client_auth(source, &from) {
+        options.insert("client-auth".to_owned(), auth.into());
+    }
+    draft.set(section, "tls", options);
+}
+
+fn pair(source: &mut Source, from: &str, default: bool) -> Option<toml::Value> {
+    let cert = source.text(&format!("{from}.certFile"));
+    let key = source.text(&format!("{from}.keyFile"));
+    let (cert, key) = cert.zip(key)?;
+    let mut pair = toml::Table::from_iter([("cert".to_owned(), cert.into()), ("key".to_owned(), key.into())]);
+    if default {
+        pair.insert("default".to_owned(), true.into());
+    }
+    Some(pair.into())
+}
+
+/// Authorities of clients, under the new name or the deprecated one.
+fn client_auth(source: &mut Source, from: &str) -> Option<toml::Table> {
+    let deprecated = source.list(&format!("{from}.clientCAFiles"));
+    let files = source.list(&format!("{from}.clientCA.files")).or(deprecated)?;
+    let optional = source.flag(&format!("{from}.clientCA.optional")) == Some(true);
+    let mode = if optional { "optional" } else { "require" };
+    Some(toml::Table::from_iter([("ca".to_owned(), files.into()), ("mode".to_owned(), mode.into())]))
 }
 
 fn catalog(source: &mut Source, draft: &mut Draft) {

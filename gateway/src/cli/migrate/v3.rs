@@ -2,8 +2,8 @@
 
 use super::draft::{Draft, duration};
 use super::shared::{
-    access_log, admin, consul_tls, entrypoint_section, keep_alive, listen_address, log_format, log_level, metrics,
-    shutdown, trusted, upstream,
+    access_log, admin, consul_tls, entrypoint_section, instances_tls, keep_alive, listen_address, log_format,
+    log_level, metrics, proxy_protocol, shutdown, trusted, upstream,
 };
 use super::source::{Fate, Row, Source};
 use Fate::{Differs, Unknown, Unsupported};
@@ -60,14 +60,17 @@ pub(super) const ROWS: &[Row] = &[
     ("ocsp.", Unsupported, "OCSP answers are not stapled"),
     ("hostResolver.", Unsupported, "hosts are compared as they are, without DNS"),
     ("tracing.", Unsupported, "there is no tracer to configure"),
-    ("serversTransport.insecureSkipVerify", Unsupported, "certificates of https instances are verified"),
+    ("serversTransport.spiffe.", Unsupported, "instances are not known by SPIFFE ids"),
     (
-        "serversTransport.rootCAs",
-        Unsupported,
-        "certificates of https instances are verified against the system's authorities",
+        "serversTransport.",
+        Differs,
+        "[upstream] and [transports.default] are for all instances: write there what differs",
     ),
-    ("serversTransport.", Unsupported, "there is one transport for all instances, [upstream]"),
-    ("tcpServersTransport.", Unsupported, "there is one transport for all instances, [upstream]"),
+    (
+        "tcpServersTransport.",
+        Unsupported,
+        "connections to instances of TCP services are made as the service's tags say",
+    ),
     ("metrics.prometheus.manualRouting", Differs, "metrics are served on [admin] only"),
     ("metrics.prometheus.entryPoint", Differs, "metrics are served on [admin]"),
     ("metrics.prometheus.", Differs, "labels and buckets are fixed: see README"),
@@ -81,7 +84,13 @@ pub(super) const ROWS: &[Row] = &[
     ("core.", Unsupported, "there is nothing of the kind"),
     ("entryPoints.*.allowACMEByPass", Unsupported, "there is no ACME"),
     ("entryPoints.*.reusePort", Differs, "every worker has a socket of its own with SO_REUSEPORT"),
-    ("entryPoints.*.proxyProtocol.", Unsupported, "the PROXY protocol is not spoken"),
+    ("entryPoints.*.proxyProtocol.", Differs, "either trustedIPs or insecure counts"),
+    (
+        "entryPoints.*.forwardedHeaders.notAppendXForwardedFor",
+        Unsupported,
+        "the client's address is always added to X-Forwarded-For",
+    ),
+    ("entryPoints.*.forwardedHeaders.connection", Differs, "headers that Connection lists are never passed on"),
     ("entryPoints.*.forwardedHeaders.", Differs, "either trustedIPs or insecure counts"),
     (
         "entryPoints.*.transport.respondingTimeouts.readTimeout",
@@ -93,39 +102,38 @@ pub(super) const ROWS: &[Row] = &[
         Differs,
         "Sluice limits a client that takes nothing by `timeouts.send-idle`, not the whole answer",
     ),
-    ("entryPoints.*.transport.keepAliveMaxTime", Unsupported, "connections live as long as they are used"),
-    ("entryPoints.*.transport.keepAliveMaxRequests", Unsupported, "connections live as long as they are used"),
     (
         "entryPoints.*.transport.lifeCycle.",
         Differs,
         "[shutdown] is for all entrypoints: the longest times are carried over",
     ),
     (
-        "entryPoints.*.http.redirections.",
-        Unsupported,
-        "redirect by tags of a service: a router on this entrypoint with PathPrefix(`/`) and a middleware redirectscheme",
-    ),
-    (
-        "entryPoints.*.http.middlewares",
-        Unsupported,
-        "attach a policy of [[policies]] to the entrypoint, or name the middlewares in the routers' tags",
+        "entryPoints.*.http.redirections.entryPoint.priority",
+        Differs,
+        "the redirect comes before every route of the entrypoint",
     ),
     ("entryPoints.*.http.encodeQuerySemicolons", Unsupported, "`;` separates parameters"),
     ("entryPoints.*.http.sanitizePath", Differs, "paths are always brought into one form"),
     (
-        "entryPoints.*.http.encodedCharacters.",
-        Unsupported,
-        "encoded characters are kept as they are, but for dots and letters",
+        "entryPoints.*.http.encodedCharacters.allowEncodedNullCharacter",
+        Differs,
+        "a path with an encoded null character is always refused",
+    ),
+    (
+        "entryPoints.*.http.tls.options",
+        Differs,
+        "Traefik declares them in its dynamic configuration: write min-version, client-auth and strict-sni into the \
+         entrypoint's `tls`, or [tls.options.NAME] for routers that name it",
     ),
     (
         "entryPoints.*.http.tls.",
         Unsupported,
-        "TLS options and resolvers are not carried over; list certificates in `tls.certificates`",
+        "certificates are files: list them in `tls.certificates` of the entrypoint, or in [tls] for all",
     ),
     ("entryPoints.*.http.", Unsupported, "there is nothing of the kind"),
     ("entryPoints.*.http3.", Unsupported, "HTTP/3 is not spoken"),
     ("entryPoints.*.udp.", Unsupported, "UDP is not spoken"),
-    ("entryPoints.*.observability.", Differs, "logs and metrics are on for every entrypoint"),
+    ("entryPoints.*.observability.", Unsupported, "logs and metrics are the same for every entrypoint"),
 ];
 
 /// The syntax of rules without one of their own: v2 in files of Traefik 2.
@@ -151,6 +159,7 @@ pub(super) fn migrate(source: &mut Source, draft: &mut Draft, v2: bool) {
     }
     catalog(source, draft, v2);
     upstream(source, draft, "serversTransport.forwardingTimeouts", "serversTransport.maxIdleConnsPerHost");
+    instances_tls(source, draft, "serversTransport.insecureSkipVerify", "serversTransport.rootCAs");
     longest_shutdown(source, draft);
     log_level(source, draft, "log.level");
     log_format(source, draft, "log.format");
@@ -169,6 +178,10 @@ fn entrypoint(source: &mut Source, draft: &mut Draft, name: &str) {
     let as_default = source.flag(&format!("{from}.asDefault"));
     draft.set_some(&section, "as-default", as_default.filter(|default| *default));
     trusted(source, draft, &from, &section);
+    proxy_protocol(source, draft, &from, &section);
+    redirections(source, draft, &from, &section);
+    middlewares(source, draft, &from, &section);
+    encoded_characters(source, draft, &from, &section);
     if source.has(&format!("{from}.http.tls")) {
         draft.set(&section, "tls", toml::Table::new());
         let text = "Traefik takes certificates from its dynamic configuration; list them in `tls.certificates`, until then \
@@ -178,6 +191,45 @@ fn entrypoint(source: &mut Source, draft: &mut Draft, name: &str) {
     limits(source, draft, &from, &section);
     let timeouts = format!("{from}.transport.respondingTimeouts");
     keep_alive(source, draft, &timeouts, std::slice::from_ref(&section));
+    let age = source.text(&format!("{from}.transport.keepAliveMaxTime")).map(duration);
+    draft.set_some(&format!("{section}.timeouts"), "keep-alive-age", age);
+}
+
+fn redirections(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
+    let from = format!("{from}.http.redirections.entryPoint");
+    let Some(to) = source.text(&format!("{from}.to")) else { return };
+    let mut options = toml::Table::from_iter([("to".to_owned(), to.into())]);
+    let scheme = source.text(&format!("{from}.scheme")).filter(|scheme| scheme != "https");
+    options.extend(scheme.map(|scheme| ("scheme".to_owned(), scheme.into())));
+    if source.flag(&format!("{from}.permanent")) == Some(false) {
+        options.insert("permanent".to_owned(), false.into());
+    }
+    draft.set(section, "redirect", options);
+}
+
+/// Of the catalog, where they do not say whose they are.
+fn middlewares(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
+    let key = format!("{from}.http.middlewares");
+    let Some(names) = source.list(&key) else { return };
+    let qualified = |name: String| if name.contains('@') { name } else { format!("{name}@consulcatalog") };
+    draft.set(section, "steps", names.into_iter().map(qualified).collect::<Vec<_>>());
+    let text = "carried over to `steps`; those `@file` have to be declared by the tags of a service in services.toml. The \
+                entrypoint answers nothing while one is missing";
+    source.note(&key, Differs, text);
+}
+
+fn encoded_characters(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
+    for (theirs, ours) in [
+        ("allowEncodedSlash", "allow-encoded-slash"),
+        ("allowEncodedBackSlash", "allow-encoded-back-slash"),
+        ("allowEncodedSemicolon", "allow-encoded-semicolon"),
+        ("allowEncodedPercent", "allow-encoded-percent"),
+        ("allowEncodedQuestionMark", "allow-encoded-question-mark"),
+        ("allowEncodedHash", "allow-encoded-hash"),
+    ] {
+        let allowed = source.flag(&format!("{from}.http.encodedCharacters.{theirs}"));
+        draft.set_some(&format!("{section}.encoded-characters"), ours, allowed);
+    }
 }
 
 fn limits(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
@@ -185,6 +237,8 @@ fn limits(source: &mut Source, draft: &mut Draft, from: &str, section: &str) {
     let section = format!("{section}.limits");
     let streams = number(source, "http2.maxConcurrentStreams");
     draft.set_some(&section, "h2-streams", streams);
+    let requests = number(source, "transport.keepAliveMaxRequests");
+    draft.set_some(&section, "keep-alive-requests", requests);
     if let Some(bytes) = number(source, "http.maxHeaderBytes") {
         let allowed = bytes.clamp(*HEADER_BYTES.start(), *HEADER_BYTES.end());
         draft.set(&section, "header-bytes", allowed);
