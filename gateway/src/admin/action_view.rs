@@ -6,36 +6,36 @@ use sluice_model::action::{
     Buffering, ClientCertificate, Compress, EncodedCharacters, HeaderEdit, Headers, NameParts, Retry,
 };
 
-/// The kind of a step, and its options.
+/// The key of a step's kind, which is the kind itself in lower case, and its options.
 pub(super) fn of(action: &Action) -> (&'static str, Value) {
     match action {
-        Action::StripPrefix(prefixes) => ("stripprefix", json!({ "prefixes": prefixes })),
-        Action::StripPrefixRegexp(patterns) => ("stripprefixregex", json!({ "regex": patterns })),
-        Action::AddPrefix(prefix) => ("addprefix", json!({ "prefix": prefix })),
-        Action::ReplacePath(path) => ("replacepath", json!({ "path": path })),
+        Action::StripPrefix(prefixes) => ("stripPrefix", json!({ "prefixes": prefixes })),
+        Action::StripPrefixRegexp(patterns) => ("stripPrefixRegex", json!({ "regex": patterns })),
+        Action::AddPrefix(prefix) => ("addPrefix", json!({ "prefix": prefix })),
+        Action::ReplacePath(path) => ("replacePath", json!({ "path": path })),
         Action::ReplacePathRegexp { pattern, replacement } => {
-            ("replacepathregex", json!({ "regex": pattern, "replacement": replacement }))
+            ("replacePathRegex", json!({ "regex": pattern, "replacement": replacement }))
         }
-        Action::RedirectSlash => ("redirectslash", json!({})),
+        Action::RedirectSlash => ("redirectSlash", json!({})),
         Action::RedirectRegexp(redirect) => {
             let (regex, replacement) = (&redirect.pattern, &redirect.replacement);
             let shown = json!({ "regex": regex, "replacement": replacement, "permanent": redirect.permanent });
-            ("redirectregex", shown)
+            ("redirectRegex", shown)
         }
         Action::RedirectScheme(redirect) => {
             let port = redirect.port.map(|port| port.to_string()).unwrap_or_default();
             let shown = json!({ "scheme": redirect.scheme, "port": port, "permanent": redirect.permanent });
-            ("redirectscheme", shown)
+            ("redirectScheme", shown)
         }
         Action::Headers(wanted) => ("headers", headers(wanted)),
         Action::Retry(retry) => ("retry", self::retry(retry)),
         Action::Buffering(wanted) => ("buffering", buffering(wanted)),
         Action::Compress(wanted) => ("compress", compress(wanted)),
-        Action::EncodedCharacters(allowed) => ("encodedcharacters", encoded_characters(*allowed)),
-        Action::ClientCertificate(wanted) => ("passtlsclientcert", client_certificate(wanted)),
-        Action::GrpcWeb(origins) => ("grpcweb", json!({ "allowOrigins": origins })),
-        Action::ContentType => ("contenttype", json!({})),
-        Action::LoopGuard(value) => ("loopguard", json!({ "value": value })),
+        Action::EncodedCharacters(allowed) => ("encodedCharacters", encoded_characters(*allowed)),
+        Action::ClientCertificate(wanted) => ("passTLSClientCert", client_certificate(wanted)),
+        Action::GrpcWeb(origins) => ("grpcWeb", json!({ "allowOrigins": origins })),
+        Action::ContentType => ("contentType", json!({})),
+        Action::LoopGuard(value) => ("loopGuard", json!({ "value": value })),
         Action::Chain(steps) => ("chain", json!({ "middlewares": steps })),
         Action::Policy { plugin, settings } => {
             let settings: Value = serde_json::from_str(settings).unwrap_or_default();

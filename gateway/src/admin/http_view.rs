@@ -4,21 +4,47 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use sluice_model::StepSpec;
+use sluice_model::link::CONFIG_PROVIDER;
 
 use super::{View, action_view, tcp_view};
+use crate::config::{Attachment, Entrypoint};
 use crate::control::provider_names;
 use crate::live::{Generation, RouteStatus};
 
 pub(super) fn entrypoints(view: &View) -> Vec<Value> {
-    let shown = view.config.entrypoints.iter().map(|entrypoint| {
-        json!({
-            "name": entrypoint.name,
-            "address": entrypoint.address.to_string(),
-            "asDefault": entrypoint.as_default,
-            "tls": entrypoint.tls.is_some(),
-        })
+    view.config.entrypoints.iter().map(|entrypoint| self::entrypoint(view, entrypoint)).collect()
+}
+
+fn entrypoint(view: &View, entrypoint: &Entrypoint) -> Value {
+    let texts = |networks: &[_]| networks.iter().map(|network: &ipnet::IpNet| network.to_string()).collect::<Vec<_>>();
+    let redirect = entrypoint.redirect.as_ref().map(|redirect| {
+        json!({ "entryPoint": { "to": redirect.to, "scheme": redirect.scheme, "permanent": redirect.permanent } })
     });
-    shown.collect()
+    let names = view.config.policies.iter().filter_map(|policy| {
+        let attached = policy.attach.contains(&Attachment::Entrypoint(entrypoint.name.clone()));
+        attached.then(|| format!("{}@{CONFIG_PROVIDER}", policy.name))
+    });
+    let mut http = json!({
+        "maxHeaderBytes": entrypoint.limits.header_bytes,
+        "middlewares": names.chain(entrypoint.steps.iter().cloned()).collect::<Vec<_>>(),
+    });
+    if let Some(object) = http.as_object_mut() {
+        object.extend(entrypoint.tls.is_some().then(|| ("tls".to_owned(), json!({}))));
+        object.extend(redirect.map(|redirect| ("redirections".to_owned(), redirect)));
+    }
+    let mut shown = json!({
+        "name": entrypoint.name,
+        "address": entrypoint.address.to_string(),
+        "asDefault": entrypoint.as_default,
+        "tls": entrypoint.tls.is_some(),
+        "http": http,
+        "http2": { "maxConcurrentStreams": entrypoint.limits.h2_streams },
+        "forwardedHeaders": { "trustedIPs": texts(&entrypoint.trusted_ips) },
+    });
+    if let (Some(object), Some(proxies)) = (shown.as_object_mut(), &entrypoint.proxy_protocol) {
+        object.insert("proxyProtocol".to_owned(), json!({ "trustedIPs": texts(&proxies.trusted_ips) }));
+    }
+    shown
 }
 
 pub(super) fn routers(view: &View) -> Vec<Value> {
@@ -70,11 +96,12 @@ fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
     let users = generation.routes.iter().filter(|route| route.steps.iter().any(|used| **used == *name));
     let users: Vec<&str> = users.map(|route| &*route.name).collect();
     let error = generation.policies.get(name).and_then(|status| status.policy.as_ref().err());
+    let error = error.or_else(|| generation.broken_steps.get(name));
     let (kind, settings) = action_view::of(&step.action);
     let mut shown = json!({
         "name": name,
         "provider": provider_of(name),
-        "type": kind,
+        "type": kind.to_lowercase(),
         "status": if error.is_some() { "disabled" } else { "enabled" },
         "usedBy": users,
     });
@@ -90,15 +117,21 @@ fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
 pub(super) fn overview(view: &View) -> Value {
     let generation = view.live.load();
     let broken_routes = generation.routes.iter().filter(|status| status.route.is_none()).count();
+    let warned =
+        generation.routes.iter().filter(|status| status.route.is_some() && !status.warnings.is_empty()).count();
     let broken_steps = generation.policies.values().filter(|status| status.policy.is_err()).count();
-    let count = |total: usize, errors: usize| json!({ "total": total, "warnings": 0, "errors": errors });
+    let broken_steps = broken_steps + generation.broken_steps.len();
+    let broken_services = generation.broken_services.len();
+    let count = |total: usize, warnings: usize, errors: usize| json!({ "total": total, "warnings": warnings, "errors": errors });
     json!({
         "http": {
-            "routers": count(generation.routes.len(), broken_routes),
-            "services": count(generation.services.len() + generation.broken_services.len(), generation.broken_services.len()),
-            "middlewares": count(generation.steps.len(), broken_steps),
+            "routers": count(generation.routes.len(), warned, broken_routes),
+            "services": count(generation.services.len() + broken_services, 0, broken_services),
+            "middlewares": count(generation.steps.len(), 0, broken_steps),
         },
         "tcp": tcp_view::overview(&generation.tcp),
+        "udp": { "routers": count(0, 0, 0), "services": count(0, 0, 0) },
+        "features": { "tracing": "", "metrics": "Prometheus", "accessLog": view.config.access_log.is_some() },
         "providers": provider_names(&view.config),
         "generation": generation.id,
     })

@@ -10,6 +10,7 @@ mod auth;
 mod discovery;
 pub mod explain;
 mod http_view;
+mod listing;
 mod metrics;
 mod plugins;
 mod probes;
@@ -53,7 +54,7 @@ pub struct View {
 
 /// The whole API on one page.
 fn dispatch(view: &View, method: &Method, uri: &Uri, body: &[u8]) -> Response<Body> {
-    let path = uri.path();
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let read = *method == Method::GET || *method == Method::HEAD;
     match segments.as_slice() {
@@ -67,26 +68,26 @@ fn dispatch(view: &View, method: &Method, uri: &Uri, body: &[u8]) -> Response<Bo
         ["api", "generation"] => probes::generation(view),
         ["api", "overview"] => json(&http_view::overview(view)),
         ["api", "rawdata"] => json(&http_view::raw_data(view)),
-        ["api", "entrypoints"] => json(&http_view::entrypoints(view)),
+        ["api", "entrypoints"] => listing::page(http_view::entrypoints(view), query),
         ["api", "entrypoints", name] => one(http_view::entrypoints(view), name),
-        ["api", "http", "routers"] => json(&http_view::routers(view)),
+        ["api", "http", "routers"] => listing::page(http_view::routers(view), query),
         ["api", "http", "routers", name] => one(http_view::routers(view), name),
-        ["api", "http", "services"] => json(&services::list(view)),
+        ["api", "http", "services"] => listing::page(services::list(view), query),
         ["api", "http", "services", name] => one(services::list(view), name),
-        ["api", "http", "middlewares"] => json(&http_view::middlewares(view)),
+        ["api", "http", "middlewares"] => listing::page(http_view::middlewares(view), query),
         ["api", "http", "middlewares", name] => one(http_view::middlewares(view), name),
-        ["api", "tcp", "routers"] => json(&tcp_view::routers(view)),
+        ["api", "tcp", "routers"] => listing::page(tcp_view::routers(view), query),
         ["api", "tcp", "routers", name] => one(tcp_view::routers(view), name),
-        ["api", "tcp", "services"] => json(&tcp_view::services(view)),
+        ["api", "tcp", "services"] => listing::page(tcp_view::services(view), query),
         ["api", "tcp", "services", name] => one(tcp_view::services(view), name),
-        ["api", "tcp", "middlewares"] => json(&tcp_view::middlewares(view)),
+        ["api", "tcp", "middlewares"] => listing::page(tcp_view::middlewares(view), query),
         ["api", "tcp", "middlewares", name] => one(tcp_view::middlewares(view), name),
         ["api", "plugins"] => json(&plugins::list(view)),
         ["api", "plugins", name] => one(plugins::list(view), name),
         ["api", "plugins", name, "schema"] => plugins::schema(view, name),
         ["api", "policies", name] => plugins::policy(view, name),
         ["api", "discovery"] => json(&discovery::show(view)),
-        ["api", "explain"] => explain::show(view, uri.query().unwrap_or_default()),
+        ["api", "explain"] => explain::show(view, query),
         _ => message(StatusCode::NOT_FOUND, "no such path; the API begins at /api/overview"),
     }
 }

@@ -13,6 +13,11 @@ use crate::listener::Phase;
 
 static STARTED: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
 
+/// From now on the process counts as started.
+pub(super) fn note_start() {
+    LazyLock::force(&STARTED);
+}
+
 /// The process answers. Says nothing of providers, plugins or instances.
 pub(super) fn ping() -> Response<Body> {
     answer::text("text/plain; charset=utf-8", "OK".to_owned())

@@ -41,6 +41,7 @@ pub struct AdminError {
 /// # Errors
 /// Its address cannot be listened on.
 pub fn serve(background: &Runtime, view: View) -> Result<(), AdminError> {
+    super::probes::note_start();
     let Some(admin) = view.config.admin.clone() else { return Ok(()) };
     let fail = |source| AdminError { address: admin.address, source };
     let listener = background.block_on(TcpListener::bind(admin.address)).map_err(fail)?;

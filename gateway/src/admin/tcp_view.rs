@@ -107,10 +107,11 @@ fn middleware(tcp: &Tcp, name: &str, step: &TcpStepSpec) -> Value {
 /// How many there are, and how many of them do not work.
 pub(super) fn overview(tcp: &Tcp) -> Value {
     let broken = tcp.routes.iter().filter(|status| status.route.is_none()).count();
-    let count = |total: usize, errors: usize| json!({ "total": total, "warnings": 0, "errors": errors });
+    let warned = tcp.routes.iter().filter(|status| status.route.is_some() && !status.warnings.is_empty()).count();
+    let count = |total: usize, warnings: usize, errors: usize| json!({ "total": total, "warnings": warnings, "errors": errors });
     json!({
-        "routers": count(tcp.routes.len(), broken),
-        "services": count(tcp.services.len(), 0),
-        "middlewares": count(tcp.steps.len(), 0),
+        "routers": count(tcp.routes.len(), warned, broken),
+        "services": count(tcp.services.len(), 0, 0),
+        "middlewares": count(tcp.steps.len(), 0, 0),
     })
 }

@@ -30,6 +30,81 @@ async fn the_admin_api_answers_probes_and_tells_its_version() {
 }
 
 #[tokio::test]
+async fn scripts_written_for_traefiks_api_find_what_they_look_for() {
+    let upstream = Upstream::echo().await;
+    let tags = [
+        "traefik.http.routers.shop.rule=Host(`shop`)",
+        "traefik.http.routers.shop.middlewares=pre,cut,limit",
+        "traefik.http.middlewares.pre.addprefix.prefix=/pre",
+        "traefik.http.middlewares.cut.stripprefixregex.regex=/[a-z]+/x",
+        "traefik.http.middlewares.limit.ratelimit.average=100",
+        "traefik.http.routers.torn.rule=Host(`torn`)",
+        "traefik.http.routers.torn.middlewares=wrong",
+        "traefik.http.middlewares.wrong.replacepathregex.regex=[",
+    ];
+    let gateway =
+        Setup::with_services(&[Service::new("shop", &tags).at(&upstream)]).config("[access-log]").start().await;
+    let url = format!("http://127.0.0.1:{}", upstream.port());
+
+    let router = gateway.api("/api/http/routers/shop@file").await;
+    let wanted = serde_json::json!({
+        "name": "shop@file", "provider": "file", "rule": "Host(`shop`)", "priority": 12, "service": "shop",
+        "entryPoints": ["web"], "using": ["web"], "status": "enabled",
+        "middlewares": ["pre@file", "cut@file", "limit@file"],
+    });
+    assert_eq!(router, wanted);
+    let torn = gateway.api("/api/http/routers/torn%40file").await;
+    assert!(torn["status"] == "disabled" && torn["error"][0].is_string(), "{torn}");
+
+    let service = gateway.api("/api/http/services/shop@file").await;
+    assert_eq!((&service["type"], &service["status"]), (&"loadbalancer".into(), &"enabled".into()));
+    assert_eq!(service["loadBalancer"]["servers"][0]["url"], url);
+    assert_eq!(service["loadBalancer"]["passHostHeader"], true);
+    assert_eq!(service["serverStatus"][&url], "UP");
+    assert_eq!(service["usedBy"], serde_json::json!(["shop@file"]));
+
+    for (name, kind, key, status) in [
+        ("pre", "addprefix", "addPrefix", "enabled"),
+        ("cut", "stripprefixregex", "stripPrefixRegex", "enabled"),
+        ("limit", "plugin", "plugin", "enabled"),
+        ("wrong", "replacepathregex", "replacePathRegex", "disabled"),
+    ] {
+        let shown = gateway.api(&format!("/api/http/middlewares/{name}@file")).await;
+        assert_eq!((&shown["type"], &shown["status"]), (&kind.into(), &status.into()), "{shown}");
+        assert!(shown[key].is_object() && shown["usedBy"].is_array(), "{shown}");
+        assert_eq!(shown["error"].is_array(), status == "disabled", "{shown}");
+    }
+
+    let overview = gateway.api("/api/overview").await;
+    let count = |total: u64, errors: u64| serde_json::json!({ "total": total, "warnings": 0, "errors": errors });
+    let http = [("routers", count(2, 1)), ("services", count(1, 0)), ("middlewares", count(4, 1))];
+    for (kind, wanted) in http {
+        assert_eq!(overview["http"][kind], wanted, "{kind}");
+    }
+    assert_eq!(overview["features"], serde_json::json!({ "tracing": "", "metrics": "Prometheus", "accessLog": true }));
+    assert_eq!((&overview["providers"][0], &overview["udp"]["routers"]["total"]), (&"file".into(), &0.into()));
+
+    let raw = gateway.api("/api/rawdata").await;
+    for (kind, name) in [("routers", "shop@file"), ("services", "shop@file"), ("middlewares", "pre@file")] {
+        assert_eq!(raw[kind][name]["status"], "enabled", "{kind}");
+    }
+    assert_eq!(raw["services"]["shop@file"]["serverStatus"][&url], "UP");
+    assert!(["tcpRouters", "tcpServices", "tcpMiddlewares"].iter().all(|kind| raw[kind].is_object()), "{raw}");
+
+    let entrypoint = &gateway.api("/api/entrypoints").await[0];
+    assert_eq!((&entrypoint["name"], &entrypoint["asDefault"]), (&"web".into(), &true.into()));
+    assert_eq!(entrypoint["address"], gateway.web().to_string());
+    assert!(entrypoint["forwardedHeaders"]["trustedIPs"].is_array() && entrypoint["http2"].is_object(), "{entrypoint}");
+    let version = gateway.api("/api/version").await;
+    assert!(["Version", "Codename", "startDate"].iter().all(|key| version[key].is_string()), "{version}");
+
+    let page = Request::get("admin", "/api/http/middlewares?per_page=3&status=enabled").send(gateway.admin()).await;
+    assert_eq!((page.json().as_array().unwrap().len(), page.head.get("x-next-page")), (3, Some("1")));
+    let page = Request::get("admin", "/api/http/routers?per_page=1").send(gateway.admin()).await;
+    assert_eq!((&page.json()[0]["name"], page.head.get("x-next-page")), (&"shop@file".into(), Some("2")));
+}
+
+#[tokio::test]
 async fn metrics_count_requests() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::with_services(&[Service::on_host("shop", "shop.test").at(&upstream)]).start().await;
