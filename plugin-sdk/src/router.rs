@@ -6,11 +6,11 @@ pub use crate::bindings::router::sluice::gateway::catalog::{Health, Instance, Se
 pub use crate::bindings::router::sluice::gateway::routing::{
     Action, Balancer, Buffering, CertificateInfo, CertificateStyle, CheckProtocol, ClientCertificate, Compress,
     Contribution, CookieValue, Cors, Diagnostic, EncodedCharacters, Failover, HeaderEdit, HeaderLine, HeaderMatch,
-    Headers, HealthCheck, Hsts, Mirror, Mirroring, NameParts, NodeId, Occurrence, OutlierEjection, PassiveCheck,
-    PathMatch, PathView, PolicyUse, ProxyProtocol, QueryMatch, RedirectRegexp, RedirectScheme, Replacement,
-    RequestLimit, Retry, Route, Rule, RuleNode, SameSite, Scheme, SchemeSource, ServiceKind, ServiceSpec, Severity,
-    Share, Split, StatusRange, Step, StickyCookie, Strategy, Target, TcpAction, TcpRoute, TcpService, TcpStep,
-    TcpTarget, TcpTls, TlsRedirect, Transport, WeightedServices,
+    Headers, HealthCheck, Hsts, Mirror, Mirroring, NameParts, NodeId, Observability, Occurrence, OutlierEjection,
+    PassiveCheck, PathMatch, PathView, PolicyUse, ProxyProtocol, QueryMatch, RedirectRegexp, RedirectScheme,
+    Replacement, RequestLimit, Retry, Route, Rule, RuleNode, SameSite, Scheme, SchemeSource, ServiceKind, ServiceSpec,
+    Severity, Share, Split, StatusRange, Step, StickyCookie, Strategy, Target, TcpAction, TcpRoute, TcpService,
+    TcpStep, TcpTarget, TcpTls, TlsRedirect, Transport, WeightedServices,
 };
 
 /// A router plugin. One value serves every provider; `handle` tells which.
@@ -57,6 +57,13 @@ impl Default for Contribution {
             tcp_steps: Vec::new(),
             diagnostics: Vec::new(),
         }
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
+impl Default for Observability {
+    fn default() -> Self {
+        Self { access_log: None, metrics: None }
     }
 }
 

@@ -11,7 +11,6 @@
     reason = "a test harness fails by panicking, and shows what it knows on the terminal"
 )]
 
-pub mod bombs;
 pub mod catalog;
 pub mod client;
 pub mod consul;
@@ -19,7 +18,6 @@ pub mod gateway;
 pub mod load;
 pub mod plugins;
 pub mod process;
-pub mod signing;
 pub mod tls;
 pub mod upstream;
 pub mod wire;

@@ -1,8 +1,8 @@
 //! A router of one's own: every service with the tag `public` is reached under `/NAME/`, without the name.
 
 use sluice_plugin_sdk::router::{
-    Action, Balancer, Contribution, PathMatch, PathView, Route, Router, Rule, RuleNode, Scheme, Service, ServiceSpec,
-    Step, Target, Transport,
+    Action, Balancer, Contribution, Observability, PathMatch, PathView, Route, Router, Rule, RuleNode, Scheme, Service,
+    ServiceSpec, Step, Target, Transport,
 };
 
 #[derive(Default)]
@@ -29,6 +29,7 @@ impl Router for PathRouter {
                 entrypoints: Vec::new(),
                 transport: Transport::Any,
                 tls_options: String::new(),
+                observability: Observability::default(),
                 steps: vec![strip.clone()],
                 service: name.clone(),
                 name: name.clone(),

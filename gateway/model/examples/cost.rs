@@ -11,7 +11,9 @@ use sluice_model::link::{Declared, link};
 use sluice_model::path::NormalPath;
 use sluice_model::rule::{HeaderValues, RequestView, Rule};
 use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Contribution, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, ServiceSpec, Target, Transport};
+use sluice_model::{
+    Contribution, Observability, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, ServiceSpec, Target, Transport,
+};
 
 const SERVICES: usize = 10_000;
 const LOOKUPS: usize = 200_000;
@@ -39,6 +41,7 @@ fn contribution(number: usize) -> Contribution {
         entrypoints: Vec::new(),
         transport: Transport::Any,
         tls_options: String::new(),
+        observability: Observability::default(),
         steps: Vec::new(),
         service: name.clone(),
     };

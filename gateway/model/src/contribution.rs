@@ -47,6 +47,17 @@ pub struct RouteSpec {
     pub steps: Vec<String>,
     /// The service that answers.
     pub service: String,
+    /// What is noted of its requests.
+    pub observability: Observability,
+}
+
+/// What is noted of a route's requests. Where it says nothing the entrypoint decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observability {
+    /// A line in the access log.
+    pub access_log: Option<bool>,
+    /// Counts in the metrics.
+    pub metrics: Option<bool>,
 }
 
 /// A rule as declared: an arena of nodes, children before their parents.

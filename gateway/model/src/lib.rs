@@ -21,8 +21,8 @@ pub mod tcp;
 pub use action::Action;
 pub use catalog::{Catalog, CatalogInstance, CatalogService, Health};
 pub use contribution::{
-    Contribution, Diagnostic, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, Severity, StepSpec,
-    Transport,
+    Contribution, Diagnostic, Observability, Occurrence, PathView, RouteSpec, RuleNode, RuleSpec, Scheme, Severity,
+    StepSpec, Transport,
 };
 pub use explain::Mismatch;
 pub use keys::HostKey;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
-use crate::contribution::{RuleSpec, Scheme, Transport};
+use crate::contribution::{Observability, RuleSpec, Scheme, Transport};
 use crate::service::{Failover, ServiceKind, Share, Split, Target, WeightedServices};
 
 fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
@@ -13,6 +13,7 @@ fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
         entrypoints: vec![],
         transport: Transport::Any,
         tls_options: String::new(),
+        observability: Observability::default(),
         steps: steps.iter().map(ToString::to_string).collect(),
         service: service.into(),
     }

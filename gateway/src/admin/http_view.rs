@@ -40,6 +40,11 @@ fn entrypoint(view: &View, entrypoint: &Entrypoint) -> Value {
         "http": http,
         "http2": { "maxConcurrentStreams": entrypoint.limits.h2_streams },
         "forwardedHeaders": { "trustedIPs": texts(&entrypoint.trusted_ips) },
+        "observability": {
+            "accessLogs": entrypoint.observability.access_logs,
+            "metrics": entrypoint.observability.metrics,
+            "tracing": false,
+        },
     });
     if let (Some(object), Some(proxies)) = (shown.as_object_mut(), &entrypoint.proxy_protocol) {
         object.insert("proxyProtocol".to_owned(), json!({ "trustedIPs": texts(&proxies.trusted_ips) }));
@@ -71,6 +76,12 @@ fn router(status: &RouteStatus) -> Value {
         if spec.transport == sluice_model::Transport::Tls {
             let options = (!spec.tls_options.is_empty()).then(|| json!({ "options": spec.tls_options }));
             object.insert("tls".to_owned(), options.unwrap_or_else(|| json!({})));
+        }
+        let noted = [("accessLogs", spec.observability.access_log), ("metrics", spec.observability.metrics)];
+        let noted: Map<String, Value> =
+            noted.into_iter().filter_map(|(name, noted)| Some((name.to_owned(), noted?.into()))).collect();
+        if !noted.is_empty() {
+            object.insert("observability".to_owned(), noted.into());
         }
         if !status.errors.is_empty() {
             object.insert("error".to_owned(), json!(status.errors));

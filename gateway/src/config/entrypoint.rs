@@ -37,10 +37,21 @@ pub struct Entrypoint {
     pub redirect: Option<Redirect>,
     /// Names of steps of providers, such as `secured@consulcatalog`, that every request passes before its route's own.
     pub steps: Vec<String>,
+    /// What is noted of requests whose routes do not say it.
+    pub observability: Observability,
     /// How much one client may send.
     pub limits: Limits,
     /// How long one client may take.
     pub timeouts: Timeouts,
+}
+
+/// `observability`: what is noted of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observability {
+    /// A line in the access log, where there is one.
+    pub access_logs: bool,
+    /// Counts in the metrics.
+    pub metrics: bool,
 }
 
 /// `proxy-protocol`: HAProxy's, versions 1 and 2.
@@ -104,6 +115,7 @@ fn entrypoint(
     let encoded_characters = encoded_characters(section.section_or_empty("encoded-characters"));
     let redirect = section.section("redirect").and_then(redirect::redirect);
     let steps = section.read_or("steps", Vec::new(), list_of(step));
+    let observability = observability(section.section_or_empty("observability"));
     let limits = limits(section.section_or_empty("limits"));
     let timeouts = timeouts(section.section_or_empty("timeouts"));
     section.finish();
@@ -119,6 +131,7 @@ fn entrypoint(
         encoded_characters,
         redirect: None,
         steps,
+        observability,
         limits,
         timeouts,
     };
@@ -134,6 +147,13 @@ fn step(node: &Node) -> Parsed<String> {
             .hint("write `NAME@consulcatalog`, `NAME@file`, or `NAME@config` for one of [[policies]]")
             .into(),
     }
+}
+
+fn observability(mut section: Section<'_>) -> Observability {
+    let access_logs = section.read_or("access-logs", true, boolean);
+    let metrics = section.read_or("metrics", true, boolean);
+    section.finish();
+    Observability { access_logs, metrics }
 }
 
 fn proxy_protocol(mut section: Section<'_>) -> ProxyProtocol {

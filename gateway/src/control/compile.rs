@@ -15,7 +15,7 @@ use super::tcp::{self, TcpCompiler};
 use super::tls_hosts::{self, OptionNames};
 use super::{Parts, configured, consul_provider, native};
 use crate::config::{Attachment, Config};
-use crate::live::{Broken, EntrypointTable, Generation, Route, RouteStatus, Step, Tcp};
+use crate::live::{Broken, EntrypointTable, Generation, Route, RouteStatus, Step, Tcp, Unnoted};
 use crate::telemetry::Telemetry;
 
 /// Compiles generations, remembering the last one.
@@ -40,6 +40,7 @@ pub(super) struct Listening {
     /// Whether it is TLS as a whole.
     pub(super) tls: bool,
     as_default: bool,
+    unnoted: Unnoted,
 }
 
 impl Compiler {
@@ -48,6 +49,10 @@ impl Compiler {
             name: entrypoint.name.as_str().into(),
             tls: entrypoint.tls.is_some(),
             as_default: entrypoint.as_default,
+            unnoted: Unnoted {
+                access_log: !entrypoint.observability.access_logs,
+                metrics: !entrypoint.observability.metrics,
+            },
         });
         Self {
             config: Arc::clone(&parts.config),
@@ -236,7 +241,11 @@ impl Compiler {
             Ok(prelude) => prelude,
             Err(error) => {
                 tracing::error!(entrypoint = %entrypoint.name, error = %error.reason, "a policy or step of the entrypoint does not work; it routes nothing");
-                return EntrypointTable { broken: Some(Arc::new(error)), ..EntrypointTable::default() };
+                return EntrypointTable {
+                    unnoted: entrypoint.unnoted,
+                    broken: Some(Arc::new(error)),
+                    ..EntrypointTable::default()
+                };
             }
         };
         let tcp = tcp::tables(tcp, &entrypoint.name);
@@ -252,7 +261,7 @@ impl Compiler {
             ),
         };
         let tls = tls_hosts::hosts(entrypoint, routes, &self.tls_options);
-        EntrypointTable { table, secure, tls, tcp, prelude, prelude_names, broken: None }
+        EntrypointTable { table, secure, tls, tcp, prelude, prelude_names, unnoted: entrypoint.unnoted, broken: None }
     }
 
     /// What requests pass at an entrypoint: its redirect, attached policies, then the steps it names.

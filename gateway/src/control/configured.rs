@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use sluice_model::action::RedirectScheme;
-use sluice_model::contribution::{PathView, RouteSpec, RuleNode, RuleSpec};
+use sluice_model::contribution::{Observability, PathView, RouteSpec, RuleNode, RuleSpec};
 use sluice_model::link::{CONFIG_PROVIDER, Declared};
-use sluice_model::service::{Balancer, ServiceKind, ServiceSpec};
+use sluice_model::service::{ServiceKind, ServiceSpec};
 use sluice_model::{Action, Contribution, StepSpec, Transport};
 
 use crate::config::{Config, Entrypoint, Redirect};
@@ -26,7 +26,7 @@ pub(super) fn declared(config: &Config) -> Arc<Declared> {
         contribution.routes.push(catch_all(entrypoint, redirect));
     }
     if !contribution.routes.is_empty() {
-        let kind = ServiceKind::Balancer(Box::new(Balancer::default()));
+        let kind = ServiceKind::Balancer(Box::default());
         contribution.services.push(ServiceSpec { name: NOBODY.to_owned(), kind, steps: Vec::new() });
     }
     Arc::new(Declared::new(&CONFIG_PROVIDER.into(), "configuration", contribution))
@@ -71,6 +71,7 @@ fn catch_all(entrypoint: &Entrypoint, redirect: &Redirect) -> RouteSpec {
         entrypoints: vec![entrypoint.name.clone()],
         transport: Transport::Any,
         tls_options: String::new(),
+        observability: Observability::default(),
         steps: Vec::new(),
         service: NOBODY.to_owned(),
     }

@@ -55,8 +55,19 @@ pub struct EntrypointTable {
     pub prelude: Arc<[Step]>,
     /// The names of these, for people.
     pub prelude_names: Vec<Arc<str>>,
+    /// What is not noted of requests whose routes do not say it.
+    pub unnoted: Unnoted,
     /// Why the entrypoint routes nothing, where a policy or step of its own does not work.
     pub broken: Option<Arc<Broken>>,
+}
+
+/// What is not noted of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unnoted {
+    /// It has no line in the access log.
+    pub access_log: bool,
+    /// It is not counted.
+    pub metrics: bool,
 }
 
 /// An entrypoint that routes nothing.

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::instances::{AskError, Instances, Sandbox, Slot, report};
 use super::{BodyDecision, Decision, Passed, decide, decide_body, fields};
 use crate::http::Exchange;
-use crate::live::{Isolation, Plugin, PolicyUse};
+use crate::live::{Plugin, PolicyUse};
 
 /// Instances of one version in one worker.
 const MOST_INSTANCES: usize = 16;
@@ -54,13 +54,10 @@ impl Instances {
     pub async fn on_response_waiting(
         &self,
         passed: &Passed,
-        mut exchange: Box<Exchange>,
+        exchange: Box<Exchange>,
         head: &hyper::http::response::Parts,
     ) -> (Box<Exchange>, Decision) {
         let policy = &passed.policy;
-        if policy.plugin.reads_response {
-            exchange.notes().response = Some(head.headers.clone());
-        }
         let fields = fields::of_response(&policy.subscription.response_headers, &head.headers);
         let status = head.status.as_u16();
         let asked = self.call_waiting(policy, "on-response", exchange, async |sandbox: &mut Sandbox, exchange| {
@@ -114,7 +111,7 @@ impl Instances {
             Ok(Ok(_place)) => match self.idle(policy) {
                 Ok(mut slot) => {
                     let (value, result) = ask(&mut slot.sandbox, value).await;
-                    if !slot.sandbox.is_spent() && policy.plugin.isolation == Isolation::None {
+                    if !slot.sandbox.is_spent() {
                         self.give_back(&policy.plugin, slot);
                     }
                     (value, result.map_err(AskError::from))

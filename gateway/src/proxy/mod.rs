@@ -54,6 +54,7 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
     let Some(entrypoint) = generation.entrypoints.get(exchange.client.entrypoint_index) else {
         return unread(trace.failed(Failure::NoRoute), expects);
     };
+    trace.arrived(entrypoint.unnoted);
     if let Some(tls) = &exchange.client.tls
         && tls.options != entrypoint.tls.options(&exchange.host)
     {

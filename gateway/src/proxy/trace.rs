@@ -9,6 +9,7 @@ use hyper::body::Body as _;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Version};
+use sluice_model::Observability;
 use sluice_wasm::Outcome;
 
 use super::Worker;
@@ -17,7 +18,7 @@ use super::eject;
 use super::errands::Ended;
 use super::traced::Traced;
 use crate::http::{Body, Client, Exchange, Failure, Leases, Refusal, reply_to};
-use crate::live::Route;
+use crate::live::{Route, Unnoted};
 use crate::state::InstanceState;
 use crate::telemetry::{AccessRecord, Finished, protocol};
 use crate::upstream::SendError;
@@ -39,6 +40,7 @@ pub(super) struct Trace {
     request_bytes: u64,
     rerouted: bool,
     annotations: Vec<(String, String)>,
+    unnoted: Unnoted,
     /// Gathered only where there is an access log.
     line: Option<Box<Line>>,
 }
@@ -86,11 +88,20 @@ impl Trace {
             request_bytes: declared_length(head),
             rerouted: false,
             annotations: Vec::new(),
+            unnoted: Unnoted::default(),
             line: worker.telemetry.wants_access_log().then(|| Line::of(head)),
         }
     }
 
+    /// It has come to an entrypoint that notes less.
+    pub(super) fn arrived(&mut self, unnoted: Unnoted) {
+        self.unnoted = unnoted;
+    }
+
     pub(super) fn routed(&mut self, route: &Arc<Route>) {
+        let Observability { access_log, metrics } = route.spec.observability;
+        self.unnoted.access_log = access_log.map_or(self.unnoted.access_log, |noted| !noted);
+        self.unnoted.metrics = metrics.map_or(self.unnoted.metrics, |noted| !noted);
         self.route = Some(Arc::clone(route));
     }
 
@@ -205,8 +216,11 @@ impl Trace {
         }
         let gone = self.failure == Some(Failure::Client) && self.refused.is_none();
         let status = if gone { CLIENT_CLOSED_REQUEST } else { status };
-        if let Some(line) = &self.line {
+        if let Some(line) = self.line.as_ref().filter(|_| !self.unnoted.access_log) {
             self.log(line, status, duration, sent);
+        }
+        if self.unnoted.metrics {
+            return;
         }
         self.worker.telemetry.finished(&Finished {
             entrypoint: self.client.entrypoint_index,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use sluice_model::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -34,7 +35,8 @@ impl Connector {
     /// Shakes hands over a connection there is; what is spoken on it is HTTP/1.1.
     pub(super) async fn secure(&self, name: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let transport = self.transports.get(None).ok_or_else(|| io::Error::other("there is no transport"))?;
-        let name = transport.server_name(name).map_err(io::Error::other)?;
+        // The name of a transport is what instances have to prove, and this is none.
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         TlsConnector::from(Arc::clone(&transport.http1)).connect(name, stream).await
     }
 

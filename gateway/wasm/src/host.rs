@@ -95,10 +95,8 @@ pub trait ExchangeHost: Send + 'static {
         false
     }
 
-    /// Keeps a place in a gate until the exchange has ended; answers whether it does. An exchange has room for so many.
-    fn hold(&mut self, _lease: Box<dyn GateLease>) -> bool {
-        false
-    }
+    /// Keeps a place in a gate until the exchange has ended.
+    fn hold(&mut self, _lease: Box<dyn GateLease>) {}
 }
 
 /// A request of a plugin's own.

@@ -438,6 +438,24 @@ pub mod sluice {
                     }
                 }
             }
+            /// What is noted of a route's requests. Where it says nothing the entrypoint decides, which by default notes everything.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct Observability {
+                pub access_log: ::core::option::Option<bool>,
+                pub metrics: ::core::option::Option<bool>,
+            }
+            impl ::core::fmt::Debug for Observability {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Observability")
+                        .field("access-log", &self.access_log)
+                        .field("metrics", &self.metrics)
+                        .finish()
+                }
+            }
             #[derive(Clone, Eq, PartialEq)]
             pub struct Route {
                 /// Unique within the provider; two services that define it differently are a conflict.
@@ -455,6 +473,7 @@ pub mod sluice {
                 pub steps: _rt::Vec<_rt::String>,
                 /// The name of a service, `name@provider` for another provider's.
                 pub service: _rt::String,
+                pub observability: Observability,
             }
             impl ::core::fmt::Debug for Route {
                 fn fmt(
@@ -470,6 +489,7 @@ pub mod sluice {
                         .field("tls-options", &self.tls_options)
                         .field("steps", &self.steps)
                         .field("service", &self.service)
+                        .field("observability", &self.observability)
                         .finish()
                 }
             }
@@ -2165,23 +2185,23 @@ pub mod exports {
                             tcp_steps: tcp_steps21,
                             diagnostics: diagnostics21,
                         } = result19;
-                        let vec60 = routes21;
-                        let len60 = vec60.len();
-                        let layout60 = _rt::alloc::Layout::from_size_align(
-                                vec60.len()
-                                    * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                        let vec61 = routes21;
+                        let len61 = vec61.len();
+                        let layout61 = _rt::alloc::Layout::from_size_align(
+                                vec61.len()
+                                    * (16 + 16 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result60, _cleanup60) = wit_bindgen::rt::Cleanup::new(
-                            layout60,
+                        let (result61, _cleanup61) = wit_bindgen::rt::Cleanup::new(
+                            layout61,
                         );
-                        if let Some(cleanup) = _cleanup60 {
+                        if let Some(cleanup) = _cleanup61 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec60.into_iter().enumerate() {
-                            let base = result60
-                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec61.into_iter().enumerate() {
+                            let base = result61
+                                .add(i * (16 + 16 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Route {
                                     name: name22,
@@ -2192,6 +2212,7 @@ pub mod exports {
                                     tls_options: tls_options22,
                                     steps: steps22,
                                     service: service22,
+                                    observability: observability22,
                                 } = e;
                                 let vec23 = (name22.into_bytes()).into_boxed_slice();
                                 let ptr23 = vec23.as_ptr().cast::<u8>();
@@ -2627,183 +2648,223 @@ pub mod exports {
                                 *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = ptr59.cast_mut();
+                                let super::super::super::super::sluice::gateway::routing::Observability {
+                                    access_log: access_log60,
+                                    metrics: metrics60,
+                                } = observability22;
+                                match access_log60 {
+                                    Some(e) => {
+                                        *base
+                                            .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *base
+                                            .add(17 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match e {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                    }
+                                    None => {
+                                        *base
+                                            .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                                match metrics60 {
+                                    Some(e) => {
+                                        *base
+                                            .add(18 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        *base
+                                            .add(19 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match e {
+                                            true => 1,
+                                            false => 0,
+                                        }) as u8;
+                                    }
+                                    None => {
+                                        *base
+                                            .add(18 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
                             }
                         }
                         *ptr20
                             .add(::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len60;
-                        *ptr20.add(0).cast::<*mut u8>() = result60;
-                        let vec106 = services21;
-                        let len106 = vec106.len();
-                        let layout106 = _rt::alloc::Layout::from_size_align(
-                                vec106.len()
+                            .cast::<usize>() = len61;
+                        *ptr20.add(0).cast::<*mut u8>() = result61;
+                        let vec107 = services21;
+                        let len107 = vec107.len();
+                        let layout107 = _rt::alloc::Layout::from_size_align(
+                                vec107.len()
                                     * (224 + 26 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result106, _cleanup106) = wit_bindgen::rt::Cleanup::new(
-                            layout106,
+                        let (result107, _cleanup107) = wit_bindgen::rt::Cleanup::new(
+                            layout107,
                         );
-                        if let Some(cleanup) = _cleanup106 {
+                        if let Some(cleanup) = _cleanup107 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec106.into_iter().enumerate() {
-                            let base = result106
+                        for (i, e) in vec107.into_iter().enumerate() {
+                            let base = result107
                                 .add(i * (224 + 26 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::ServiceSpec {
-                                    name: name61,
-                                    kind: kind61,
-                                    steps: steps61,
+                                    name: name62,
+                                    kind: kind62,
+                                    steps: steps62,
                                 } = e;
-                                let vec62 = (name61.into_bytes()).into_boxed_slice();
-                                let ptr62 = vec62.as_ptr().cast::<u8>();
-                                let len62 = vec62.len();
-                                ::core::mem::forget(vec62);
+                                let vec63 = (name62.into_bytes()).into_boxed_slice();
+                                let ptr63 = vec63.as_ptr().cast::<u8>();
+                                let len63 = vec63.len();
+                                ::core::mem::forget(vec63);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len62;
-                                *base.add(0).cast::<*mut u8>() = ptr62.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::ServiceKind as V103;
-                                match kind61 {
-                                    V103::Balancer(e) => {
+                                    .cast::<usize>() = len63;
+                                *base.add(0).cast::<*mut u8>() = ptr63.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::ServiceKind as V104;
+                                match kind62 {
+                                    V104::Balancer(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Balancer {
-                                            targets: targets63,
-                                            pass_host_header: pass_host_header63,
-                                            strategy: strategy63,
-                                            sticky: sticky63,
-                                            health_check: health_check63,
-                                            passive_check: passive_check63,
-                                            outlier_ejection: outlier_ejection63,
-                                            panic_percent: panic_percent63,
-                                            slow_start_ns: slow_start_ns63,
-                                            limit: limit63,
-                                            transport: transport63,
-                                            unavailable: unavailable63,
+                                            targets: targets64,
+                                            pass_host_header: pass_host_header64,
+                                            strategy: strategy64,
+                                            sticky: sticky64,
+                                            health_check: health_check64,
+                                            passive_check: passive_check64,
+                                            outlier_ejection: outlier_ejection64,
+                                            panic_percent: panic_percent64,
+                                            slow_start_ns: slow_start_ns64,
+                                            limit: limit64,
+                                            transport: transport64,
+                                            unavailable: unavailable64,
                                         } = e;
-                                        let vec68 = targets63;
-                                        let len68 = vec68.len();
-                                        let layout68 = _rt::alloc::Layout::from_size_align(
-                                                vec68.len() * (9 * ::core::mem::size_of::<*const u8>()),
+                                        let vec69 = targets64;
+                                        let len69 = vec69.len();
+                                        let layout69 = _rt::alloc::Layout::from_size_align(
+                                                vec69.len() * (9 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result68, _cleanup68) = wit_bindgen::rt::Cleanup::new(
-                                            layout68,
+                                        let (result69, _cleanup69) = wit_bindgen::rt::Cleanup::new(
+                                            layout69,
                                         );
-                                        if let Some(cleanup) = _cleanup68 {
+                                        if let Some(cleanup) = _cleanup69 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec68.into_iter().enumerate() {
-                                            let base = result68
+                                        for (i, e) in vec69.into_iter().enumerate() {
+                                            let base = result69
                                                 .add(i * (9 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::Target {
-                                                    instance: instance64,
-                                                    scheme: scheme64,
-                                                    address: address64,
-                                                    port: port64,
-                                                    path: path64,
-                                                    weight: weight64,
+                                                    instance: instance65,
+                                                    scheme: scheme65,
+                                                    address: address65,
+                                                    port: port65,
+                                                    path: path65,
+                                                    weight: weight65,
                                                 } = e;
-                                                let vec65 = (instance64.into_bytes()).into_boxed_slice();
-                                                let ptr65 = vec65.as_ptr().cast::<u8>();
-                                                let len65 = vec65.len();
-                                                ::core::mem::forget(vec65);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len65;
-                                                *base.add(0).cast::<*mut u8>() = ptr65.cast_mut();
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scheme64.clone() as i32) as u8;
-                                                let vec66 = (address64.into_bytes()).into_boxed_slice();
+                                                let vec66 = (instance65.into_bytes()).into_boxed_slice();
                                                 let ptr66 = vec66.as_ptr().cast::<u8>();
                                                 let len66 = vec66.len();
                                                 ::core::mem::forget(vec66);
                                                 *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len66;
+                                                *base.add(0).cast::<*mut u8>() = ptr66.cast_mut();
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr66.cast_mut();
-                                                *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u16>() = (_rt::as_i32(port64)) as u16;
-                                                let vec67 = (path64.into_bytes()).into_boxed_slice();
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scheme65.clone() as i32) as u8;
+                                                let vec67 = (address65.into_bytes()).into_boxed_slice();
                                                 let ptr67 = vec67.as_ptr().cast::<u8>();
                                                 let len67 = vec67.len();
                                                 ::core::mem::forget(vec67);
                                                 *base
-                                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len67;
                                                 *base
-                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr67.cast_mut();
                                                 *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u16>() = (_rt::as_i32(port65)) as u16;
+                                                let vec68 = (path65.into_bytes()).into_boxed_slice();
+                                                let ptr68 = vec68.as_ptr().cast::<u8>();
+                                                let len68 = vec68.len();
+                                                ::core::mem::forget(vec68);
+                                                *base
+                                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len68;
+                                                *base
+                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr68.cast_mut();
+                                                *base
                                                     .add(8 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(weight64);
+                                                    .cast::<i32>() = _rt::as_i32(weight65);
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len68;
+                                            .cast::<usize>() = len69;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result68;
+                                            .cast::<*mut u8>() = result69;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match pass_host_header63 {
+                                            .cast::<u8>() = (match pass_host_header64 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(9 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (strategy63.clone() as i32) as u8;
-                                        match sticky63 {
+                                            .cast::<u8>() = (strategy64.clone() as i32) as u8;
+                                        match sticky64 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::StickyCookie {
-                                                    name: name69,
-                                                    value: value69,
-                                                    secure: secure69,
-                                                    http_only: http_only69,
-                                                    same_site: same_site69,
-                                                    max_age: max_age69,
-                                                    path: path69,
-                                                    domain: domain69,
+                                                    name: name70,
+                                                    value: value70,
+                                                    secure: secure70,
+                                                    http_only: http_only70,
+                                                    same_site: same_site70,
+                                                    max_age: max_age70,
+                                                    path: path70,
+                                                    domain: domain70,
                                                 } = e;
-                                                let vec70 = (name69.into_bytes()).into_boxed_slice();
-                                                let ptr70 = vec70.as_ptr().cast::<u8>();
-                                                let len70 = vec70.len();
-                                                ::core::mem::forget(vec70);
+                                                let vec71 = (name70.into_bytes()).into_boxed_slice();
+                                                let ptr71 = vec71.as_ptr().cast::<u8>();
+                                                let len71 = vec71.len();
+                                                ::core::mem::forget(vec71);
                                                 *base
                                                     .add(24 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len70;
+                                                    .cast::<usize>() = len71;
                                                 *base
                                                     .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr70.cast_mut();
+                                                    .cast::<*mut u8>() = ptr71.cast_mut();
                                                 *base
                                                     .add(24 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (value69.clone() as i32) as u8;
+                                                    .cast::<u8>() = (value70.clone() as i32) as u8;
                                                 *base
                                                     .add(25 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match secure69 {
+                                                    .cast::<u8>() = (match secure70 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(26 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match http_only69 {
+                                                    .cast::<u8>() = (match http_only70 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                match same_site69 {
+                                                match same_site70 {
                                                     Some(e) => {
                                                         *base
                                                             .add(27 + 6 * ::core::mem::size_of::<*const u8>())
@@ -2818,7 +2879,7 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                match max_age69 {
+                                                match max_age70 {
                                                     Some(e) => {
                                                         *base
                                                             .add(32 + 6 * ::core::mem::size_of::<*const u8>())
@@ -2833,31 +2894,31 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                let vec71 = (path69.into_bytes()).into_boxed_slice();
-                                                let ptr71 = vec71.as_ptr().cast::<u8>();
-                                                let len71 = vec71.len();
-                                                ::core::mem::forget(vec71);
+                                                let vec72 = (path70.into_bytes()).into_boxed_slice();
+                                                let ptr72 = vec72.as_ptr().cast::<u8>();
+                                                let len72 = vec72.len();
+                                                ::core::mem::forget(vec72);
                                                 *base
                                                     .add(48 + 7 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len71;
+                                                    .cast::<usize>() = len72;
                                                 *base
                                                     .add(48 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr71.cast_mut();
-                                                match domain69 {
+                                                    .cast::<*mut u8>() = ptr72.cast_mut();
+                                                match domain70 {
                                                     Some(e) => {
                                                         *base
                                                             .add(48 + 8 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (1i32) as u8;
-                                                        let vec72 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr72 = vec72.as_ptr().cast::<u8>();
-                                                        let len72 = vec72.len();
-                                                        ::core::mem::forget(vec72);
+                                                        let vec73 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr73 = vec73.as_ptr().cast::<u8>();
+                                                        let len73 = vec73.len();
+                                                        ::core::mem::forget(vec73);
                                                         *base
                                                             .add(48 + 10 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len72;
+                                                            .cast::<usize>() = len73;
                                                         *base
                                                             .add(48 + 9 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr72.cast_mut();
+                                                            .cast::<*mut u8>() = ptr73.cast_mut();
                                                     }
                                                     None => {
                                                         *base
@@ -2872,52 +2933,52 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match health_check63 {
+                                        match health_check64 {
                                             Some(e) => {
                                                 *base
                                                     .add(56 + 10 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::HealthCheck {
-                                                    protocol: protocol73,
-                                                    path: path73,
-                                                    method: method73,
-                                                    status: status73,
-                                                    headers: headers73,
-                                                    host: host73,
-                                                    follow_redirects: follow_redirects73,
-                                                    scheme: scheme73,
-                                                    port: port73,
-                                                    interval_ns: interval_ns73,
-                                                    unhealthy_interval_ns: unhealthy_interval_ns73,
-                                                    timeout_ns: timeout_ns73,
-                                                    at_once: at_once73,
-                                                    passes: passes73,
-                                                    failures: failures73,
+                                                    protocol: protocol74,
+                                                    path: path74,
+                                                    method: method74,
+                                                    status: status74,
+                                                    headers: headers74,
+                                                    host: host74,
+                                                    follow_redirects: follow_redirects74,
+                                                    scheme: scheme74,
+                                                    port: port74,
+                                                    interval_ns: interval_ns74,
+                                                    unhealthy_interval_ns: unhealthy_interval_ns74,
+                                                    timeout_ns: timeout_ns74,
+                                                    at_once: at_once74,
+                                                    passes: passes74,
+                                                    failures: failures74,
                                                 } = e;
                                                 *base
                                                     .add(64 + 10 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (protocol73.clone() as i32) as u8;
-                                                let vec74 = (path73.into_bytes()).into_boxed_slice();
-                                                let ptr74 = vec74.as_ptr().cast::<u8>();
-                                                let len74 = vec74.len();
-                                                ::core::mem::forget(vec74);
-                                                *base
-                                                    .add(64 + 12 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len74;
-                                                *base
-                                                    .add(64 + 11 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr74.cast_mut();
-                                                let vec75 = (method73.into_bytes()).into_boxed_slice();
+                                                    .cast::<u8>() = (protocol74.clone() as i32) as u8;
+                                                let vec75 = (path74.into_bytes()).into_boxed_slice();
                                                 let ptr75 = vec75.as_ptr().cast::<u8>();
                                                 let len75 = vec75.len();
                                                 ::core::mem::forget(vec75);
                                                 *base
-                                                    .add(64 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(64 + 12 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len75;
                                                 *base
-                                                    .add(64 + 13 * ::core::mem::size_of::<*const u8>())
+                                                    .add(64 + 11 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr75.cast_mut();
-                                                match status73 {
+                                                let vec76 = (method74.into_bytes()).into_boxed_slice();
+                                                let ptr76 = vec76.as_ptr().cast::<u8>();
+                                                let len76 = vec76.len();
+                                                ::core::mem::forget(vec76);
+                                                *base
+                                                    .add(64 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len76;
+                                                *base
+                                                    .add(64 + 13 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr76.cast_mut();
+                                                match status74 {
                                                     Some(e) => {
                                                         *base
                                                             .add(64 + 15 * ::core::mem::size_of::<*const u8>())
@@ -2932,70 +2993,70 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                let vec79 = headers73;
-                                                let len79 = vec79.len();
-                                                let layout79 = _rt::alloc::Layout::from_size_align(
-                                                        vec79.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                let vec80 = headers74;
+                                                let len80 = vec80.len();
+                                                let layout80 = _rt::alloc::Layout::from_size_align(
+                                                        vec80.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                         ::core::mem::size_of::<*const u8>(),
                                                     )
                                                     .unwrap();
-                                                let (result79, _cleanup79) = wit_bindgen::rt::Cleanup::new(
-                                                    layout79,
+                                                let (result80, _cleanup80) = wit_bindgen::rt::Cleanup::new(
+                                                    layout80,
                                                 );
-                                                if let Some(cleanup) = _cleanup79 {
+                                                if let Some(cleanup) = _cleanup80 {
                                                     cleanup.forget();
                                                 }
-                                                for (i, e) in vec79.into_iter().enumerate() {
-                                                    let base = result79
+                                                for (i, e) in vec80.into_iter().enumerate() {
+                                                    let base = result80
                                                         .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                                     {
                                                         let super::super::super::super::sluice::gateway::routing::HeaderLine {
-                                                            name: name76,
-                                                            value: value76,
+                                                            name: name77,
+                                                            value: value77,
                                                         } = e;
-                                                        let vec77 = (name76.into_bytes()).into_boxed_slice();
-                                                        let ptr77 = vec77.as_ptr().cast::<u8>();
-                                                        let len77 = vec77.len();
-                                                        ::core::mem::forget(vec77);
-                                                        *base
-                                                            .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len77;
-                                                        *base.add(0).cast::<*mut u8>() = ptr77.cast_mut();
-                                                        let vec78 = (value76.into_bytes()).into_boxed_slice();
+                                                        let vec78 = (name77.into_bytes()).into_boxed_slice();
                                                         let ptr78 = vec78.as_ptr().cast::<u8>();
                                                         let len78 = vec78.len();
                                                         ::core::mem::forget(vec78);
                                                         *base
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .add(::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>() = len78;
+                                                        *base.add(0).cast::<*mut u8>() = ptr78.cast_mut();
+                                                        let vec79 = (value77.into_bytes()).into_boxed_slice();
+                                                        let ptr79 = vec79.as_ptr().cast::<u8>();
+                                                        let len79 = vec79.len();
+                                                        ::core::mem::forget(vec79);
+                                                        *base
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len79;
                                                         *base
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr78.cast_mut();
+                                                            .cast::<*mut u8>() = ptr79.cast_mut();
                                                     }
                                                 }
                                                 *base
                                                     .add(64 + 17 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len79;
-                                                *base
-                                                    .add(64 + 16 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result79;
-                                                let vec80 = (host73.into_bytes()).into_boxed_slice();
-                                                let ptr80 = vec80.as_ptr().cast::<u8>();
-                                                let len80 = vec80.len();
-                                                ::core::mem::forget(vec80);
-                                                *base
-                                                    .add(64 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len80;
                                                 *base
+                                                    .add(64 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result80;
+                                                let vec81 = (host74.into_bytes()).into_boxed_slice();
+                                                let ptr81 = vec81.as_ptr().cast::<u8>();
+                                                let len81 = vec81.len();
+                                                ::core::mem::forget(vec81);
+                                                *base
+                                                    .add(64 + 19 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len81;
+                                                *base
                                                     .add(64 + 18 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr80.cast_mut();
+                                                    .cast::<*mut u8>() = ptr81.cast_mut();
                                                 *base
                                                     .add(64 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match follow_redirects73 {
+                                                    .cast::<u8>() = (match follow_redirects74 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                match scheme73 {
+                                                match scheme74 {
                                                     Some(e) => {
                                                         *base
                                                             .add(65 + 20 * ::core::mem::size_of::<*const u8>())
@@ -3010,7 +3071,7 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                match port73 {
+                                                match port74 {
                                                     Some(e) => {
                                                         *base
                                                             .add(68 + 20 * ::core::mem::size_of::<*const u8>())
@@ -3027,25 +3088,25 @@ pub mod exports {
                                                 };
                                                 *base
                                                     .add(72 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(interval_ns73);
+                                                    .cast::<i64>() = _rt::as_i64(interval_ns74);
                                                 *base
                                                     .add(80 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns73);
+                                                    .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns74);
                                                 *base
                                                     .add(88 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(timeout_ns73);
+                                                    .cast::<i64>() = _rt::as_i64(timeout_ns74);
                                                 *base
                                                     .add(96 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match at_once73 {
+                                                    .cast::<u8>() = (match at_once74 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(100 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(passes73);
+                                                    .cast::<i32>() = _rt::as_i32(passes74);
                                                 *base
                                                     .add(104 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(failures73);
+                                                    .cast::<i32>() = _rt::as_i32(failures74);
                                             }
                                             None => {
                                                 *base
@@ -3053,21 +3114,21 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match passive_check63 {
+                                        match passive_check64 {
                                             Some(e) => {
                                                 *base
                                                     .add(112 + 20 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PassiveCheck {
-                                                    window_ns: window_ns81,
-                                                    failures: failures81,
+                                                    window_ns: window_ns82,
+                                                    failures: failures82,
                                                 } = e;
                                                 *base
                                                     .add(120 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(window_ns81);
+                                                    .cast::<i64>() = _rt::as_i64(window_ns82);
                                                 *base
                                                     .add(128 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(failures81);
+                                                    .cast::<i32>() = _rt::as_i32(failures82);
                                             }
                                             None => {
                                                 *base
@@ -3075,29 +3136,29 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match outlier_ejection63 {
+                                        match outlier_ejection64 {
                                             Some(e) => {
                                                 *base
                                                     .add(136 + 20 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::OutlierEjection {
-                                                    failures: failures82,
-                                                    base_ns: base_ns82,
-                                                    most_ns: most_ns82,
-                                                    most_percent: most_percent82,
+                                                    failures: failures83,
+                                                    base_ns: base_ns83,
+                                                    most_ns: most_ns83,
+                                                    most_percent: most_percent83,
                                                 } = e;
                                                 *base
                                                     .add(144 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(failures82);
+                                                    .cast::<i32>() = _rt::as_i32(failures83);
                                                 *base
                                                     .add(152 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(base_ns82);
+                                                    .cast::<i64>() = _rt::as_i64(base_ns83);
                                                 *base
                                                     .add(160 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(most_ns82);
+                                                    .cast::<i64>() = _rt::as_i64(most_ns83);
                                                 *base
                                                     .add(168 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(most_percent82);
+                                                    .cast::<i32>() = _rt::as_i32(most_percent83);
                                             }
                                             None => {
                                                 *base
@@ -3107,29 +3168,29 @@ pub mod exports {
                                         };
                                         *base
                                             .add(176 + 20 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(panic_percent63);
+                                            .cast::<i32>() = _rt::as_i32(panic_percent64);
                                         *base
                                             .add(184 + 20 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(slow_start_ns63);
-                                        match limit63 {
+                                            .cast::<i64>() = _rt::as_i64(slow_start_ns64);
+                                        match limit64 {
                                             Some(e) => {
                                                 *base
                                                     .add(192 + 20 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::RequestLimit {
-                                                    active: active83,
-                                                    waiting: waiting83,
-                                                    wait_ns: wait_ns83,
+                                                    active: active84,
+                                                    waiting: waiting84,
+                                                    wait_ns: wait_ns84,
                                                 } = e;
                                                 *base
                                                     .add(200 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(active83);
+                                                    .cast::<i32>() = _rt::as_i32(active84);
                                                 *base
                                                     .add(204 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(waiting83);
+                                                    .cast::<i32>() = _rt::as_i32(waiting84);
                                                 *base
                                                     .add(208 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(wait_ns83);
+                                                    .cast::<i64>() = _rt::as_i64(wait_ns84);
                                             }
                                             None => {
                                                 *base
@@ -3137,21 +3198,21 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match transport63 {
+                                        match transport64 {
                                             Some(e) => {
                                                 *base
                                                     .add(216 + 20 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                let vec84 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr84 = vec84.as_ptr().cast::<u8>();
-                                                let len84 = vec84.len();
-                                                ::core::mem::forget(vec84);
+                                                let vec85 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr85 = vec85.as_ptr().cast::<u8>();
+                                                let len85 = vec85.len();
+                                                ::core::mem::forget(vec85);
                                                 *base
                                                     .add(216 + 22 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len84;
+                                                    .cast::<usize>() = len85;
                                                 *base
                                                     .add(216 + 21 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr84.cast_mut();
+                                                    .cast::<*mut u8>() = ptr85.cast_mut();
                                             }
                                             None => {
                                                 *base
@@ -3159,111 +3220,111 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec85 = (unavailable63.into_bytes()).into_boxed_slice();
-                                        let ptr85 = vec85.as_ptr().cast::<u8>();
-                                        let len85 = vec85.len();
-                                        ::core::mem::forget(vec85);
+                                        let vec86 = (unavailable64.into_bytes()).into_boxed_slice();
+                                        let ptr86 = vec86.as_ptr().cast::<u8>();
+                                        let len86 = vec86.len();
+                                        ::core::mem::forget(vec86);
                                         *base
                                             .add(216 + 24 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len85;
+                                            .cast::<usize>() = len86;
                                         *base
                                             .add(216 + 23 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr85.cast_mut();
+                                            .cast::<*mut u8>() = ptr86.cast_mut();
                                     }
-                                    V103::Weighted(e) => {
+                                    V104::Weighted(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::WeightedServices {
-                                            parts: parts86,
-                                            split: split86,
-                                            sticky: sticky86,
-                                            health_check: health_check86,
+                                            parts: parts87,
+                                            split: split87,
+                                            sticky: sticky87,
+                                            health_check: health_check87,
                                         } = e;
-                                        let vec89 = parts86;
-                                        let len89 = vec89.len();
-                                        let layout89 = _rt::alloc::Layout::from_size_align(
-                                                vec89.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                        let vec90 = parts87;
+                                        let len90 = vec90.len();
+                                        let layout90 = _rt::alloc::Layout::from_size_align(
+                                                vec90.len() * (3 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result89, _cleanup89) = wit_bindgen::rt::Cleanup::new(
-                                            layout89,
+                                        let (result90, _cleanup90) = wit_bindgen::rt::Cleanup::new(
+                                            layout90,
                                         );
-                                        if let Some(cleanup) = _cleanup89 {
+                                        if let Some(cleanup) = _cleanup90 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec89.into_iter().enumerate() {
-                                            let base = result89
+                                        for (i, e) in vec90.into_iter().enumerate() {
+                                            let base = result90
                                                 .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::Share {
-                                                    service: service87,
-                                                    weight: weight87,
+                                                    service: service88,
+                                                    weight: weight88,
                                                 } = e;
-                                                let vec88 = (service87.into_bytes()).into_boxed_slice();
-                                                let ptr88 = vec88.as_ptr().cast::<u8>();
-                                                let len88 = vec88.len();
-                                                ::core::mem::forget(vec88);
+                                                let vec89 = (service88.into_bytes()).into_boxed_slice();
+                                                let ptr89 = vec89.as_ptr().cast::<u8>();
+                                                let len89 = vec89.len();
+                                                ::core::mem::forget(vec89);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len88;
-                                                *base.add(0).cast::<*mut u8>() = ptr88.cast_mut();
+                                                    .cast::<usize>() = len89;
+                                                *base.add(0).cast::<*mut u8>() = ptr89.cast_mut();
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(weight87);
+                                                    .cast::<i32>() = _rt::as_i32(weight88);
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len89;
+                                            .cast::<usize>() = len90;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result89;
+                                            .cast::<*mut u8>() = result90;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (split86.clone() as i32) as u8;
-                                        match sticky86 {
+                                            .cast::<u8>() = (split87.clone() as i32) as u8;
+                                        match sticky87 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::StickyCookie {
-                                                    name: name90,
-                                                    value: value90,
-                                                    secure: secure90,
-                                                    http_only: http_only90,
-                                                    same_site: same_site90,
-                                                    max_age: max_age90,
-                                                    path: path90,
-                                                    domain: domain90,
+                                                    name: name91,
+                                                    value: value91,
+                                                    secure: secure91,
+                                                    http_only: http_only91,
+                                                    same_site: same_site91,
+                                                    max_age: max_age91,
+                                                    path: path91,
+                                                    domain: domain91,
                                                 } = e;
-                                                let vec91 = (name90.into_bytes()).into_boxed_slice();
-                                                let ptr91 = vec91.as_ptr().cast::<u8>();
-                                                let len91 = vec91.len();
-                                                ::core::mem::forget(vec91);
+                                                let vec92 = (name91.into_bytes()).into_boxed_slice();
+                                                let ptr92 = vec92.as_ptr().cast::<u8>();
+                                                let len92 = vec92.len();
+                                                ::core::mem::forget(vec92);
                                                 *base
                                                     .add(24 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len91;
+                                                    .cast::<usize>() = len92;
                                                 *base
                                                     .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr91.cast_mut();
+                                                    .cast::<*mut u8>() = ptr92.cast_mut();
                                                 *base
                                                     .add(24 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (value90.clone() as i32) as u8;
+                                                    .cast::<u8>() = (value91.clone() as i32) as u8;
                                                 *base
                                                     .add(25 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match secure90 {
+                                                    .cast::<u8>() = (match secure91 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(26 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match http_only90 {
+                                                    .cast::<u8>() = (match http_only91 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                match same_site90 {
+                                                match same_site91 {
                                                     Some(e) => {
                                                         *base
                                                             .add(27 + 6 * ::core::mem::size_of::<*const u8>())
@@ -3278,7 +3339,7 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                match max_age90 {
+                                                match max_age91 {
                                                     Some(e) => {
                                                         *base
                                                             .add(32 + 6 * ::core::mem::size_of::<*const u8>())
@@ -3293,31 +3354,31 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                let vec92 = (path90.into_bytes()).into_boxed_slice();
-                                                let ptr92 = vec92.as_ptr().cast::<u8>();
-                                                let len92 = vec92.len();
-                                                ::core::mem::forget(vec92);
+                                                let vec93 = (path91.into_bytes()).into_boxed_slice();
+                                                let ptr93 = vec93.as_ptr().cast::<u8>();
+                                                let len93 = vec93.len();
+                                                ::core::mem::forget(vec93);
                                                 *base
                                                     .add(48 + 7 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len92;
+                                                    .cast::<usize>() = len93;
                                                 *base
                                                     .add(48 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr92.cast_mut();
-                                                match domain90 {
+                                                    .cast::<*mut u8>() = ptr93.cast_mut();
+                                                match domain91 {
                                                     Some(e) => {
                                                         *base
                                                             .add(48 + 8 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (1i32) as u8;
-                                                        let vec93 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr93 = vec93.as_ptr().cast::<u8>();
-                                                        let len93 = vec93.len();
-                                                        ::core::mem::forget(vec93);
+                                                        let vec94 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr94 = vec94.as_ptr().cast::<u8>();
+                                                        let len94 = vec94.len();
+                                                        ::core::mem::forget(vec94);
                                                         *base
                                                             .add(48 + 10 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len93;
+                                                            .cast::<usize>() = len94;
                                                         *base
                                                             .add(48 + 9 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr93.cast_mut();
+                                                            .cast::<*mut u8>() = ptr94.cast_mut();
                                                     }
                                                     None => {
                                                         *base
@@ -3334,295 +3395,280 @@ pub mod exports {
                                         };
                                         *base
                                             .add(56 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match health_check86 {
+                                            .cast::<u8>() = (match health_check87 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                     }
-                                    V103::Mirroring(e) => {
+                                    V104::Mirroring(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Mirroring {
-                                            service: service94,
-                                            mirrors: mirrors94,
-                                            mirror_body: mirror_body94,
-                                            most_body: most_body94,
+                                            service: service95,
+                                            mirrors: mirrors95,
+                                            mirror_body: mirror_body95,
+                                            most_body: most_body95,
                                         } = e;
-                                        let vec95 = (service94.into_bytes()).into_boxed_slice();
-                                        let ptr95 = vec95.as_ptr().cast::<u8>();
-                                        let len95 = vec95.len();
-                                        ::core::mem::forget(vec95);
+                                        let vec96 = (service95.into_bytes()).into_boxed_slice();
+                                        let ptr96 = vec96.as_ptr().cast::<u8>();
+                                        let len96 = vec96.len();
+                                        ::core::mem::forget(vec96);
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len95;
+                                            .cast::<usize>() = len96;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr95.cast_mut();
-                                        let vec98 = mirrors94;
-                                        let len98 = vec98.len();
-                                        let layout98 = _rt::alloc::Layout::from_size_align(
-                                                vec98.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                            .cast::<*mut u8>() = ptr96.cast_mut();
+                                        let vec99 = mirrors95;
+                                        let len99 = vec99.len();
+                                        let layout99 = _rt::alloc::Layout::from_size_align(
+                                                vec99.len() * (3 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result98, _cleanup98) = wit_bindgen::rt::Cleanup::new(
-                                            layout98,
+                                        let (result99, _cleanup99) = wit_bindgen::rt::Cleanup::new(
+                                            layout99,
                                         );
-                                        if let Some(cleanup) = _cleanup98 {
+                                        if let Some(cleanup) = _cleanup99 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec98.into_iter().enumerate() {
-                                            let base = result98
+                                        for (i, e) in vec99.into_iter().enumerate() {
+                                            let base = result99
                                                 .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::Mirror {
-                                                    service: service96,
-                                                    percent: percent96,
+                                                    service: service97,
+                                                    percent: percent97,
                                                 } = e;
-                                                let vec97 = (service96.into_bytes()).into_boxed_slice();
-                                                let ptr97 = vec97.as_ptr().cast::<u8>();
-                                                let len97 = vec97.len();
-                                                ::core::mem::forget(vec97);
+                                                let vec98 = (service97.into_bytes()).into_boxed_slice();
+                                                let ptr98 = vec98.as_ptr().cast::<u8>();
+                                                let len98 = vec98.len();
+                                                ::core::mem::forget(vec98);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len97;
-                                                *base.add(0).cast::<*mut u8>() = ptr97.cast_mut();
+                                                    .cast::<usize>() = len98;
+                                                *base.add(0).cast::<*mut u8>() = ptr98.cast_mut();
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(percent96);
+                                                    .cast::<i32>() = _rt::as_i32(percent97);
                                             }
                                         }
                                         *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len98;
+                                            .cast::<usize>() = len99;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result98;
+                                            .cast::<*mut u8>() = result99;
                                         *base
                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match mirror_body94 {
+                                            .cast::<u8>() = (match mirror_body95 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(most_body94);
+                                            .cast::<i64>() = _rt::as_i64(most_body95);
                                     }
-                                    V103::Failover(e) => {
+                                    V104::Failover(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (3i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Failover {
-                                            service: service99,
-                                            fallback: fallback99,
-                                            statuses: statuses99,
-                                            most_body: most_body99,
+                                            service: service100,
+                                            fallback: fallback100,
+                                            statuses: statuses100,
+                                            most_body: most_body100,
                                         } = e;
-                                        let vec100 = (service99.into_bytes()).into_boxed_slice();
-                                        let ptr100 = vec100.as_ptr().cast::<u8>();
-                                        let len100 = vec100.len();
-                                        ::core::mem::forget(vec100);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len100;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr100.cast_mut();
-                                        let vec101 = (fallback99.into_bytes()).into_boxed_slice();
+                                        let vec101 = (service100.into_bytes()).into_boxed_slice();
                                         let ptr101 = vec101.as_ptr().cast::<u8>();
                                         let len101 = vec101.len();
                                         ::core::mem::forget(vec101);
                                         *base
-                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len101;
                                         *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr101.cast_mut();
-                                        let vec102 = <_ as Into<_rt::Vec<_>>>::into(statuses99)
-                                            .into_boxed_slice();
+                                        let vec102 = (fallback100.into_bytes()).into_boxed_slice();
                                         let ptr102 = vec102.as_ptr().cast::<u8>();
                                         let len102 = vec102.len();
                                         ::core::mem::forget(vec102);
                                         *base
-                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len102;
                                         *base
-                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr102.cast_mut();
+                                        let vec103 = <_ as Into<_rt::Vec<_>>>::into(statuses100)
+                                            .into_boxed_slice();
+                                        let ptr103 = vec103.as_ptr().cast::<u8>();
+                                        let len103 = vec103.len();
+                                        ::core::mem::forget(vec103);
+                                        *base
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len103;
+                                        *base
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr103.cast_mut();
                                         *base
                                             .add(8 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(most_body99);
+                                            .cast::<i64>() = _rt::as_i64(most_body100);
                                     }
                                 }
-                                let vec105 = steps61;
-                                let len105 = vec105.len();
-                                let layout105 = _rt::alloc::Layout::from_size_align(
-                                        vec105.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                let vec106 = steps62;
+                                let len106 = vec106.len();
+                                let layout106 = _rt::alloc::Layout::from_size_align(
+                                        vec106.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result105, _cleanup105) = wit_bindgen::rt::Cleanup::new(
-                                    layout105,
+                                let (result106, _cleanup106) = wit_bindgen::rt::Cleanup::new(
+                                    layout106,
                                 );
-                                if let Some(cleanup) = _cleanup105 {
+                                if let Some(cleanup) = _cleanup106 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec105.into_iter().enumerate() {
-                                    let base = result105
+                                for (i, e) in vec106.into_iter().enumerate() {
+                                    let base = result106
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec104 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr104 = vec104.as_ptr().cast::<u8>();
-                                        let len104 = vec104.len();
-                                        ::core::mem::forget(vec104);
+                                        let vec105 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr105 = vec105.as_ptr().cast::<u8>();
+                                        let len105 = vec105.len();
+                                        ::core::mem::forget(vec105);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len104;
-                                        *base.add(0).cast::<*mut u8>() = ptr104.cast_mut();
+                                            .cast::<usize>() = len105;
+                                        *base.add(0).cast::<*mut u8>() = ptr105.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(224 + 25 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len105;
+                                    .cast::<usize>() = len106;
                                 *base
                                     .add(224 + 24 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result105;
+                                    .cast::<*mut u8>() = result106;
                             }
                         }
                         *ptr20
                             .add(3 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len106;
+                            .cast::<usize>() = len107;
                         *ptr20
                             .add(2 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result106;
-                        let vec182 = steps21;
-                        let len182 = vec182.len();
-                        let layout182 = _rt::alloc::Layout::from_size_align(
-                                vec182.len()
+                            .cast::<*mut u8>() = result107;
+                        let vec183 = steps21;
+                        let len183 = vec183.len();
+                        let layout183 = _rt::alloc::Layout::from_size_align(
+                                vec183.len()
                                     * (40 + 32 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result182, _cleanup182) = wit_bindgen::rt::Cleanup::new(
-                            layout182,
+                        let (result183, _cleanup183) = wit_bindgen::rt::Cleanup::new(
+                            layout183,
                         );
-                        if let Some(cleanup) = _cleanup182 {
+                        if let Some(cleanup) = _cleanup183 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec182.into_iter().enumerate() {
-                            let base = result182
+                        for (i, e) in vec183.into_iter().enumerate() {
+                            let base = result183
                                 .add(i * (40 + 32 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Step {
-                                    name: name107,
-                                    action: action107,
+                                    name: name108,
+                                    action: action108,
                                 } = e;
-                                let vec108 = (name107.into_bytes()).into_boxed_slice();
-                                let ptr108 = vec108.as_ptr().cast::<u8>();
-                                let len108 = vec108.len();
-                                ::core::mem::forget(vec108);
+                                let vec109 = (name108.into_bytes()).into_boxed_slice();
+                                let ptr109 = vec109.as_ptr().cast::<u8>();
+                                let len109 = vec109.len();
+                                ::core::mem::forget(vec109);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len108;
-                                *base.add(0).cast::<*mut u8>() = ptr108.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::Action as V181;
-                                match action107 {
-                                    V181::StripPrefix(e) => {
+                                    .cast::<usize>() = len109;
+                                *base.add(0).cast::<*mut u8>() = ptr109.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::Action as V182;
+                                match action108 {
+                                    V182::StripPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
-                                        let vec110 = e;
-                                        let len110 = vec110.len();
-                                        let layout110 = _rt::alloc::Layout::from_size_align(
-                                                vec110.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec111 = e;
+                                        let len111 = vec111.len();
+                                        let layout111 = _rt::alloc::Layout::from_size_align(
+                                                vec111.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result110, _cleanup110) = wit_bindgen::rt::Cleanup::new(
-                                            layout110,
+                                        let (result111, _cleanup111) = wit_bindgen::rt::Cleanup::new(
+                                            layout111,
                                         );
-                                        if let Some(cleanup) = _cleanup110 {
+                                        if let Some(cleanup) = _cleanup111 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec110.into_iter().enumerate() {
-                                            let base = result110
+                                        for (i, e) in vec111.into_iter().enumerate() {
+                                            let base = result111
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec109 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr109 = vec109.as_ptr().cast::<u8>();
-                                                let len109 = vec109.len();
-                                                ::core::mem::forget(vec109);
+                                                let vec110 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr110 = vec110.as_ptr().cast::<u8>();
+                                                let len110 = vec110.len();
+                                                ::core::mem::forget(vec110);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len109;
-                                                *base.add(0).cast::<*mut u8>() = ptr109.cast_mut();
+                                                    .cast::<usize>() = len110;
+                                                *base.add(0).cast::<*mut u8>() = ptr110.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len110;
+                                            .cast::<usize>() = len111;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result110;
+                                            .cast::<*mut u8>() = result111;
                                     }
-                                    V181::StripPrefixRegexp(e) => {
+                                    V182::StripPrefixRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec112 = e;
-                                        let len112 = vec112.len();
-                                        let layout112 = _rt::alloc::Layout::from_size_align(
-                                                vec112.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec113 = e;
+                                        let len113 = vec113.len();
+                                        let layout113 = _rt::alloc::Layout::from_size_align(
+                                                vec113.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result112, _cleanup112) = wit_bindgen::rt::Cleanup::new(
-                                            layout112,
+                                        let (result113, _cleanup113) = wit_bindgen::rt::Cleanup::new(
+                                            layout113,
                                         );
-                                        if let Some(cleanup) = _cleanup112 {
+                                        if let Some(cleanup) = _cleanup113 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec112.into_iter().enumerate() {
-                                            let base = result112
+                                        for (i, e) in vec113.into_iter().enumerate() {
+                                            let base = result113
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec111 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr111 = vec111.as_ptr().cast::<u8>();
-                                                let len111 = vec111.len();
-                                                ::core::mem::forget(vec111);
+                                                let vec112 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr112 = vec112.as_ptr().cast::<u8>();
+                                                let len112 = vec112.len();
+                                                ::core::mem::forget(vec112);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len111;
-                                                *base.add(0).cast::<*mut u8>() = ptr111.cast_mut();
+                                                    .cast::<usize>() = len112;
+                                                *base.add(0).cast::<*mut u8>() = ptr112.cast_mut();
                                             }
                                         }
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len112;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result112;
-                                    }
-                                    V181::AddPrefix(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (2i32) as u8;
-                                        let vec113 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr113 = vec113.as_ptr().cast::<u8>();
-                                        let len113 = vec113.len();
-                                        ::core::mem::forget(vec113);
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len113;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr113.cast_mut();
+                                            .cast::<*mut u8>() = result113;
                                     }
-                                    V181::ReplacePath(e) => {
+                                    V182::AddPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (3i32) as u8;
+                                            .cast::<u8>() = (2i32) as u8;
                                         let vec114 = (e.into_bytes()).into_boxed_slice();
                                         let ptr114 = vec114.as_ptr().cast::<u8>();
                                         let len114 = vec114.len();
@@ -3634,110 +3680,125 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr114.cast_mut();
                                     }
-                                    V181::ReplacePathRegexp(e) => {
+                                    V182::ReplacePath(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (3i32) as u8;
+                                        let vec115 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr115 = vec115.as_ptr().cast::<u8>();
+                                        let len115 = vec115.len();
+                                        ::core::mem::forget(vec115);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len115;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr115.cast_mut();
+                                    }
+                                    V182::ReplacePathRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (4i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Replacement {
-                                            pattern: pattern115,
-                                            replacement: replacement115,
+                                            pattern: pattern116,
+                                            replacement: replacement116,
                                         } = e;
-                                        let vec116 = (pattern115.into_bytes()).into_boxed_slice();
-                                        let ptr116 = vec116.as_ptr().cast::<u8>();
-                                        let len116 = vec116.len();
-                                        ::core::mem::forget(vec116);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len116;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr116.cast_mut();
-                                        let vec117 = (replacement115.into_bytes())
-                                            .into_boxed_slice();
+                                        let vec117 = (pattern116.into_bytes()).into_boxed_slice();
                                         let ptr117 = vec117.as_ptr().cast::<u8>();
                                         let len117 = vec117.len();
                                         ::core::mem::forget(vec117);
                                         *base
-                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len117;
                                         *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr117.cast_mut();
+                                        let vec118 = (replacement116.into_bytes())
+                                            .into_boxed_slice();
+                                        let ptr118 = vec118.as_ptr().cast::<u8>();
+                                        let len118 = vec118.len();
+                                        ::core::mem::forget(vec118);
+                                        *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len118;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr118.cast_mut();
                                     }
-                                    V181::RedirectSlash => {
+                                    V182::RedirectSlash => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (5i32) as u8;
                                     }
-                                    V181::RedirectRegexp(e) => {
+                                    V182::RedirectRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (6i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::RedirectRegexp {
-                                            pattern: pattern118,
-                                            replacement: replacement118,
-                                            templated: templated118,
-                                            permanent: permanent118,
-                                            scheme_from: scheme_from118,
+                                            pattern: pattern119,
+                                            replacement: replacement119,
+                                            templated: templated119,
+                                            permanent: permanent119,
+                                            scheme_from: scheme_from119,
                                         } = e;
-                                        let vec119 = (pattern118.into_bytes()).into_boxed_slice();
-                                        let ptr119 = vec119.as_ptr().cast::<u8>();
-                                        let len119 = vec119.len();
-                                        ::core::mem::forget(vec119);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len119;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr119.cast_mut();
-                                        let vec120 = (replacement118.into_bytes())
-                                            .into_boxed_slice();
+                                        let vec120 = (pattern119.into_bytes()).into_boxed_slice();
                                         let ptr120 = vec120.as_ptr().cast::<u8>();
                                         let len120 = vec120.len();
                                         ::core::mem::forget(vec120);
                                         *base
-                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len120;
                                         *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr120.cast_mut();
+                                        let vec121 = (replacement119.into_bytes())
+                                            .into_boxed_slice();
+                                        let ptr121 = vec121.as_ptr().cast::<u8>();
+                                        let len121 = vec121.len();
+                                        ::core::mem::forget(vec121);
+                                        *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len121;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr121.cast_mut();
                                         *base
                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match templated118 {
+                                            .cast::<u8>() = (match templated119 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(9 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match permanent118 {
+                                            .cast::<u8>() = (match permanent119 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(10 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (scheme_from118.clone() as i32) as u8;
+                                            .cast::<u8>() = (scheme_from119.clone() as i32) as u8;
                                     }
-                                    V181::RedirectScheme(e) => {
+                                    V182::RedirectScheme(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (7i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::RedirectScheme {
-                                            scheme: scheme121,
-                                            port: port121,
-                                            permanent: permanent121,
-                                            except_entrypoint: except_entrypoint121,
+                                            scheme: scheme122,
+                                            port: port122,
+                                            permanent: permanent122,
+                                            except_entrypoint: except_entrypoint122,
                                         } = e;
-                                        let vec122 = (scheme121.into_bytes()).into_boxed_slice();
-                                        let ptr122 = vec122.as_ptr().cast::<u8>();
-                                        let len122 = vec122.len();
-                                        ::core::mem::forget(vec122);
+                                        let vec123 = (scheme122.into_bytes()).into_boxed_slice();
+                                        let ptr123 = vec123.as_ptr().cast::<u8>();
+                                        let len123 = vec123.len();
+                                        ::core::mem::forget(vec123);
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len122;
+                                            .cast::<usize>() = len123;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr122.cast_mut();
-                                        match port121 {
+                                            .cast::<*mut u8>() = ptr123.cast_mut();
+                                        match port122 {
                                             Some(e) => {
                                                 *base
                                                     .add(8 + 4 * ::core::mem::size_of::<*const u8>())
@@ -3754,25 +3815,25 @@ pub mod exports {
                                         };
                                         *base
                                             .add(12 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match permanent121 {
+                                            .cast::<u8>() = (match permanent122 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
-                                        match except_entrypoint121 {
+                                        match except_entrypoint122 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                let vec123 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr123 = vec123.as_ptr().cast::<u8>();
-                                                let len123 = vec123.len();
-                                                ::core::mem::forget(vec123);
+                                                let vec124 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr124 = vec124.as_ptr().cast::<u8>();
+                                                let len124 = vec124.len();
+                                                ::core::mem::forget(vec124);
                                                 *base
                                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len123;
+                                                    .cast::<usize>() = len124;
                                                 *base
                                                     .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr123.cast_mut();
+                                                    .cast::<*mut u8>() = ptr124.cast_mut();
                                             }
                                             None => {
                                                 *base
@@ -3781,306 +3842,306 @@ pub mod exports {
                                             }
                                         };
                                     }
-                                    V181::Headers(e) => {
+                                    V182::Headers(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (8i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Headers {
-                                            request: request124,
-                                            response: response124,
-                                            cors: cors124,
-                                            allowed_hosts: allowed_hosts124,
-                                            host_headers: host_headers124,
-                                            tls_headers: tls_headers124,
-                                            tls_redirect: tls_redirect124,
-                                            hsts: hsts124,
+                                            request: request125,
+                                            response: response125,
+                                            cors: cors125,
+                                            allowed_hosts: allowed_hosts125,
+                                            host_headers: host_headers125,
+                                            tls_headers: tls_headers125,
+                                            tls_redirect: tls_redirect125,
+                                            hsts: hsts125,
                                         } = e;
-                                        let vec128 = request124;
-                                        let len128 = vec128.len();
-                                        let layout128 = _rt::alloc::Layout::from_size_align(
-                                                vec128.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        let vec129 = request125;
+                                        let len129 = vec129.len();
+                                        let layout129 = _rt::alloc::Layout::from_size_align(
+                                                vec129.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result128, _cleanup128) = wit_bindgen::rt::Cleanup::new(
-                                            layout128,
+                                        let (result129, _cleanup129) = wit_bindgen::rt::Cleanup::new(
+                                            layout129,
                                         );
-                                        if let Some(cleanup) = _cleanup128 {
+                                        if let Some(cleanup) = _cleanup129 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec128.into_iter().enumerate() {
-                                            let base = result128
+                                        for (i, e) in vec129.into_iter().enumerate() {
+                                            let base = result129
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderEdit {
-                                                    name: name125,
-                                                    value: value125,
+                                                    name: name126,
+                                                    value: value126,
                                                 } = e;
-                                                let vec126 = (name125.into_bytes()).into_boxed_slice();
-                                                let ptr126 = vec126.as_ptr().cast::<u8>();
-                                                let len126 = vec126.len();
-                                                ::core::mem::forget(vec126);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len126;
-                                                *base.add(0).cast::<*mut u8>() = ptr126.cast_mut();
-                                                let vec127 = (value125.into_bytes()).into_boxed_slice();
+                                                let vec127 = (name126.into_bytes()).into_boxed_slice();
                                                 let ptr127 = vec127.as_ptr().cast::<u8>();
                                                 let len127 = vec127.len();
                                                 ::core::mem::forget(vec127);
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len127;
+                                                *base.add(0).cast::<*mut u8>() = ptr127.cast_mut();
+                                                let vec128 = (value126.into_bytes()).into_boxed_slice();
+                                                let ptr128 = vec128.as_ptr().cast::<u8>();
+                                                let len128 = vec128.len();
+                                                ::core::mem::forget(vec128);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len128;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr127.cast_mut();
+                                                    .cast::<*mut u8>() = ptr128.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len128;
+                                            .cast::<usize>() = len129;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result128;
-                                        let vec132 = response124;
-                                        let len132 = vec132.len();
-                                        let layout132 = _rt::alloc::Layout::from_size_align(
-                                                vec132.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                            .cast::<*mut u8>() = result129;
+                                        let vec133 = response125;
+                                        let len133 = vec133.len();
+                                        let layout133 = _rt::alloc::Layout::from_size_align(
+                                                vec133.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result132, _cleanup132) = wit_bindgen::rt::Cleanup::new(
-                                            layout132,
+                                        let (result133, _cleanup133) = wit_bindgen::rt::Cleanup::new(
+                                            layout133,
                                         );
-                                        if let Some(cleanup) = _cleanup132 {
+                                        if let Some(cleanup) = _cleanup133 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec132.into_iter().enumerate() {
-                                            let base = result132
+                                        for (i, e) in vec133.into_iter().enumerate() {
+                                            let base = result133
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderEdit {
-                                                    name: name129,
-                                                    value: value129,
+                                                    name: name130,
+                                                    value: value130,
                                                 } = e;
-                                                let vec130 = (name129.into_bytes()).into_boxed_slice();
-                                                let ptr130 = vec130.as_ptr().cast::<u8>();
-                                                let len130 = vec130.len();
-                                                ::core::mem::forget(vec130);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len130;
-                                                *base.add(0).cast::<*mut u8>() = ptr130.cast_mut();
-                                                let vec131 = (value129.into_bytes()).into_boxed_slice();
+                                                let vec131 = (name130.into_bytes()).into_boxed_slice();
                                                 let ptr131 = vec131.as_ptr().cast::<u8>();
                                                 let len131 = vec131.len();
                                                 ::core::mem::forget(vec131);
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len131;
+                                                *base.add(0).cast::<*mut u8>() = ptr131.cast_mut();
+                                                let vec132 = (value130.into_bytes()).into_boxed_slice();
+                                                let ptr132 = vec132.as_ptr().cast::<u8>();
+                                                let len132 = vec132.len();
+                                                ::core::mem::forget(vec132);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len132;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr131.cast_mut();
+                                                    .cast::<*mut u8>() = ptr132.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len132;
+                                            .cast::<usize>() = len133;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result132;
-                                        match cors124 {
+                                            .cast::<*mut u8>() = result133;
+                                        match cors125 {
                                             Some(e) => {
                                                 *base
                                                     .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::Cors {
-                                                    origins: origins133,
-                                                    origin_regexps: origin_regexps133,
-                                                    credentials: credentials133,
-                                                    headers: headers133,
-                                                    methods: methods133,
-                                                    expose: expose133,
-                                                    max_age: max_age133,
-                                                    vary: vary133,
+                                                    origins: origins134,
+                                                    origin_regexps: origin_regexps134,
+                                                    credentials: credentials134,
+                                                    headers: headers134,
+                                                    methods: methods134,
+                                                    expose: expose134,
+                                                    max_age: max_age134,
+                                                    vary: vary134,
                                                 } = e;
-                                                let vec135 = origins133;
-                                                let len135 = vec135.len();
-                                                let layout135 = _rt::alloc::Layout::from_size_align(
-                                                        vec135.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                let vec136 = origins134;
+                                                let len136 = vec136.len();
+                                                let layout136 = _rt::alloc::Layout::from_size_align(
+                                                        vec136.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                         ::core::mem::size_of::<*const u8>(),
                                                     )
                                                     .unwrap();
-                                                let (result135, _cleanup135) = wit_bindgen::rt::Cleanup::new(
-                                                    layout135,
+                                                let (result136, _cleanup136) = wit_bindgen::rt::Cleanup::new(
+                                                    layout136,
                                                 );
-                                                if let Some(cleanup) = _cleanup135 {
+                                                if let Some(cleanup) = _cleanup136 {
                                                     cleanup.forget();
                                                 }
-                                                for (i, e) in vec135.into_iter().enumerate() {
-                                                    let base = result135
+                                                for (i, e) in vec136.into_iter().enumerate() {
+                                                    let base = result136
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let vec134 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr134 = vec134.as_ptr().cast::<u8>();
-                                                        let len134 = vec134.len();
-                                                        ::core::mem::forget(vec134);
+                                                        let vec135 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr135 = vec135.as_ptr().cast::<u8>();
+                                                        let len135 = vec135.len();
+                                                        ::core::mem::forget(vec135);
                                                         *base
                                                             .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len134;
-                                                        *base.add(0).cast::<*mut u8>() = ptr134.cast_mut();
+                                                            .cast::<usize>() = len135;
+                                                        *base.add(0).cast::<*mut u8>() = ptr135.cast_mut();
                                                     }
                                                 }
                                                 *base
                                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len135;
+                                                    .cast::<usize>() = len136;
                                                 *base
                                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result135;
-                                                let vec137 = origin_regexps133;
-                                                let len137 = vec137.len();
-                                                let layout137 = _rt::alloc::Layout::from_size_align(
-                                                        vec137.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    .cast::<*mut u8>() = result136;
+                                                let vec138 = origin_regexps134;
+                                                let len138 = vec138.len();
+                                                let layout138 = _rt::alloc::Layout::from_size_align(
+                                                        vec138.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                         ::core::mem::size_of::<*const u8>(),
                                                     )
                                                     .unwrap();
-                                                let (result137, _cleanup137) = wit_bindgen::rt::Cleanup::new(
-                                                    layout137,
+                                                let (result138, _cleanup138) = wit_bindgen::rt::Cleanup::new(
+                                                    layout138,
                                                 );
-                                                if let Some(cleanup) = _cleanup137 {
+                                                if let Some(cleanup) = _cleanup138 {
                                                     cleanup.forget();
                                                 }
-                                                for (i, e) in vec137.into_iter().enumerate() {
-                                                    let base = result137
+                                                for (i, e) in vec138.into_iter().enumerate() {
+                                                    let base = result138
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let vec136 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr136 = vec136.as_ptr().cast::<u8>();
-                                                        let len136 = vec136.len();
-                                                        ::core::mem::forget(vec136);
+                                                        let vec137 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr137 = vec137.as_ptr().cast::<u8>();
+                                                        let len137 = vec137.len();
+                                                        ::core::mem::forget(vec137);
                                                         *base
                                                             .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len136;
-                                                        *base.add(0).cast::<*mut u8>() = ptr136.cast_mut();
+                                                            .cast::<usize>() = len137;
+                                                        *base.add(0).cast::<*mut u8>() = ptr137.cast_mut();
                                                     }
                                                 }
                                                 *base
                                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len137;
+                                                    .cast::<usize>() = len138;
                                                 *base
                                                     .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result137;
+                                                    .cast::<*mut u8>() = result138;
                                                 *base
                                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match credentials133 {
+                                                    .cast::<u8>() = (match credentials134 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                let vec139 = headers133;
-                                                let len139 = vec139.len();
-                                                let layout139 = _rt::alloc::Layout::from_size_align(
-                                                        vec139.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                let vec140 = headers134;
+                                                let len140 = vec140.len();
+                                                let layout140 = _rt::alloc::Layout::from_size_align(
+                                                        vec140.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                         ::core::mem::size_of::<*const u8>(),
                                                     )
                                                     .unwrap();
-                                                let (result139, _cleanup139) = wit_bindgen::rt::Cleanup::new(
-                                                    layout139,
+                                                let (result140, _cleanup140) = wit_bindgen::rt::Cleanup::new(
+                                                    layout140,
                                                 );
-                                                if let Some(cleanup) = _cleanup139 {
+                                                if let Some(cleanup) = _cleanup140 {
                                                     cleanup.forget();
                                                 }
-                                                for (i, e) in vec139.into_iter().enumerate() {
-                                                    let base = result139
+                                                for (i, e) in vec140.into_iter().enumerate() {
+                                                    let base = result140
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let vec138 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr138 = vec138.as_ptr().cast::<u8>();
-                                                        let len138 = vec138.len();
-                                                        ::core::mem::forget(vec138);
+                                                        let vec139 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr139 = vec139.as_ptr().cast::<u8>();
+                                                        let len139 = vec139.len();
+                                                        ::core::mem::forget(vec139);
                                                         *base
                                                             .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len138;
-                                                        *base.add(0).cast::<*mut u8>() = ptr138.cast_mut();
+                                                            .cast::<usize>() = len139;
+                                                        *base.add(0).cast::<*mut u8>() = ptr139.cast_mut();
                                                     }
                                                 }
                                                 *base
                                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len139;
+                                                    .cast::<usize>() = len140;
                                                 *base
                                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result139;
-                                                let vec141 = methods133;
-                                                let len141 = vec141.len();
-                                                let layout141 = _rt::alloc::Layout::from_size_align(
-                                                        vec141.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    .cast::<*mut u8>() = result140;
+                                                let vec142 = methods134;
+                                                let len142 = vec142.len();
+                                                let layout142 = _rt::alloc::Layout::from_size_align(
+                                                        vec142.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                         ::core::mem::size_of::<*const u8>(),
                                                     )
                                                     .unwrap();
-                                                let (result141, _cleanup141) = wit_bindgen::rt::Cleanup::new(
-                                                    layout141,
+                                                let (result142, _cleanup142) = wit_bindgen::rt::Cleanup::new(
+                                                    layout142,
                                                 );
-                                                if let Some(cleanup) = _cleanup141 {
+                                                if let Some(cleanup) = _cleanup142 {
                                                     cleanup.forget();
                                                 }
-                                                for (i, e) in vec141.into_iter().enumerate() {
-                                                    let base = result141
+                                                for (i, e) in vec142.into_iter().enumerate() {
+                                                    let base = result142
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let vec140 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr140 = vec140.as_ptr().cast::<u8>();
-                                                        let len140 = vec140.len();
-                                                        ::core::mem::forget(vec140);
+                                                        let vec141 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr141 = vec141.as_ptr().cast::<u8>();
+                                                        let len141 = vec141.len();
+                                                        ::core::mem::forget(vec141);
                                                         *base
                                                             .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len140;
-                                                        *base.add(0).cast::<*mut u8>() = ptr140.cast_mut();
+                                                            .cast::<usize>() = len141;
+                                                        *base.add(0).cast::<*mut u8>() = ptr141.cast_mut();
                                                     }
                                                 }
                                                 *base
                                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len141;
+                                                    .cast::<usize>() = len142;
                                                 *base
                                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result141;
-                                                let vec143 = expose133;
-                                                let len143 = vec143.len();
-                                                let layout143 = _rt::alloc::Layout::from_size_align(
-                                                        vec143.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    .cast::<*mut u8>() = result142;
+                                                let vec144 = expose134;
+                                                let len144 = vec144.len();
+                                                let layout144 = _rt::alloc::Layout::from_size_align(
+                                                        vec144.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                         ::core::mem::size_of::<*const u8>(),
                                                     )
                                                     .unwrap();
-                                                let (result143, _cleanup143) = wit_bindgen::rt::Cleanup::new(
-                                                    layout143,
+                                                let (result144, _cleanup144) = wit_bindgen::rt::Cleanup::new(
+                                                    layout144,
                                                 );
-                                                if let Some(cleanup) = _cleanup143 {
+                                                if let Some(cleanup) = _cleanup144 {
                                                     cleanup.forget();
                                                 }
-                                                for (i, e) in vec143.into_iter().enumerate() {
-                                                    let base = result143
+                                                for (i, e) in vec144.into_iter().enumerate() {
+                                                    let base = result144
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let vec142 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr142 = vec142.as_ptr().cast::<u8>();
-                                                        let len142 = vec142.len();
-                                                        ::core::mem::forget(vec142);
+                                                        let vec143 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr143 = vec143.as_ptr().cast::<u8>();
+                                                        let len143 = vec143.len();
+                                                        ::core::mem::forget(vec143);
                                                         *base
                                                             .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len142;
-                                                        *base.add(0).cast::<*mut u8>() = ptr142.cast_mut();
+                                                            .cast::<usize>() = len143;
+                                                        *base.add(0).cast::<*mut u8>() = ptr143.cast_mut();
                                                     }
                                                 }
                                                 *base
                                                     .add(16 + 16 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len143;
+                                                    .cast::<usize>() = len144;
                                                 *base
                                                     .add(16 + 15 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result143;
+                                                    .cast::<*mut u8>() = result144;
                                                 *base
                                                     .add(24 + 16 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(max_age133);
+                                                    .cast::<i64>() = _rt::as_i64(max_age134);
                                                 *base
                                                     .add(32 + 16 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match vary133 {
+                                                    .cast::<u8>() = (match vary134 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
@@ -4091,150 +4152,150 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec145 = allowed_hosts124;
-                                        let len145 = vec145.len();
-                                        let layout145 = _rt::alloc::Layout::from_size_align(
-                                                vec145.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec146 = allowed_hosts125;
+                                        let len146 = vec146.len();
+                                        let layout146 = _rt::alloc::Layout::from_size_align(
+                                                vec146.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result145, _cleanup145) = wit_bindgen::rt::Cleanup::new(
-                                            layout145,
+                                        let (result146, _cleanup146) = wit_bindgen::rt::Cleanup::new(
+                                            layout146,
                                         );
-                                        if let Some(cleanup) = _cleanup145 {
+                                        if let Some(cleanup) = _cleanup146 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec145.into_iter().enumerate() {
-                                            let base = result145
+                                        for (i, e) in vec146.into_iter().enumerate() {
+                                            let base = result146
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec144 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr144 = vec144.as_ptr().cast::<u8>();
-                                                let len144 = vec144.len();
-                                                ::core::mem::forget(vec144);
+                                                let vec145 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr145 = vec145.as_ptr().cast::<u8>();
+                                                let len145 = vec145.len();
+                                                ::core::mem::forget(vec145);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len144;
-                                                *base.add(0).cast::<*mut u8>() = ptr144.cast_mut();
+                                                    .cast::<usize>() = len145;
+                                                *base.add(0).cast::<*mut u8>() = ptr145.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(40 + 17 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len145;
+                                            .cast::<usize>() = len146;
                                         *base
                                             .add(40 + 16 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result145;
-                                        let vec147 = host_headers124;
-                                        let len147 = vec147.len();
-                                        let layout147 = _rt::alloc::Layout::from_size_align(
-                                                vec147.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                            .cast::<*mut u8>() = result146;
+                                        let vec148 = host_headers125;
+                                        let len148 = vec148.len();
+                                        let layout148 = _rt::alloc::Layout::from_size_align(
+                                                vec148.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result147, _cleanup147) = wit_bindgen::rt::Cleanup::new(
-                                            layout147,
+                                        let (result148, _cleanup148) = wit_bindgen::rt::Cleanup::new(
+                                            layout148,
                                         );
-                                        if let Some(cleanup) = _cleanup147 {
+                                        if let Some(cleanup) = _cleanup148 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec147.into_iter().enumerate() {
-                                            let base = result147
+                                        for (i, e) in vec148.into_iter().enumerate() {
+                                            let base = result148
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec146 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr146 = vec146.as_ptr().cast::<u8>();
-                                                let len146 = vec146.len();
-                                                ::core::mem::forget(vec146);
+                                                let vec147 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr147 = vec147.as_ptr().cast::<u8>();
+                                                let len147 = vec147.len();
+                                                ::core::mem::forget(vec147);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len146;
-                                                *base.add(0).cast::<*mut u8>() = ptr146.cast_mut();
+                                                    .cast::<usize>() = len147;
+                                                *base.add(0).cast::<*mut u8>() = ptr147.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(40 + 19 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len147;
+                                            .cast::<usize>() = len148;
                                         *base
                                             .add(40 + 18 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result147;
-                                        let vec151 = tls_headers124;
-                                        let len151 = vec151.len();
-                                        let layout151 = _rt::alloc::Layout::from_size_align(
-                                                vec151.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                            .cast::<*mut u8>() = result148;
+                                        let vec152 = tls_headers125;
+                                        let len152 = vec152.len();
+                                        let layout152 = _rt::alloc::Layout::from_size_align(
+                                                vec152.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result151, _cleanup151) = wit_bindgen::rt::Cleanup::new(
-                                            layout151,
+                                        let (result152, _cleanup152) = wit_bindgen::rt::Cleanup::new(
+                                            layout152,
                                         );
-                                        if let Some(cleanup) = _cleanup151 {
+                                        if let Some(cleanup) = _cleanup152 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec151.into_iter().enumerate() {
-                                            let base = result151
+                                        for (i, e) in vec152.into_iter().enumerate() {
+                                            let base = result152
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderEdit {
-                                                    name: name148,
-                                                    value: value148,
+                                                    name: name149,
+                                                    value: value149,
                                                 } = e;
-                                                let vec149 = (name148.into_bytes()).into_boxed_slice();
-                                                let ptr149 = vec149.as_ptr().cast::<u8>();
-                                                let len149 = vec149.len();
-                                                ::core::mem::forget(vec149);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len149;
-                                                *base.add(0).cast::<*mut u8>() = ptr149.cast_mut();
-                                                let vec150 = (value148.into_bytes()).into_boxed_slice();
+                                                let vec150 = (name149.into_bytes()).into_boxed_slice();
                                                 let ptr150 = vec150.as_ptr().cast::<u8>();
                                                 let len150 = vec150.len();
                                                 ::core::mem::forget(vec150);
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len150;
+                                                *base.add(0).cast::<*mut u8>() = ptr150.cast_mut();
+                                                let vec151 = (value149.into_bytes()).into_boxed_slice();
+                                                let ptr151 = vec151.as_ptr().cast::<u8>();
+                                                let len151 = vec151.len();
+                                                ::core::mem::forget(vec151);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len151;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr150.cast_mut();
+                                                    .cast::<*mut u8>() = ptr151.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(40 + 21 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len151;
+                                            .cast::<usize>() = len152;
                                         *base
                                             .add(40 + 20 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result151;
-                                        match tls_redirect124 {
+                                            .cast::<*mut u8>() = result152;
+                                        match tls_redirect125 {
                                             Some(e) => {
                                                 *base
                                                     .add(40 + 22 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::TlsRedirect {
-                                                    temporary: temporary152,
-                                                    host: host152,
-                                                    force_host: force_host152,
+                                                    temporary: temporary153,
+                                                    host: host153,
+                                                    force_host: force_host153,
                                                 } = e;
                                                 *base
                                                     .add(40 + 23 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match temporary152 {
+                                                    .cast::<u8>() = (match temporary153 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                match host152 {
+                                                match host153 {
                                                     Some(e) => {
                                                         *base
                                                             .add(40 + 24 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (1i32) as u8;
-                                                        let vec153 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr153 = vec153.as_ptr().cast::<u8>();
-                                                        let len153 = vec153.len();
-                                                        ::core::mem::forget(vec153);
+                                                        let vec154 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr154 = vec154.as_ptr().cast::<u8>();
+                                                        let len154 = vec154.len();
+                                                        ::core::mem::forget(vec154);
                                                         *base
                                                             .add(40 + 26 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len153;
+                                                            .cast::<usize>() = len154;
                                                         *base
                                                             .add(40 + 25 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr153.cast_mut();
+                                                            .cast::<*mut u8>() = ptr154.cast_mut();
                                                     }
                                                     None => {
                                                         *base
@@ -4244,7 +4305,7 @@ pub mod exports {
                                                 };
                                                 *base
                                                     .add(40 + 27 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match force_host152 {
+                                                    .cast::<u8>() = (match force_host153 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
@@ -4255,28 +4316,28 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match hsts124 {
+                                        match hsts125 {
                                             Some(e) => {
                                                 *base
                                                     .add(40 + 28 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::Hsts {
-                                                    value: value154,
-                                                    always: always154,
+                                                    value: value155,
+                                                    always: always155,
                                                 } = e;
-                                                let vec155 = (value154.into_bytes()).into_boxed_slice();
-                                                let ptr155 = vec155.as_ptr().cast::<u8>();
-                                                let len155 = vec155.len();
-                                                ::core::mem::forget(vec155);
+                                                let vec156 = (value155.into_bytes()).into_boxed_slice();
+                                                let ptr156 = vec156.as_ptr().cast::<u8>();
+                                                let len156 = vec156.len();
+                                                ::core::mem::forget(vec156);
                                                 *base
                                                     .add(40 + 30 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len155;
+                                                    .cast::<usize>() = len156;
                                                 *base
                                                     .add(40 + 29 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr155.cast_mut();
+                                                    .cast::<*mut u8>() = ptr156.cast_mut();
                                                 *base
                                                     .add(40 + 31 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match always154 {
+                                                    .cast::<u8>() = (match always155 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
@@ -4288,101 +4349,101 @@ pub mod exports {
                                             }
                                         };
                                     }
-                                    V181::Retry(e) => {
+                                    V182::Retry(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (9i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Retry {
-                                            attempts: attempts156,
-                                            initial_interval_ns: initial_interval_ns156,
-                                            timeout_ns: timeout_ns156,
-                                            statuses: statuses156,
-                                            max_body_bytes: max_body_bytes156,
-                                            on_network_error: on_network_error156,
-                                            non_idempotent: non_idempotent156,
-                                            try_timeout_ns: try_timeout_ns156,
-                                            hedge_after_ns: hedge_after_ns156,
+                                            attempts: attempts157,
+                                            initial_interval_ns: initial_interval_ns157,
+                                            timeout_ns: timeout_ns157,
+                                            statuses: statuses157,
+                                            max_body_bytes: max_body_bytes157,
+                                            on_network_error: on_network_error157,
+                                            non_idempotent: non_idempotent157,
+                                            try_timeout_ns: try_timeout_ns157,
+                                            hedge_after_ns: hedge_after_ns157,
                                         } = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(attempts156);
+                                            .cast::<i32>() = _rt::as_i32(attempts157);
                                         *base
                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(initial_interval_ns156);
+                                            .cast::<i64>() = _rt::as_i64(initial_interval_ns157);
                                         *base
                                             .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(timeout_ns156);
-                                        let vec157 = <_ as Into<_rt::Vec<_>>>::into(statuses156)
+                                            .cast::<i64>() = _rt::as_i64(timeout_ns157);
+                                        let vec158 = <_ as Into<_rt::Vec<_>>>::into(statuses157)
                                             .into_boxed_slice();
-                                        let ptr157 = vec157.as_ptr().cast::<u8>();
-                                        let len157 = vec157.len();
-                                        ::core::mem::forget(vec157);
+                                        let ptr158 = vec158.as_ptr().cast::<u8>();
+                                        let len158 = vec158.len();
+                                        ::core::mem::forget(vec158);
                                         *base
                                             .add(32 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len157;
+                                            .cast::<usize>() = len158;
                                         *base
                                             .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr157.cast_mut();
+                                            .cast::<*mut u8>() = ptr158.cast_mut();
                                         *base
                                             .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(max_body_bytes156);
+                                            .cast::<i64>() = _rt::as_i64(max_body_bytes157);
                                         *base
                                             .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match on_network_error156 {
+                                            .cast::<u8>() = (match on_network_error157 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(41 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match non_idempotent156 {
+                                            .cast::<u8>() = (match non_idempotent157 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(48 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(try_timeout_ns156);
+                                            .cast::<i64>() = _rt::as_i64(try_timeout_ns157);
                                         *base
                                             .add(56 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(hedge_after_ns156);
+                                            .cast::<i64>() = _rt::as_i64(hedge_after_ns157);
                                     }
-                                    V181::Buffering(e) => {
+                                    V182::Buffering(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (10i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Buffering {
-                                            max_request_bytes: max_request_bytes158,
-                                            memory_request_bytes: memory_request_bytes158,
-                                            max_response_bytes: max_response_bytes158,
-                                            memory_response_bytes: memory_response_bytes158,
-                                            retry_expression: retry_expression158,
+                                            max_request_bytes: max_request_bytes159,
+                                            memory_request_bytes: memory_request_bytes159,
+                                            max_response_bytes: max_response_bytes159,
+                                            memory_response_bytes: memory_response_bytes159,
+                                            retry_expression: retry_expression159,
                                         } = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(max_request_bytes158);
+                                            .cast::<i64>() = _rt::as_i64(max_request_bytes159);
                                         *base
                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(memory_request_bytes158);
+                                            .cast::<i64>() = _rt::as_i64(memory_request_bytes159);
                                         *base
                                             .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(max_response_bytes158);
+                                            .cast::<i64>() = _rt::as_i64(max_response_bytes159);
                                         *base
                                             .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(memory_response_bytes158);
-                                        match retry_expression158 {
+                                            .cast::<i64>() = _rt::as_i64(memory_response_bytes159);
+                                        match retry_expression159 {
                                             Some(e) => {
                                                 *base
                                                     .add(40 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                let vec159 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr159 = vec159.as_ptr().cast::<u8>();
-                                                let len159 = vec159.len();
-                                                ::core::mem::forget(vec159);
+                                                let vec160 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr160 = vec160.as_ptr().cast::<u8>();
+                                                let len160 = vec160.len();
+                                                ::core::mem::forget(vec160);
                                                 *base
                                                     .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len159;
+                                                    .cast::<usize>() = len160;
                                                 *base
                                                     .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr159.cast_mut();
+                                                    .cast::<*mut u8>() = ptr160.cast_mut();
                                             }
                                             None => {
                                                 *base
@@ -4391,211 +4452,211 @@ pub mod exports {
                                             }
                                         };
                                     }
-                                    V181::Compress(e) => {
+                                    V182::Compress(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (11i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Compress {
-                                            encodings: encodings160,
-                                            default_encoding: default_encoding160,
-                                            excluded: excluded160,
-                                            included: included160,
-                                            min_bytes: min_bytes160,
+                                            encodings: encodings161,
+                                            default_encoding: default_encoding161,
+                                            excluded: excluded161,
+                                            included: included161,
+                                            min_bytes: min_bytes161,
                                         } = e;
-                                        let vec162 = encodings160;
-                                        let len162 = vec162.len();
-                                        let layout162 = _rt::alloc::Layout::from_size_align(
-                                                vec162.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec163 = encodings161;
+                                        let len163 = vec163.len();
+                                        let layout163 = _rt::alloc::Layout::from_size_align(
+                                                vec163.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result162, _cleanup162) = wit_bindgen::rt::Cleanup::new(
-                                            layout162,
+                                        let (result163, _cleanup163) = wit_bindgen::rt::Cleanup::new(
+                                            layout163,
                                         );
-                                        if let Some(cleanup) = _cleanup162 {
+                                        if let Some(cleanup) = _cleanup163 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec162.into_iter().enumerate() {
-                                            let base = result162
+                                        for (i, e) in vec163.into_iter().enumerate() {
+                                            let base = result163
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec161 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr161 = vec161.as_ptr().cast::<u8>();
-                                                let len161 = vec161.len();
-                                                ::core::mem::forget(vec161);
+                                                let vec162 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr162 = vec162.as_ptr().cast::<u8>();
+                                                let len162 = vec162.len();
+                                                ::core::mem::forget(vec162);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len161;
-                                                *base.add(0).cast::<*mut u8>() = ptr161.cast_mut();
+                                                    .cast::<usize>() = len162;
+                                                *base.add(0).cast::<*mut u8>() = ptr162.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len162;
+                                            .cast::<usize>() = len163;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result162;
-                                        match default_encoding160 {
+                                            .cast::<*mut u8>() = result163;
+                                        match default_encoding161 {
                                             Some(e) => {
                                                 *base
                                                     .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                let vec163 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr163 = vec163.as_ptr().cast::<u8>();
-                                                let len163 = vec163.len();
-                                                ::core::mem::forget(vec163);
-                                                *base
-                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len163;
-                                                *base
-                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr163.cast_mut();
-                                            }
-                                            None => {
-                                                *base
-                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (0i32) as u8;
-                                            }
-                                        };
-                                        let vec165 = excluded160;
-                                        let len165 = vec165.len();
-                                        let layout165 = _rt::alloc::Layout::from_size_align(
-                                                vec165.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result165, _cleanup165) = wit_bindgen::rt::Cleanup::new(
-                                            layout165,
-                                        );
-                                        if let Some(cleanup) = _cleanup165 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec165.into_iter().enumerate() {
-                                            let base = result165
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
                                                 let vec164 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr164 = vec164.as_ptr().cast::<u8>();
                                                 let len164 = vec164.len();
                                                 ::core::mem::forget(vec164);
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len164;
-                                                *base.add(0).cast::<*mut u8>() = ptr164.cast_mut();
+                                                *base
+                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr164.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        let vec166 = excluded161;
+                                        let len166 = vec166.len();
+                                        let layout166 = _rt::alloc::Layout::from_size_align(
+                                                vec166.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result166, _cleanup166) = wit_bindgen::rt::Cleanup::new(
+                                            layout166,
+                                        );
+                                        if let Some(cleanup) = _cleanup166 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec166.into_iter().enumerate() {
+                                            let base = result166
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec165 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr165 = vec165.as_ptr().cast::<u8>();
+                                                let len165 = vec165.len();
+                                                ::core::mem::forget(vec165);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len165;
+                                                *base.add(0).cast::<*mut u8>() = ptr165.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len165;
+                                            .cast::<usize>() = len166;
                                         *base
                                             .add(8 + 7 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result165;
-                                        let vec167 = included160;
-                                        let len167 = vec167.len();
-                                        let layout167 = _rt::alloc::Layout::from_size_align(
-                                                vec167.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                            .cast::<*mut u8>() = result166;
+                                        let vec168 = included161;
+                                        let len168 = vec168.len();
+                                        let layout168 = _rt::alloc::Layout::from_size_align(
+                                                vec168.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result167, _cleanup167) = wit_bindgen::rt::Cleanup::new(
-                                            layout167,
+                                        let (result168, _cleanup168) = wit_bindgen::rt::Cleanup::new(
+                                            layout168,
                                         );
-                                        if let Some(cleanup) = _cleanup167 {
+                                        if let Some(cleanup) = _cleanup168 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec167.into_iter().enumerate() {
-                                            let base = result167
+                                        for (i, e) in vec168.into_iter().enumerate() {
+                                            let base = result168
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec166 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr166 = vec166.as_ptr().cast::<u8>();
-                                                let len166 = vec166.len();
-                                                ::core::mem::forget(vec166);
+                                                let vec167 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr167 = vec167.as_ptr().cast::<u8>();
+                                                let len167 = vec167.len();
+                                                ::core::mem::forget(vec167);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len166;
-                                                *base.add(0).cast::<*mut u8>() = ptr166.cast_mut();
+                                                    .cast::<usize>() = len167;
+                                                *base.add(0).cast::<*mut u8>() = ptr167.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len167;
+                                            .cast::<usize>() = len168;
                                         *base
                                             .add(8 + 9 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result167;
+                                            .cast::<*mut u8>() = result168;
                                         *base
                                             .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(min_bytes160);
+                                            .cast::<i64>() = _rt::as_i64(min_bytes161);
                                     }
-                                    V181::EncodedCharacters(e) => {
+                                    V182::EncodedCharacters(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (12i32) as u8;
-                                        let flags168 = e;
+                                        let flags169 = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = ((flags168.bits() >> 0) as i32) as u8;
+                                            .cast::<u8>() = ((flags169.bits() >> 0) as i32) as u8;
                                     }
-                                    V181::ClientCertificate(e) => {
+                                    V182::ClientCertificate(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (13i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::ClientCertificate {
-                                            pem: pem169,
-                                            info: info169,
-                                            style: style169,
+                                            pem: pem170,
+                                            info: info170,
+                                            style: style170,
                                         } = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match pem169 {
+                                            .cast::<u8>() = (match pem170 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
-                                        match info169 {
+                                        match info170 {
                                             Some(e) => {
                                                 *base
                                                     .add(9 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::CertificateInfo {
-                                                    not_before: not_before170,
-                                                    not_after: not_after170,
-                                                    sans: sans170,
-                                                    serial_number: serial_number170,
-                                                    subject: subject170,
-                                                    issuer: issuer170,
+                                                    not_before: not_before171,
+                                                    not_after: not_after171,
+                                                    sans: sans171,
+                                                    serial_number: serial_number171,
+                                                    subject: subject171,
+                                                    issuer: issuer171,
                                                 } = e;
                                                 *base
                                                     .add(10 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match not_before170 {
+                                                    .cast::<u8>() = (match not_before171 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(11 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match not_after170 {
+                                                    .cast::<u8>() = (match not_after171 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(12 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match sans170 {
+                                                    .cast::<u8>() = (match sans171 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(13 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match serial_number170 {
+                                                    .cast::<u8>() = (match serial_number171 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                let flags171 = subject170;
+                                                let flags172 = subject171;
                                                 *base
                                                     .add(14 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = ((flags171.bits() >> 0) as i32) as u8;
-                                                let flags172 = issuer170;
+                                                    .cast::<u8>() = ((flags172.bits() >> 0) as i32) as u8;
+                                                let flags173 = issuer171;
                                                 *base
                                                     .add(15 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = ((flags172.bits() >> 0) as i32) as u8;
+                                                    .cast::<u8>() = ((flags173.bits() >> 0) as i32) as u8;
                                             }
                                             None => {
                                                 *base
@@ -4605,228 +4666,214 @@ pub mod exports {
                                         };
                                         *base
                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (style169.clone() as i32) as u8;
+                                            .cast::<u8>() = (style170.clone() as i32) as u8;
                                     }
-                                    V181::GrpcWeb(e) => {
+                                    V182::GrpcWeb(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (14i32) as u8;
-                                        let vec174 = e;
-                                        let len174 = vec174.len();
-                                        let layout174 = _rt::alloc::Layout::from_size_align(
-                                                vec174.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec175 = e;
+                                        let len175 = vec175.len();
+                                        let layout175 = _rt::alloc::Layout::from_size_align(
+                                                vec175.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result174, _cleanup174) = wit_bindgen::rt::Cleanup::new(
-                                            layout174,
+                                        let (result175, _cleanup175) = wit_bindgen::rt::Cleanup::new(
+                                            layout175,
                                         );
-                                        if let Some(cleanup) = _cleanup174 {
+                                        if let Some(cleanup) = _cleanup175 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec174.into_iter().enumerate() {
-                                            let base = result174
+                                        for (i, e) in vec175.into_iter().enumerate() {
+                                            let base = result175
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec173 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr173 = vec173.as_ptr().cast::<u8>();
-                                                let len173 = vec173.len();
-                                                ::core::mem::forget(vec173);
+                                                let vec174 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr174 = vec174.as_ptr().cast::<u8>();
+                                                let len174 = vec174.len();
+                                                ::core::mem::forget(vec174);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len173;
-                                                *base.add(0).cast::<*mut u8>() = ptr173.cast_mut();
+                                                    .cast::<usize>() = len174;
+                                                *base.add(0).cast::<*mut u8>() = ptr174.cast_mut();
                                             }
                                         }
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len174;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result174;
-                                    }
-                                    V181::ContentType => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (15i32) as u8;
-                                    }
-                                    V181::LoopGuard(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (16i32) as u8;
-                                        let vec175 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr175 = vec175.as_ptr().cast::<u8>();
-                                        let len175 = vec175.len();
-                                        ::core::mem::forget(vec175);
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len175;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr175.cast_mut();
+                                            .cast::<*mut u8>() = result175;
                                     }
-                                    V181::Chain(e) => {
+                                    V182::ContentType => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (15i32) as u8;
+                                    }
+                                    V182::LoopGuard(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (16i32) as u8;
+                                        let vec176 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr176 = vec176.as_ptr().cast::<u8>();
+                                        let len176 = vec176.len();
+                                        ::core::mem::forget(vec176);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len176;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr176.cast_mut();
+                                    }
+                                    V182::Chain(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (17i32) as u8;
-                                        let vec177 = e;
-                                        let len177 = vec177.len();
-                                        let layout177 = _rt::alloc::Layout::from_size_align(
-                                                vec177.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec178 = e;
+                                        let len178 = vec178.len();
+                                        let layout178 = _rt::alloc::Layout::from_size_align(
+                                                vec178.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result177, _cleanup177) = wit_bindgen::rt::Cleanup::new(
-                                            layout177,
+                                        let (result178, _cleanup178) = wit_bindgen::rt::Cleanup::new(
+                                            layout178,
                                         );
-                                        if let Some(cleanup) = _cleanup177 {
+                                        if let Some(cleanup) = _cleanup178 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec177.into_iter().enumerate() {
-                                            let base = result177
+                                        for (i, e) in vec178.into_iter().enumerate() {
+                                            let base = result178
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec176 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr176 = vec176.as_ptr().cast::<u8>();
-                                                let len176 = vec176.len();
-                                                ::core::mem::forget(vec176);
+                                                let vec177 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr177 = vec177.as_ptr().cast::<u8>();
+                                                let len177 = vec177.len();
+                                                ::core::mem::forget(vec177);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len176;
-                                                *base.add(0).cast::<*mut u8>() = ptr176.cast_mut();
+                                                    .cast::<usize>() = len177;
+                                                *base.add(0).cast::<*mut u8>() = ptr177.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len177;
+                                            .cast::<usize>() = len178;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result177;
+                                            .cast::<*mut u8>() = result178;
                                     }
-                                    V181::Policy(e) => {
+                                    V182::Policy(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (18i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::PolicyUse {
-                                            plugin: plugin178,
-                                            settings: settings178,
+                                            plugin: plugin179,
+                                            settings: settings179,
                                         } = e;
-                                        let vec179 = (plugin178.into_bytes()).into_boxed_slice();
-                                        let ptr179 = vec179.as_ptr().cast::<u8>();
-                                        let len179 = vec179.len();
-                                        ::core::mem::forget(vec179);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len179;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr179.cast_mut();
-                                        let vec180 = (settings178.into_bytes()).into_boxed_slice();
+                                        let vec180 = (plugin179.into_bytes()).into_boxed_slice();
                                         let ptr180 = vec180.as_ptr().cast::<u8>();
                                         let len180 = vec180.len();
                                         ::core::mem::forget(vec180);
                                         *base
-                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len180;
                                         *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr180.cast_mut();
+                                        let vec181 = (settings179.into_bytes()).into_boxed_slice();
+                                        let ptr181 = vec181.as_ptr().cast::<u8>();
+                                        let len181 = vec181.len();
+                                        ::core::mem::forget(vec181);
+                                        *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len181;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr181.cast_mut();
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(5 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len182;
+                            .cast::<usize>() = len183;
                         *ptr20
                             .add(4 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result182;
-                        let vec221 = tcp_routes21;
-                        let len221 = vec221.len();
-                        let layout221 = _rt::alloc::Layout::from_size_align(
-                                vec221.len()
+                            .cast::<*mut u8>() = result183;
+                        let vec222 = tcp_routes21;
+                        let len222 = vec222.len();
+                        let layout222 = _rt::alloc::Layout::from_size_align(
+                                vec222.len()
                                     * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result221, _cleanup221) = wit_bindgen::rt::Cleanup::new(
-                            layout221,
+                        let (result222, _cleanup222) = wit_bindgen::rt::Cleanup::new(
+                            layout222,
                         );
-                        if let Some(cleanup) = _cleanup221 {
+                        if let Some(cleanup) = _cleanup222 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec221.into_iter().enumerate() {
-                            let base = result221
+                        for (i, e) in vec222.into_iter().enumerate() {
+                            let base = result222
                                 .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpRoute {
-                                    name: name183,
-                                    rule: rule183,
-                                    priority: priority183,
-                                    entrypoints: entrypoints183,
-                                    tls: tls183,
-                                    tls_options: tls_options183,
-                                    steps: steps183,
-                                    service: service183,
+                                    name: name184,
+                                    rule: rule184,
+                                    priority: priority184,
+                                    entrypoints: entrypoints184,
+                                    tls: tls184,
+                                    tls_options: tls_options184,
+                                    steps: steps184,
+                                    service: service184,
                                 } = e;
-                                let vec184 = (name183.into_bytes()).into_boxed_slice();
-                                let ptr184 = vec184.as_ptr().cast::<u8>();
-                                let len184 = vec184.len();
-                                ::core::mem::forget(vec184);
+                                let vec185 = (name184.into_bytes()).into_boxed_slice();
+                                let ptr185 = vec185.as_ptr().cast::<u8>();
+                                let len185 = vec185.len();
+                                ::core::mem::forget(vec185);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len184;
-                                *base.add(0).cast::<*mut u8>() = ptr184.cast_mut();
+                                    .cast::<usize>() = len185;
+                                *base.add(0).cast::<*mut u8>() = ptr185.cast_mut();
                                 let super::super::super::super::sluice::gateway::routing::Rule {
-                                    text: text185,
-                                    nodes: nodes185,
-                                    root: root185,
-                                } = rule183;
-                                let vec186 = (text185.into_bytes()).into_boxed_slice();
-                                let ptr186 = vec186.as_ptr().cast::<u8>();
-                                let len186 = vec186.len();
-                                ::core::mem::forget(vec186);
+                                    text: text186,
+                                    nodes: nodes186,
+                                    root: root186,
+                                } = rule184;
+                                let vec187 = (text186.into_bytes()).into_boxed_slice();
+                                let ptr187 = vec187.as_ptr().cast::<u8>();
+                                let len187 = vec187.len();
+                                ::core::mem::forget(vec187);
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len186;
+                                    .cast::<usize>() = len187;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr186.cast_mut();
-                                let vec214 = nodes185;
-                                let len214 = vec214.len();
-                                let layout214 = _rt::alloc::Layout::from_size_align(
-                                        vec214.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr187.cast_mut();
+                                let vec215 = nodes186;
+                                let len215 = vec215.len();
+                                let layout215 = _rt::alloc::Layout::from_size_align(
+                                        vec215.len() * (6 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result214, _cleanup214) = wit_bindgen::rt::Cleanup::new(
-                                    layout214,
+                                let (result215, _cleanup215) = wit_bindgen::rt::Cleanup::new(
+                                    layout215,
                                 );
-                                if let Some(cleanup) = _cleanup214 {
+                                if let Some(cleanup) = _cleanup215 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec214.into_iter().enumerate() {
-                                    let base = result214
+                                for (i, e) in vec215.into_iter().enumerate() {
+                                    let base = result215
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V213;
+                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V214;
                                         match e {
-                                            V213::All(e) => {
+                                            V214::All(e) => {
                                                 *base.add(0).cast::<u8>() = (0i32) as u8;
-                                                let vec187 = <_ as Into<_rt::Vec<_>>>::into(e)
-                                                    .into_boxed_slice();
-                                                let ptr187 = vec187.as_ptr().cast::<u8>();
-                                                let len187 = vec187.len();
-                                                ::core::mem::forget(vec187);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len187;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr187.cast_mut();
-                                            }
-                                            V213::Any(e) => {
-                                                *base.add(0).cast::<u8>() = (1i32) as u8;
                                                 let vec188 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
                                                 let ptr188 = vec188.as_ptr().cast::<u8>();
@@ -4839,15 +4886,10 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr188.cast_mut();
                                             }
-                                            V213::Not(e) => {
-                                                *base.add(0).cast::<u8>() = (2i32) as u8;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(e);
-                                            }
-                                            V213::Host(e) => {
-                                                *base.add(0).cast::<u8>() = (3i32) as u8;
-                                                let vec189 = (e.into_bytes()).into_boxed_slice();
+                                            V214::Any(e) => {
+                                                *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                let vec189 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
                                                 let ptr189 = vec189.as_ptr().cast::<u8>();
                                                 let len189 = vec189.len();
                                                 ::core::mem::forget(vec189);
@@ -4858,8 +4900,14 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr189.cast_mut();
                                             }
-                                            V213::HostExact(e) => {
-                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                            V214::Not(e) => {
+                                                *base.add(0).cast::<u8>() = (2i32) as u8;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(e);
+                                            }
+                                            V214::Host(e) => {
+                                                *base.add(0).cast::<u8>() = (3i32) as u8;
                                                 let vec190 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr190 = vec190.as_ptr().cast::<u8>();
                                                 let len190 = vec190.len();
@@ -4871,8 +4919,8 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr190.cast_mut();
                                             }
-                                            V213::HostRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                            V214::HostExact(e) => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
                                                 let vec191 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr191 = vec191.as_ptr().cast::<u8>();
                                                 let len191 = vec191.len();
@@ -4884,69 +4932,66 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr191.cast_mut();
                                             }
-                                            V213::Path(e) => {
+                                            V214::HostRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                                let vec192 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr192 = vec192.as_ptr().cast::<u8>();
+                                                let len192 = vec192.len();
+                                                ::core::mem::forget(vec192);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len192;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr192.cast_mut();
+                                            }
+                                            V214::Path(e) => {
                                                 *base.add(0).cast::<u8>() = (6i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern192,
-                                                    view: view192,
+                                                    pattern: pattern193,
+                                                    view: view193,
                                                 } = e;
-                                                let vec193 = (pattern192.into_bytes()).into_boxed_slice();
-                                                let ptr193 = vec193.as_ptr().cast::<u8>();
-                                                let len193 = vec193.len();
-                                                ::core::mem::forget(vec193);
+                                                let vec194 = (pattern193.into_bytes()).into_boxed_slice();
+                                                let ptr194 = vec194.as_ptr().cast::<u8>();
+                                                let len194 = vec194.len();
+                                                ::core::mem::forget(vec194);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len193;
+                                                    .cast::<usize>() = len194;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr193.cast_mut();
+                                                    .cast::<*mut u8>() = ptr194.cast_mut();
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view192.clone() as i32) as u8;
+                                                    .cast::<u8>() = (view193.clone() as i32) as u8;
                                             }
-                                            V213::PathPrefix(e) => {
+                                            V214::PathPrefix(e) => {
                                                 *base.add(0).cast::<u8>() = (7i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern194,
-                                                    view: view194,
+                                                    pattern: pattern195,
+                                                    view: view195,
                                                 } = e;
-                                                let vec195 = (pattern194.into_bytes()).into_boxed_slice();
-                                                let ptr195 = vec195.as_ptr().cast::<u8>();
-                                                let len195 = vec195.len();
-                                                ::core::mem::forget(vec195);
+                                                let vec196 = (pattern195.into_bytes()).into_boxed_slice();
+                                                let ptr196 = vec196.as_ptr().cast::<u8>();
+                                                let len196 = vec196.len();
+                                                ::core::mem::forget(vec196);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len195;
+                                                    .cast::<usize>() = len196;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr195.cast_mut();
+                                                    .cast::<*mut u8>() = ptr196.cast_mut();
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view194.clone() as i32) as u8;
+                                                    .cast::<u8>() = (view195.clone() as i32) as u8;
                                             }
-                                            V213::PathRegexp(e) => {
+                                            V214::PathRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (8i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern196,
-                                                    view: view196,
+                                                    pattern: pattern197,
+                                                    view: view197,
                                                 } = e;
-                                                let vec197 = (pattern196.into_bytes()).into_boxed_slice();
-                                                let ptr197 = vec197.as_ptr().cast::<u8>();
-                                                let len197 = vec197.len();
-                                                ::core::mem::forget(vec197);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len197;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr197.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view196.clone() as i32) as u8;
-                                            }
-                                            V213::Method(e) => {
-                                                *base.add(0).cast::<u8>() = (9i32) as u8;
-                                                let vec198 = (e.into_bytes()).into_boxed_slice();
+                                                let vec198 = (pattern197.into_bytes()).into_boxed_slice();
                                                 let ptr198 = vec198.as_ptr().cast::<u8>();
                                                 let len198 = vec198.len();
                                                 ::core::mem::forget(vec198);
@@ -4956,138 +5001,141 @@ pub mod exports {
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr198.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view197.clone() as i32) as u8;
                                             }
-                                            V213::Header(e) => {
-                                                *base.add(0).cast::<u8>() = (10i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name199,
-                                                    value: value199,
-                                                } = e;
-                                                let vec200 = (name199.into_bytes()).into_boxed_slice();
-                                                let ptr200 = vec200.as_ptr().cast::<u8>();
-                                                let len200 = vec200.len();
-                                                ::core::mem::forget(vec200);
+                                            V214::Method(e) => {
+                                                *base.add(0).cast::<u8>() = (9i32) as u8;
+                                                let vec199 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr199 = vec199.as_ptr().cast::<u8>();
+                                                let len199 = vec199.len();
+                                                ::core::mem::forget(vec199);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len200;
+                                                    .cast::<usize>() = len199;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr200.cast_mut();
-                                                let vec201 = (value199.into_bytes()).into_boxed_slice();
+                                                    .cast::<*mut u8>() = ptr199.cast_mut();
+                                            }
+                                            V214::Header(e) => {
+                                                *base.add(0).cast::<u8>() = (10i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name200,
+                                                    value: value200,
+                                                } = e;
+                                                let vec201 = (name200.into_bytes()).into_boxed_slice();
                                                 let ptr201 = vec201.as_ptr().cast::<u8>();
                                                 let len201 = vec201.len();
                                                 ::core::mem::forget(vec201);
                                                 *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len201;
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr201.cast_mut();
+                                                let vec202 = (value200.into_bytes()).into_boxed_slice();
+                                                let ptr202 = vec202.as_ptr().cast::<u8>();
+                                                let len202 = vec202.len();
+                                                ::core::mem::forget(vec202);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len202;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr202.cast_mut();
                                             }
-                                            V213::HeaderRegexp(e) => {
+                                            V214::HeaderRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (11i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name202,
-                                                    value: value202,
+                                                    name: name203,
+                                                    value: value203,
                                                 } = e;
-                                                let vec203 = (name202.into_bytes()).into_boxed_slice();
-                                                let ptr203 = vec203.as_ptr().cast::<u8>();
-                                                let len203 = vec203.len();
-                                                ::core::mem::forget(vec203);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len203;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr203.cast_mut();
-                                                let vec204 = (value202.into_bytes()).into_boxed_slice();
+                                                let vec204 = (name203.into_bytes()).into_boxed_slice();
                                                 let ptr204 = vec204.as_ptr().cast::<u8>();
                                                 let len204 = vec204.len();
                                                 ::core::mem::forget(vec204);
                                                 *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len204;
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr204.cast_mut();
+                                                let vec205 = (value203.into_bytes()).into_boxed_slice();
+                                                let ptr205 = vec205.as_ptr().cast::<u8>();
+                                                let len205 = vec205.len();
+                                                ::core::mem::forget(vec205);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len205;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr205.cast_mut();
                                             }
-                                            V213::Query(e) => {
+                                            V214::Query(e) => {
                                                 *base.add(0).cast::<u8>() = (12i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name205,
-                                                    value: value205,
-                                                    occurrence: occurrence205,
+                                                    name: name206,
+                                                    value: value206,
+                                                    occurrence: occurrence206,
                                                 } = e;
-                                                let vec206 = (name205.into_bytes()).into_boxed_slice();
-                                                let ptr206 = vec206.as_ptr().cast::<u8>();
-                                                let len206 = vec206.len();
-                                                ::core::mem::forget(vec206);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len206;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr206.cast_mut();
-                                                let vec207 = (value205.into_bytes()).into_boxed_slice();
+                                                let vec207 = (name206.into_bytes()).into_boxed_slice();
                                                 let ptr207 = vec207.as_ptr().cast::<u8>();
                                                 let len207 = vec207.len();
                                                 ::core::mem::forget(vec207);
                                                 *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len207;
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr207.cast_mut();
+                                                let vec208 = (value206.into_bytes()).into_boxed_slice();
+                                                let ptr208 = vec208.as_ptr().cast::<u8>();
+                                                let len208 = vec208.len();
+                                                ::core::mem::forget(vec208);
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len208;
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr208.cast_mut();
                                                 *base
                                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence205.clone() as i32) as u8;
+                                                    .cast::<u8>() = (occurrence206.clone() as i32) as u8;
                                             }
-                                            V213::QueryRegexp(e) => {
+                                            V214::QueryRegexp(e) => {
                                                 *base.add(0).cast::<u8>() = (13i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name208,
-                                                    value: value208,
-                                                    occurrence: occurrence208,
+                                                    name: name209,
+                                                    value: value209,
+                                                    occurrence: occurrence209,
                                                 } = e;
-                                                let vec209 = (name208.into_bytes()).into_boxed_slice();
-                                                let ptr209 = vec209.as_ptr().cast::<u8>();
-                                                let len209 = vec209.len();
-                                                ::core::mem::forget(vec209);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len209;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr209.cast_mut();
-                                                let vec210 = (value208.into_bytes()).into_boxed_slice();
+                                                let vec210 = (name209.into_bytes()).into_boxed_slice();
                                                 let ptr210 = vec210.as_ptr().cast::<u8>();
                                                 let len210 = vec210.len();
                                                 ::core::mem::forget(vec210);
                                                 *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len210;
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr210.cast_mut();
-                                                *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence208.clone() as i32) as u8;
-                                            }
-                                            V213::ClientIp(e) => {
-                                                *base.add(0).cast::<u8>() = (14i32) as u8;
-                                                let vec211 = (e.into_bytes()).into_boxed_slice();
+                                                let vec211 = (value209.into_bytes()).into_boxed_slice();
                                                 let ptr211 = vec211.as_ptr().cast::<u8>();
                                                 let len211 = vec211.len();
                                                 ::core::mem::forget(vec211);
                                                 *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len211;
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr211.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence209.clone() as i32) as u8;
                                             }
-                                            V213::Alpn(e) => {
-                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                            V214::ClientIp(e) => {
+                                                *base.add(0).cast::<u8>() = (14i32) as u8;
                                                 let vec212 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr212 = vec212.as_ptr().cast::<u8>();
                                                 let len212 = vec212.len();
@@ -5099,263 +5147,276 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr212.cast_mut();
                                             }
+                                            V214::Alpn(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let vec213 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr213 = vec213.as_ptr().cast::<u8>();
+                                                let len213 = vec213.len();
+                                                ::core::mem::forget(vec213);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len213;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr213.cast_mut();
+                                            }
                                         }
                                     }
                                 }
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len214;
+                                    .cast::<usize>() = len215;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result214;
+                                    .cast::<*mut u8>() = result215;
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i32>() = _rt::as_i32(root185);
+                                    .cast::<i32>() = _rt::as_i32(root186);
                                 *base
                                     .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i64>() = _rt::as_i64(priority183);
-                                let vec216 = entrypoints183;
-                                let len216 = vec216.len();
-                                let layout216 = _rt::alloc::Layout::from_size_align(
-                                        vec216.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<i64>() = _rt::as_i64(priority184);
+                                let vec217 = entrypoints184;
+                                let len217 = vec217.len();
+                                let layout217 = _rt::alloc::Layout::from_size_align(
+                                        vec217.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result216, _cleanup216) = wit_bindgen::rt::Cleanup::new(
-                                    layout216,
+                                let (result217, _cleanup217) = wit_bindgen::rt::Cleanup::new(
+                                    layout217,
                                 );
-                                if let Some(cleanup) = _cleanup216 {
+                                if let Some(cleanup) = _cleanup217 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec216.into_iter().enumerate() {
-                                    let base = result216
+                                for (i, e) in vec217.into_iter().enumerate() {
+                                    let base = result217
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec215 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr215 = vec215.as_ptr().cast::<u8>();
-                                        let len215 = vec215.len();
-                                        ::core::mem::forget(vec215);
+                                        let vec216 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr216 = vec216.as_ptr().cast::<u8>();
+                                        let len216 = vec216.len();
+                                        ::core::mem::forget(vec216);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len215;
-                                        *base.add(0).cast::<*mut u8>() = ptr215.cast_mut();
+                                            .cast::<usize>() = len216;
+                                        *base.add(0).cast::<*mut u8>() = ptr216.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len216;
-                                *base
-                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result216;
-                                *base
-                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (tls183.clone() as i32) as u8;
-                                let vec217 = (tls_options183.into_bytes())
-                                    .into_boxed_slice();
-                                let ptr217 = vec217.as_ptr().cast::<u8>();
-                                let len217 = vec217.len();
-                                ::core::mem::forget(vec217);
-                                *base
-                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len217;
                                 *base
+                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result217;
+                                *base
+                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>() = (tls184.clone() as i32) as u8;
+                                let vec218 = (tls_options184.into_bytes())
+                                    .into_boxed_slice();
+                                let ptr218 = vec218.as_ptr().cast::<u8>();
+                                let len218 = vec218.len();
+                                ::core::mem::forget(vec218);
+                                *base
+                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len218;
+                                *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr217.cast_mut();
-                                let vec219 = steps183;
-                                let len219 = vec219.len();
-                                let layout219 = _rt::alloc::Layout::from_size_align(
-                                        vec219.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr218.cast_mut();
+                                let vec220 = steps184;
+                                let len220 = vec220.len();
+                                let layout220 = _rt::alloc::Layout::from_size_align(
+                                        vec220.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result219, _cleanup219) = wit_bindgen::rt::Cleanup::new(
-                                    layout219,
+                                let (result220, _cleanup220) = wit_bindgen::rt::Cleanup::new(
+                                    layout220,
                                 );
-                                if let Some(cleanup) = _cleanup219 {
+                                if let Some(cleanup) = _cleanup220 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec219.into_iter().enumerate() {
-                                    let base = result219
+                                for (i, e) in vec220.into_iter().enumerate() {
+                                    let base = result220
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec218 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr218 = vec218.as_ptr().cast::<u8>();
-                                        let len218 = vec218.len();
-                                        ::core::mem::forget(vec218);
+                                        let vec219 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr219 = vec219.as_ptr().cast::<u8>();
+                                        let len219 = vec219.len();
+                                        ::core::mem::forget(vec219);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len218;
-                                        *base.add(0).cast::<*mut u8>() = ptr218.cast_mut();
+                                            .cast::<usize>() = len219;
+                                        *base.add(0).cast::<*mut u8>() = ptr219.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len219;
-                                *base
-                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result219;
-                                let vec220 = (service183.into_bytes()).into_boxed_slice();
-                                let ptr220 = vec220.as_ptr().cast::<u8>();
-                                let len220 = vec220.len();
-                                ::core::mem::forget(vec220);
-                                *base
-                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len220;
                                 *base
+                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result220;
+                                let vec221 = (service184.into_bytes()).into_boxed_slice();
+                                let ptr221 = vec221.as_ptr().cast::<u8>();
+                                let len221 = vec221.len();
+                                ::core::mem::forget(vec221);
+                                *base
+                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len221;
+                                *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr220.cast_mut();
+                                    .cast::<*mut u8>() = ptr221.cast_mut();
                             }
                         }
                         *ptr20
                             .add(7 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len221;
+                            .cast::<usize>() = len222;
                         *ptr20
                             .add(6 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result221;
-                        let vec236 = tcp_services21;
-                        let len236 = vec236.len();
-                        let layout236 = _rt::alloc::Layout::from_size_align(
-                                vec236.len()
+                            .cast::<*mut u8>() = result222;
+                        let vec237 = tcp_services21;
+                        let len237 = vec237.len();
+                        let layout237 = _rt::alloc::Layout::from_size_align(
+                                vec237.len()
                                     * (64 + 14 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result236, _cleanup236) = wit_bindgen::rt::Cleanup::new(
-                            layout236,
+                        let (result237, _cleanup237) = wit_bindgen::rt::Cleanup::new(
+                            layout237,
                         );
-                        if let Some(cleanup) = _cleanup236 {
+                        if let Some(cleanup) = _cleanup237 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec236.into_iter().enumerate() {
-                            let base = result236
+                        for (i, e) in vec237.into_iter().enumerate() {
+                            let base = result237
                                 .add(i * (64 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpService {
-                                    name: name222,
-                                    targets: targets222,
-                                    proxy_protocol: proxy_protocol222,
-                                    health_check: health_check222,
+                                    name: name223,
+                                    targets: targets223,
+                                    proxy_protocol: proxy_protocol223,
+                                    health_check: health_check223,
                                 } = e;
-                                let vec223 = (name222.into_bytes()).into_boxed_slice();
-                                let ptr223 = vec223.as_ptr().cast::<u8>();
-                                let len223 = vec223.len();
-                                ::core::mem::forget(vec223);
+                                let vec224 = (name223.into_bytes()).into_boxed_slice();
+                                let ptr224 = vec224.as_ptr().cast::<u8>();
+                                let len224 = vec224.len();
+                                ::core::mem::forget(vec224);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len223;
-                                *base.add(0).cast::<*mut u8>() = ptr223.cast_mut();
-                                let vec227 = targets222;
-                                let len227 = vec227.len();
-                                let layout227 = _rt::alloc::Layout::from_size_align(
-                                        vec227.len()
+                                    .cast::<usize>() = len224;
+                                *base.add(0).cast::<*mut u8>() = ptr224.cast_mut();
+                                let vec228 = targets223;
+                                let len228 = vec228.len();
+                                let layout228 = _rt::alloc::Layout::from_size_align(
+                                        vec228.len()
                                             * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result227, _cleanup227) = wit_bindgen::rt::Cleanup::new(
-                                    layout227,
+                                let (result228, _cleanup228) = wit_bindgen::rt::Cleanup::new(
+                                    layout228,
                                 );
-                                if let Some(cleanup) = _cleanup227 {
+                                if let Some(cleanup) = _cleanup228 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec227.into_iter().enumerate() {
-                                    let base = result227
+                                for (i, e) in vec228.into_iter().enumerate() {
+                                    let base = result228
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::sluice::gateway::routing::TcpTarget {
-                                            instance: instance224,
-                                            address: address224,
-                                            port: port224,
-                                            tls: tls224,
-                                            weight: weight224,
+                                            instance: instance225,
+                                            address: address225,
+                                            port: port225,
+                                            tls: tls225,
+                                            weight: weight225,
                                         } = e;
-                                        let vec225 = (instance224.into_bytes()).into_boxed_slice();
-                                        let ptr225 = vec225.as_ptr().cast::<u8>();
-                                        let len225 = vec225.len();
-                                        ::core::mem::forget(vec225);
-                                        *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len225;
-                                        *base.add(0).cast::<*mut u8>() = ptr225.cast_mut();
-                                        let vec226 = (address224.into_bytes()).into_boxed_slice();
+                                        let vec226 = (instance225.into_bytes()).into_boxed_slice();
                                         let ptr226 = vec226.as_ptr().cast::<u8>();
                                         let len226 = vec226.len();
                                         ::core::mem::forget(vec226);
                                         *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len226;
+                                        *base.add(0).cast::<*mut u8>() = ptr226.cast_mut();
+                                        let vec227 = (address225.into_bytes()).into_boxed_slice();
+                                        let ptr227 = vec227.as_ptr().cast::<u8>();
+                                        let len227 = vec227.len();
+                                        ::core::mem::forget(vec227);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len227;
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr226.cast_mut();
+                                            .cast::<*mut u8>() = ptr227.cast_mut();
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u16>() = (_rt::as_i32(port224)) as u16;
+                                            .cast::<u16>() = (_rt::as_i32(port225)) as u16;
                                         *base
                                             .add(2 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match tls224 {
+                                            .cast::<u8>() = (match tls225 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(4 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(weight224);
+                                            .cast::<i32>() = _rt::as_i32(weight225);
                                     }
                                 }
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len227;
+                                    .cast::<usize>() = len228;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result227;
+                                    .cast::<*mut u8>() = result228;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (proxy_protocol222.clone() as i32) as u8;
-                                match health_check222 {
+                                    .cast::<u8>() = (proxy_protocol223.clone() as i32) as u8;
+                                match health_check223 {
                                     Some(e) => {
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::HealthCheck {
-                                            protocol: protocol228,
-                                            path: path228,
-                                            method: method228,
-                                            status: status228,
-                                            headers: headers228,
-                                            host: host228,
-                                            follow_redirects: follow_redirects228,
-                                            scheme: scheme228,
-                                            port: port228,
-                                            interval_ns: interval_ns228,
-                                            unhealthy_interval_ns: unhealthy_interval_ns228,
-                                            timeout_ns: timeout_ns228,
-                                            at_once: at_once228,
-                                            passes: passes228,
-                                            failures: failures228,
+                                            protocol: protocol229,
+                                            path: path229,
+                                            method: method229,
+                                            status: status229,
+                                            headers: headers229,
+                                            host: host229,
+                                            follow_redirects: follow_redirects229,
+                                            scheme: scheme229,
+                                            port: port229,
+                                            interval_ns: interval_ns229,
+                                            unhealthy_interval_ns: unhealthy_interval_ns229,
+                                            timeout_ns: timeout_ns229,
+                                            at_once: at_once229,
+                                            passes: passes229,
+                                            failures: failures229,
                                         } = e;
                                         *base
                                             .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (protocol228.clone() as i32) as u8;
-                                        let vec229 = (path228.into_bytes()).into_boxed_slice();
-                                        let ptr229 = vec229.as_ptr().cast::<u8>();
-                                        let len229 = vec229.len();
-                                        ::core::mem::forget(vec229);
-                                        *base
-                                            .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len229;
-                                        *base
-                                            .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr229.cast_mut();
-                                        let vec230 = (method228.into_bytes()).into_boxed_slice();
+                                            .cast::<u8>() = (protocol229.clone() as i32) as u8;
+                                        let vec230 = (path229.into_bytes()).into_boxed_slice();
                                         let ptr230 = vec230.as_ptr().cast::<u8>();
                                         let len230 = vec230.len();
                                         ::core::mem::forget(vec230);
                                         *base
-                                            .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len230;
                                         *base
-                                            .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr230.cast_mut();
-                                        match status228 {
+                                        let vec231 = (method229.into_bytes()).into_boxed_slice();
+                                        let ptr231 = vec231.as_ptr().cast::<u8>();
+                                        let len231 = vec231.len();
+                                        ::core::mem::forget(vec231);
+                                        *base
+                                            .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len231;
+                                        *base
+                                            .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr231.cast_mut();
+                                        match status229 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
@@ -5370,70 +5431,70 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec234 = headers228;
-                                        let len234 = vec234.len();
-                                        let layout234 = _rt::alloc::Layout::from_size_align(
-                                                vec234.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        let vec235 = headers229;
+                                        let len235 = vec235.len();
+                                        let layout235 = _rt::alloc::Layout::from_size_align(
+                                                vec235.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result234, _cleanup234) = wit_bindgen::rt::Cleanup::new(
-                                            layout234,
+                                        let (result235, _cleanup235) = wit_bindgen::rt::Cleanup::new(
+                                            layout235,
                                         );
-                                        if let Some(cleanup) = _cleanup234 {
+                                        if let Some(cleanup) = _cleanup235 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec234.into_iter().enumerate() {
-                                            let base = result234
+                                        for (i, e) in vec235.into_iter().enumerate() {
+                                            let base = result235
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderLine {
-                                                    name: name231,
-                                                    value: value231,
+                                                    name: name232,
+                                                    value: value232,
                                                 } = e;
-                                                let vec232 = (name231.into_bytes()).into_boxed_slice();
-                                                let ptr232 = vec232.as_ptr().cast::<u8>();
-                                                let len232 = vec232.len();
-                                                ::core::mem::forget(vec232);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len232;
-                                                *base.add(0).cast::<*mut u8>() = ptr232.cast_mut();
-                                                let vec233 = (value231.into_bytes()).into_boxed_slice();
+                                                let vec233 = (name232.into_bytes()).into_boxed_slice();
                                                 let ptr233 = vec233.as_ptr().cast::<u8>();
                                                 let len233 = vec233.len();
                                                 ::core::mem::forget(vec233);
                                                 *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len233;
+                                                *base.add(0).cast::<*mut u8>() = ptr233.cast_mut();
+                                                let vec234 = (value232.into_bytes()).into_boxed_slice();
+                                                let ptr234 = vec234.as_ptr().cast::<u8>();
+                                                let len234 = vec234.len();
+                                                ::core::mem::forget(vec234);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len234;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr233.cast_mut();
+                                                    .cast::<*mut u8>() = ptr234.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len234;
-                                        *base
-                                            .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result234;
-                                        let vec235 = (host228.into_bytes()).into_boxed_slice();
-                                        let ptr235 = vec235.as_ptr().cast::<u8>();
-                                        let len235 = vec235.len();
-                                        ::core::mem::forget(vec235);
-                                        *base
-                                            .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len235;
                                         *base
+                                            .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result235;
+                                        let vec236 = (host229.into_bytes()).into_boxed_slice();
+                                        let ptr236 = vec236.as_ptr().cast::<u8>();
+                                        let len236 = vec236.len();
+                                        ::core::mem::forget(vec236);
+                                        *base
+                                            .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len236;
+                                        *base
                                             .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr235.cast_mut();
+                                            .cast::<*mut u8>() = ptr236.cast_mut();
                                         *base
                                             .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match follow_redirects228 {
+                                            .cast::<u8>() = (match follow_redirects229 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
-                                        match scheme228 {
+                                        match scheme229 {
                                             Some(e) => {
                                                 *base
                                                     .add(17 + 14 * ::core::mem::size_of::<*const u8>())
@@ -5448,7 +5509,7 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match port228 {
+                                        match port229 {
                                             Some(e) => {
                                                 *base
                                                     .add(20 + 14 * ::core::mem::size_of::<*const u8>())
@@ -5465,25 +5526,25 @@ pub mod exports {
                                         };
                                         *base
                                             .add(24 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(interval_ns228);
+                                            .cast::<i64>() = _rt::as_i64(interval_ns229);
                                         *base
                                             .add(32 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns228);
+                                            .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns229);
                                         *base
                                             .add(40 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(timeout_ns228);
+                                            .cast::<i64>() = _rt::as_i64(timeout_ns229);
                                         *base
                                             .add(48 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match at_once228 {
+                                            .cast::<u8>() = (match at_once229 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(52 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(passes228);
+                                            .cast::<i32>() = _rt::as_i32(passes229);
                                         *base
                                             .add(56 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(failures228);
+                                            .cast::<i32>() = _rt::as_i32(failures229);
                                     }
                                     None => {
                                         *base
@@ -5495,43 +5556,43 @@ pub mod exports {
                         }
                         *ptr20
                             .add(9 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len236;
+                            .cast::<usize>() = len237;
                         *ptr20
                             .add(8 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result236;
-                        let vec242 = tcp_steps21;
-                        let len242 = vec242.len();
-                        let layout242 = _rt::alloc::Layout::from_size_align(
-                                vec242.len()
+                            .cast::<*mut u8>() = result237;
+                        let vec243 = tcp_steps21;
+                        let len243 = vec243.len();
+                        let layout243 = _rt::alloc::Layout::from_size_align(
+                                vec243.len()
                                     * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result242, _cleanup242) = wit_bindgen::rt::Cleanup::new(
-                            layout242,
+                        let (result243, _cleanup243) = wit_bindgen::rt::Cleanup::new(
+                            layout243,
                         );
-                        if let Some(cleanup) = _cleanup242 {
+                        if let Some(cleanup) = _cleanup243 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec242.into_iter().enumerate() {
-                            let base = result242
+                        for (i, e) in vec243.into_iter().enumerate() {
+                            let base = result243
                                 .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpStep {
-                                    name: name237,
-                                    action: action237,
+                                    name: name238,
+                                    action: action238,
                                 } = e;
-                                let vec238 = (name237.into_bytes()).into_boxed_slice();
-                                let ptr238 = vec238.as_ptr().cast::<u8>();
-                                let len238 = vec238.len();
-                                ::core::mem::forget(vec238);
+                                let vec239 = (name238.into_bytes()).into_boxed_slice();
+                                let ptr239 = vec239.as_ptr().cast::<u8>();
+                                let len239 = vec239.len();
+                                ::core::mem::forget(vec239);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len238;
-                                *base.add(0).cast::<*mut u8>() = ptr238.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::TcpAction as V241;
-                                match action237 {
-                                    V241::InFlight(e) => {
+                                    .cast::<usize>() = len239;
+                                *base.add(0).cast::<*mut u8>() = ptr239.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::TcpAction as V242;
+                                match action238 {
+                                    V242::InFlight(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -5539,116 +5600,116 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i64>() = _rt::as_i64(e);
                                     }
-                                    V241::AllowList(e) => {
+                                    V242::AllowList(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec240 = e;
-                                        let len240 = vec240.len();
-                                        let layout240 = _rt::alloc::Layout::from_size_align(
-                                                vec240.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec241 = e;
+                                        let len241 = vec241.len();
+                                        let layout241 = _rt::alloc::Layout::from_size_align(
+                                                vec241.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result240, _cleanup240) = wit_bindgen::rt::Cleanup::new(
-                                            layout240,
+                                        let (result241, _cleanup241) = wit_bindgen::rt::Cleanup::new(
+                                            layout241,
                                         );
-                                        if let Some(cleanup) = _cleanup240 {
+                                        if let Some(cleanup) = _cleanup241 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec240.into_iter().enumerate() {
-                                            let base = result240
+                                        for (i, e) in vec241.into_iter().enumerate() {
+                                            let base = result241
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec239 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr239 = vec239.as_ptr().cast::<u8>();
-                                                let len239 = vec239.len();
-                                                ::core::mem::forget(vec239);
+                                                let vec240 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr240 = vec240.as_ptr().cast::<u8>();
+                                                let len240 = vec240.len();
+                                                ::core::mem::forget(vec240);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len239;
-                                                *base.add(0).cast::<*mut u8>() = ptr239.cast_mut();
+                                                    .cast::<usize>() = len240;
+                                                *base.add(0).cast::<*mut u8>() = ptr240.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len240;
+                                            .cast::<usize>() = len241;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result240;
+                                            .cast::<*mut u8>() = result241;
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len242;
+                            .cast::<usize>() = len243;
                         *ptr20
                             .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result242;
-                        let vec247 = diagnostics21;
-                        let len247 = vec247.len();
-                        let layout247 = _rt::alloc::Layout::from_size_align(
-                                vec247.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result243;
+                        let vec248 = diagnostics21;
+                        let len248 = vec248.len();
+                        let layout248 = _rt::alloc::Layout::from_size_align(
+                                vec248.len() * (7 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             )
                             .unwrap();
-                        let (result247, _cleanup247) = wit_bindgen::rt::Cleanup::new(
-                            layout247,
+                        let (result248, _cleanup248) = wit_bindgen::rt::Cleanup::new(
+                            layout248,
                         );
-                        if let Some(cleanup) = _cleanup247 {
+                        if let Some(cleanup) = _cleanup248 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec247.into_iter().enumerate() {
-                            let base = result247
+                        for (i, e) in vec248.into_iter().enumerate() {
+                            let base = result248
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Diagnostic {
-                                    severity: severity243,
-                                    object: object243,
-                                    tag: tag243,
-                                    message: message243,
+                                    severity: severity244,
+                                    object: object244,
+                                    tag: tag244,
+                                    message: message244,
                                 } = e;
-                                *base.add(0).cast::<u8>() = (severity243.clone() as i32)
+                                *base.add(0).cast::<u8>() = (severity244.clone() as i32)
                                     as u8;
-                                let vec244 = (object243.into_bytes()).into_boxed_slice();
-                                let ptr244 = vec244.as_ptr().cast::<u8>();
-                                let len244 = vec244.len();
-                                ::core::mem::forget(vec244);
-                                *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len244;
-                                *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr244.cast_mut();
-                                let vec245 = (tag243.into_bytes()).into_boxed_slice();
+                                let vec245 = (object244.into_bytes()).into_boxed_slice();
                                 let ptr245 = vec245.as_ptr().cast::<u8>();
                                 let len245 = vec245.len();
                                 ::core::mem::forget(vec245);
                                 *base
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len245;
                                 *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = ptr245.cast_mut();
-                                let vec246 = (message243.into_bytes()).into_boxed_slice();
+                                let vec246 = (tag244.into_bytes()).into_boxed_slice();
                                 let ptr246 = vec246.as_ptr().cast::<u8>();
                                 let len246 = vec246.len();
                                 ::core::mem::forget(vec246);
                                 *base
-                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len246;
                                 *base
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = ptr246.cast_mut();
+                                let vec247 = (message244.into_bytes()).into_boxed_slice();
+                                let ptr247 = vec247.as_ptr().cast::<u8>();
+                                let len247 = vec247.len();
+                                ::core::mem::forget(vec247);
+                                *base
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len247;
+                                *base
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr247.cast_mut();
                             }
                         }
                         *ptr20
                             .add(13 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len247;
+                            .cast::<usize>() = len248;
                         *ptr20
                             .add(12 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result247;
+                            .cast::<*mut u8>() = result248;
                         ptr20
                     }
                 }
@@ -5664,7 +5725,7 @@ pub mod exports {
                         let len64 = l1;
                         for i in 0..len64 {
                             let base = base64
-                                .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
+                                .add(i * (16 + 16 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let l2 = *base.add(0).cast::<*mut u8>();
                                 let l3 = *base
@@ -5934,7 +5995,7 @@ pub mod exports {
                         }
                         _rt::cabi_dealloc(
                             base64,
-                            len64 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            len64 * (16 + 16 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
                         let l65 = *arg0
@@ -7658,16 +7719,16 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4898] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4962] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa5%\x01A\x02\x01A\x0a\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe5%\x01A\x02\x01A\x0a\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
 nance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04port\
 {\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04nam\
 es\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalog@0\
-.1.0\x05\x01\x01B\x9b\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\
+.1.0\x05\x01\x01B\x9e\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\
 \0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04na\
 mes\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
 occurrence\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquer\
@@ -7677,90 +7738,92 @@ y-match\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x
 \0\x06method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\
 \0\x0cquery-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-no\
 de\x03\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\
-\0\x10\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\
-\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-op\
-tionss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05htt\
-ps\x03h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addre\
-sss\x04port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-rob\
-in\x0brebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06mag\
-lev\x04\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-\
-site\x03\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\
-\x01kx\x01ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09sa\
-me-site!\x07max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\
-\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05valu\
-es\x04\0\x0bheader-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04pat\
-hs\x06methods\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\
-\x04port*\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\
-\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08\
-failuresy\x04\0\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07mos\
-t-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07w\
-aitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01\
-k2\x01k4\x01r\x0c\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\
-\x0chealth-check7\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dsl\
-ow-start-nsw\x05limit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01\
-r\x02\x07services\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashe\
-d\x04\0\x05split\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0c\
-health-check\x7f\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07perce\
-nty\x04\0\x06mirror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bm\
-irror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04las\
-t{\x04\0\x0cstatus-range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08\
-statuses\xcb\0\x09most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\
-\x08weighted\x01\xc3\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0c\
-service-kind\x03\0N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservic\
-e-spec\x03\0P\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\
-R\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0b\
-tls-optionss\x05steps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08inst\
-ances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\
-\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x04\x04n\
-ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x0chealth-check7\x04\0\x0btcp-serv\
-ice\x03\0[\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-act\
-ion\x03\0]\x01r\x02\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07\
-patterns\x0breplacements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08sett\
-ingss\x04\0\x0apolicy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dsc\
-heme-source\x03\0e\x01r\x05\x07patterns\x0breplacements\x09templated\x7f\x09perm\
-anent\x7f\x0bscheme-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schem\
-es\x04port*\x09permanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0\
-i\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\
-\x0eorigin-regexps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expos\
-e\x14\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04\
-host#\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06alway\
-s\x7f\x04\0\x04hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07\
-request\xf3\0\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-heade\
-rs\x14\x0btls-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\
-\x03\0w\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\
-\xcb\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-t\
-imeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-byte\
-sw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10\
-retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default\
--encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0\
-}\x01n\x08\x07country\x08province\x08locality\x0corganization\x13organizational-\
-unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\
-\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\
-\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01\
-m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\
-\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certif\
-icate\x03\0\x86\x01\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolo\
-n\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01\
-q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
-s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
-\0\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
-\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12en\
-coded-characters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\
-\x14\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\
-\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\
-\x04step\x03\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\
-\x01r\x04\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\
-\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
-\x01p\x91\x01\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0a\
-tcp-routes\x95\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\
-\x01\x04\0\x0ccontribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
-\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\
-\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\
-\x02\x01j\0\x01s\x01@\x02\x06handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\
-\x01@\x02\x06handley\x07service\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"slu\
-ice:gateway/router-plugin@0.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\
-\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwi\
-t-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+\0\x10\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01k\x7f\x01\
+r\x02\x0aaccess-log\x14\x07metrics\x14\x04\0\x0dobservability\x03\0\x15\x01ps\x01\
+r\x09\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x17\x09transport\x13\x0bt\
+ls-optionss\x05steps\x17\x07services\x0dobservability\x16\x04\0\x05route\x03\0\x18\
+\x01m\x03\x04http\x05https\x03h2c\x04\0\x06scheme\x03\0\x1a\x01r\x06\x08instance\
+s\x06scheme\x1b\x07addresss\x04port{\x04paths\x06weighty\x04\0\x06target\x03\0\x1c\
+\x01m\x07\x0bround-robin\x0brebalancing\x0btwo-choices\x0arendezvous\x0aleast-ti\
+me\x09peak-ewma\x06maglev\x04\0\x08strategy\x03\0\x1e\x01m\x03\x04none\x03lax\x06\
+strict\x04\0\x09same-site\x03\0\x20\x01m\x02\x03url\x06digest\x04\0\x0ccookie-va\
+lue\x03\0\"\x01k!\x01kx\x01ks\x01r\x08\x04names\x05value#\x06secure\x7f\x09http-\
+only\x7f\x09same-site$\x07max-age%\x04paths\x06domain&\x04\0\x0dsticky-cookie\x03\
+\0'\x01m\x03\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0)\x01r\x02\x04n\
+ames\x05values\x04\0\x0bheader-line\x03\0+\x01k{\x01p,\x01k\x1b\x01r\x0f\x08prot\
+ocol*\x04paths\x06methods\x06status-\x07headers.\x04hosts\x10follow-redirects\x7f\
+\x06scheme/\x04port-\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07\
+at-once\x7f\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\00\x01r\x02\x09win\
+dow-nsw\x08failuresy\x04\0\x0dpassive-check\x03\02\x01r\x04\x08failuresy\x07base\
+-nsw\x07most-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\04\x01r\x03\x06a\
+ctivey\x07waitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\06\x01p\x1d\x01k(\x01k\
+1\x01k3\x01k5\x01k7\x01r\x0c\x07targets8\x10pass-host-header\x7f\x08strategy\x1f\
+\x06sticky9\x0chealth-check:\x0dpassive-check;\x10outlier-ejection<\x0dpanic-per\
+centy\x0dslow-start-nsw\x05limit=\x09transport&\x0bunavailables\x04\0\x08balance\
+r\x03\0>\x01r\x02\x07services\x06weighty\x04\0\x05share\x03\0@\x01m\x02\x08weigh\
+ted\x06hashed\x04\0\x05split\x03\0B\x01p\xc1\0\x01r\x04\x05parts\xc4\0\x05split\xc3\
+\0\x06sticky9\x0chealth-check\x7f\x04\0\x11weighted-services\x03\0E\x01r\x02\x07\
+services\x07percenty\x04\0\x06mirror\x03\0G\x01p\xc8\0\x01r\x04\x07services\x07m\
+irrors\xc9\0\x0bmirror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0J\x01r\x02\
+\x05first{\x04last{\x04\0\x0cstatus-range\x03\0L\x01p\xcd\0\x01r\x04\x07services\
+\x08fallbacks\x08statuses\xce\0\x09most-bodyw\x04\0\x08failover\x03\0O\x01q\x04\x08\
+balancer\x01?\0\x08weighted\x01\xc6\0\0\x09mirroring\x01\xcb\0\0\x08failover\x01\
+\xd0\0\0\x04\0\x0cservice-kind\x03\0Q\x01r\x03\x04names\x04kind\xd2\0\x05steps\x17\
+\x04\0\x0cservice-spec\x03\0S\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\
+\x07tcp-tls\x03\0U\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x17\
+\x03tls\xd6\0\x0btls-optionss\x05steps\x17\x07services\x04\0\x09tcp-route\x03\0W\
+\x01r\x05\x08instances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-t\
+arget\x03\0Y\x01m\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0[\x01p\xda\
+\0\x01r\x04\x04names\x07targets\xdd\0\x0eproxy-protocol\xdc\0\x0chealth-check:\x04\
+\0\x0btcp-service\x03\0^\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x17\0\x04\
+\0\x0atcp-action\x03\0`\x01r\x02\x04names\x06action\xe1\0\x04\0\x08tcp-step\x03\0\
+b\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0d\x01r\x02\x06p\
+lugins\x08settingss\x04\0\x0apolicy-use\x03\0f\x01m\x02\x0aconnection\x09forward\
+ed\x04\0\x0dscheme-source\x03\0h\x01r\x05\x07patterns\x0breplacements\x09templat\
+ed\x7f\x09permanent\x7f\x0bscheme-from\xe9\0\x04\0\x0fredirect-regexp\x03\0j\x01\
+r\x04\x06schemes\x04port-\x09permanent\x7f\x11except-entrypoint&\x04\0\x0fredire\
+ct-scheme\x03\0l\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0n\x01r\x08\
+\x07origins\x17\x0eorigin-regexps\x17\x0bcredentials\x7f\x07headers\x17\x07metho\
+ds\x17\x06expose\x17\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0p\x01r\x03\x09te\
+mporary\x7f\x04host&\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0r\x01r\x02\x05\
+values\x06always\x7f\x04\0\x04hsts\x03\0t\x01p\xef\0\x01k\xf1\0\x01k\xf3\0\x01k\xf5\
+\0\x01r\x08\x07request\xf6\0\x08response\xf6\0\x04cors\xf7\0\x0dallowed-hosts\x17\
+\x0chost-headers\x17\x0btls-headers\xf6\0\x0ctls-redirect\xf8\0\x04hsts\xf9\0\x04\
+\0\x07headers\x03\0z\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-ns\
+w\x08statuses\xce\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\
+\x7f\x0etry-timeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0|\x01r\x05\x11max\
+-request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-respon\
+se-bytesw\x10retry-expression&\x04\0\x09buffering\x03\0~\x01r\x05\x09encodings\x17\
+\x10default-encoding&\x08excluded\x17\x08included\x17\x09min-bytesw\x04\0\x08com\
+press\x03\0\x80\x01\x01n\x08\x07country\x08province\x08locality\x0corganization\x13\
+organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0a\
+name-parts\x03\0\x82\x01\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\
+\x0dserial-number\x7f\x07subject\x83\x01\x06issuer\x83\x01\x04\0\x10certificate-\
+info\x03\0\x84\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-sty\
+le\x03\0\x86\x01\x01k\x85\x01\x01r\x03\x03pem\x7f\x04info\x88\x01\x05style\x87\x01\
+\x04\0\x12client-certificate\x03\0\x89\x01\x01n\x07\x05slash\x09backslash\x0enul\
+l-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-ch\
+aracters\x03\0\x8b\x01\x01q\x13\x0cstrip-prefix\x01\x17\0\x13strip-prefix-regexp\
+\x01\x17\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\
+\xe5\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xeb\0\0\x0fredirect-scheme\
+\x01\xed\0\0\x07headers\x01\xfb\0\0\x05retry\x01\xfd\0\0\x09buffering\x01\xff\0\0\
+\x08compress\x01\x81\x01\0\x12encoded-characters\x01\x8c\x01\0\x12client-certifi\
+cate\x01\x8a\x01\0\x08grpc-web\x01\x17\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\
+\x05chain\x01\x17\0\x06policy\x01\xe7\0\0\x04\0\x06action\x03\0\x8d\x01\x01r\x02\
+\x04names\x06action\x8e\x01\x04\0\x04step\x03\0\x8f\x01\x01m\x02\x07warning\x05e\
+rror\x04\0\x08severity\x03\0\x91\x01\x01r\x04\x08severity\x92\x01\x06objects\x03\
+tags\x07messages\x04\0\x0adiagnostic\x03\0\x93\x01\x01p\x19\x01p\xd4\0\x01p\x90\x01\
+\x01p\xd8\0\x01p\xdf\0\x01p\xe3\0\x01p\x94\x01\x01r\x07\x06routes\x95\x01\x08ser\
+vices\x96\x01\x05steps\x97\x01\x0atcp-routes\x98\x01\x0ctcp-services\x99\x01\x09\
+tcp-steps\x9a\x01\x0bdiagnostics\x9b\x01\x04\0\x0ccontribution\x03\0\x9c\x01\x03\
+\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\
+\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\
+\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\x02\x06handley\x08sett\
+ingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handley\x07service\x01\0\x03\x04\
+\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-plugin@0.1.0\x05\x05\x04\0\
+\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09prod\
+ucers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x06\
+0.63.0";
         };
     };
 }
@@ -7773,15 +7836,15 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4771] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x86$\x01A\x02\x01A\x06\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4835] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc6$\x01A\x02\x01A\x06\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
 nance\x04\0\x06health\x03\0\0\x01ps\x01r\x06\x02ids\x04nodes\x07addresss\x04port\
 {\x04tags\x02\x06health\x01\x04\0\x08instance\x03\0\x03\x01p\x04\x01r\x02\x04nam\
 es\x09instances\x05\x04\0\x07service\x03\0\x06\x03\0\x1csluice:gateway/catalog@0\
-.1.0\x05\x01\x01B\x9b\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\
+.1.0\x05\x01\x01B\x9e\x01\x01m\x02\x07routing\x07decoded\x04\0\x09path-view\x03\0\
 \0\x01r\x02\x07patterns\x04view\x01\x04\0\x0apath-match\x03\0\x02\x01r\x02\x04na\
 mes\x05values\x04\0\x0cheader-match\x03\0\x04\x01m\x02\x03any\x05first\x04\0\x0a\
 occurrence\x03\0\x06\x01r\x03\x04names\x05values\x0aoccurrence\x07\x04\0\x0bquer\
@@ -7791,86 +7854,88 @@ y-match\x03\0\x08\x01y\x04\0\x07node-id\x03\0\x0a\x01p\x0b\x01q\x10\x03all\x01\x
 \0\x06method\x01s\0\x06header\x01\x05\0\x0dheader-regexp\x01\x05\0\x05query\x01\x09\
 \0\x0cquery-regexp\x01\x09\0\x09client-ip\x01s\0\x04alpn\x01s\0\x04\0\x09rule-no\
 de\x03\0\x0d\x01p\x0e\x01r\x03\x04texts\x05nodes\x0f\x04root\x0b\x04\0\x04rule\x03\
-\0\x10\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01ps\x01r\x08\
-\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x09transport\x13\x0btls-op\
-tionss\x05steps\x14\x07services\x04\0\x05route\x03\0\x15\x01m\x03\x04http\x05htt\
-ps\x03h2c\x04\0\x06scheme\x03\0\x17\x01r\x06\x08instances\x06scheme\x18\x07addre\
-sss\x04port{\x04paths\x06weighty\x04\0\x06target\x03\0\x19\x01m\x07\x0bround-rob\
-in\x0brebalancing\x0btwo-choices\x0arendezvous\x0aleast-time\x09peak-ewma\x06mag\
-lev\x04\0\x08strategy\x03\0\x1b\x01m\x03\x04none\x03lax\x06strict\x04\0\x09same-\
-site\x03\0\x1d\x01m\x02\x03url\x06digest\x04\0\x0ccookie-value\x03\0\x1f\x01k\x1e\
-\x01kx\x01ks\x01r\x08\x04names\x05value\x20\x06secure\x7f\x09http-only\x7f\x09sa\
-me-site!\x07max-age\"\x04paths\x06domain#\x04\0\x0dsticky-cookie\x03\0$\x01m\x03\
-\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0&\x01r\x02\x04names\x05valu\
-es\x04\0\x0bheader-line\x03\0(\x01k{\x01p)\x01k\x18\x01r\x0f\x08protocol'\x04pat\
-hs\x06methods\x06status*\x07headers+\x04hosts\x10follow-redirects\x7f\x06scheme,\
-\x04port*\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07at-once\x7f\
-\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\0-\x01r\x02\x09window-nsw\x08\
-failuresy\x04\0\x0dpassive-check\x03\0/\x01r\x04\x08failuresy\x07base-nsw\x07mos\
-t-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\01\x01r\x03\x06activey\x07w\
-aitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\03\x01p\x1a\x01k%\x01k.\x01k0\x01\
-k2\x01k4\x01r\x0c\x07targets5\x10pass-host-header\x7f\x08strategy\x1c\x06sticky6\
-\x0chealth-check7\x0dpassive-check8\x10outlier-ejection9\x0dpanic-percenty\x0dsl\
-ow-start-nsw\x05limit:\x09transport#\x0bunavailables\x04\0\x08balancer\x03\0;\x01\
-r\x02\x07services\x06weighty\x04\0\x05share\x03\0=\x01m\x02\x08weighted\x06hashe\
-d\x04\0\x05split\x03\0?\x01p>\x01r\x04\x05parts\xc1\0\x05split\xc0\0\x06sticky6\x0c\
-health-check\x7f\x04\0\x11weighted-services\x03\0B\x01r\x02\x07services\x07perce\
-nty\x04\0\x06mirror\x03\0D\x01p\xc5\0\x01r\x04\x07services\x07mirrors\xc6\0\x0bm\
-irror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0G\x01r\x02\x05first{\x04las\
-t{\x04\0\x0cstatus-range\x03\0I\x01p\xca\0\x01r\x04\x07services\x08fallbacks\x08\
-statuses\xcb\0\x09most-bodyw\x04\0\x08failover\x03\0L\x01q\x04\x08balancer\x01<\0\
-\x08weighted\x01\xc3\0\0\x09mirroring\x01\xc8\0\0\x08failover\x01\xcd\0\0\x04\0\x0c\
-service-kind\x03\0N\x01r\x03\x04names\x04kind\xcf\0\x05steps\x14\x04\0\x0cservic\
-e-spec\x03\0P\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\x07tcp-tls\x03\0\
-R\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x14\x03tls\xd3\0\x0b\
-tls-optionss\x05steps\x14\x07services\x04\0\x09tcp-route\x03\0T\x01r\x05\x08inst\
-ances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-target\x03\0V\x01m\
-\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0X\x01p\xd7\0\x01r\x04\x04n\
-ames\x07targets\xda\0\x0eproxy-protocol\xd9\0\x0chealth-check7\x04\0\x0btcp-serv\
-ice\x03\0[\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x14\0\x04\0\x0atcp-act\
-ion\x03\0]\x01r\x02\x04names\x06action\xde\0\x04\0\x08tcp-step\x03\0_\x01r\x02\x07\
-patterns\x0breplacements\x04\0\x0breplacement\x03\0a\x01r\x02\x06plugins\x08sett\
-ingss\x04\0\x0apolicy-use\x03\0c\x01m\x02\x0aconnection\x09forwarded\x04\0\x0dsc\
-heme-source\x03\0e\x01r\x05\x07patterns\x0breplacements\x09templated\x7f\x09perm\
-anent\x7f\x0bscheme-from\xe6\0\x04\0\x0fredirect-regexp\x03\0g\x01r\x04\x06schem\
-es\x04port*\x09permanent\x7f\x11except-entrypoint#\x04\0\x0fredirect-scheme\x03\0\
-i\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0k\x01r\x08\x07origins\x14\
-\x0eorigin-regexps\x14\x0bcredentials\x7f\x07headers\x14\x07methods\x14\x06expos\
-e\x14\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0m\x01r\x03\x09temporary\x7f\x04\
-host#\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0o\x01r\x02\x05values\x06alway\
-s\x7f\x04\0\x04hsts\x03\0q\x01p\xec\0\x01k\xee\0\x01k\xf0\0\x01k\xf2\0\x01r\x08\x07\
-request\xf3\0\x08response\xf3\0\x04cors\xf4\0\x0dallowed-hosts\x14\x0chost-heade\
-rs\x14\x0btls-headers\xf3\0\x0ctls-redirect\xf5\0\x04hsts\xf6\0\x04\0\x07headers\
-\x03\0w\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-nsw\x08statuses\
-\xcb\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\x7f\x0etry-t\
-imeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0y\x01r\x05\x11max-request-byte\
-sw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-response-bytesw\x10\
-retry-expression#\x04\0\x09buffering\x03\0{\x01r\x05\x09encodings\x14\x10default\
--encoding#\x08excluded\x14\x08included\x14\x09min-bytesw\x04\0\x08compress\x03\0\
-}\x01n\x08\x07country\x08province\x08locality\x0corganization\x13organizational-\
-unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0aname-parts\x03\
-\0\x7f\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\x0dserial-number\x7f\
-\x07subject\x80\x01\x06issuer\x80\x01\x04\0\x10certificate-info\x03\0\x81\x01\x01\
-m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-style\x03\0\x83\x01\x01k\x82\
-\x01\x01r\x03\x03pem\x7f\x04info\x85\x01\x05style\x84\x01\x04\0\x12client-certif\
-icate\x03\0\x86\x01\x01n\x07\x05slash\x09backslash\x0enull-character\x09semicolo\
-n\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-characters\x03\0\x88\x01\x01\
-q\x13\x0cstrip-prefix\x01\x14\0\x13strip-prefix-regexp\x01\x14\0\x0aadd-prefix\x01\
-s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\xe2\0\0\x0eredirect-slash\0\
-\0\x0fredirect-regexp\x01\xe8\0\0\x0fredirect-scheme\x01\xea\0\0\x07headers\x01\xf8\
-\0\0\x05retry\x01\xfa\0\0\x09buffering\x01\xfc\0\0\x08compress\x01\xfe\0\0\x12en\
-coded-characters\x01\x89\x01\0\x12client-certificate\x01\x87\x01\0\x08grpc-web\x01\
-\x14\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\x05chain\x01\x14\0\x06policy\x01\
-\xe4\0\0\x04\0\x06action\x03\0\x8a\x01\x01r\x02\x04names\x06action\x8b\x01\x04\0\
-\x04step\x03\0\x8c\x01\x01m\x02\x07warning\x05error\x04\0\x08severity\x03\0\x8e\x01\
-\x01r\x04\x08severity\x8f\x01\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\
-\x03\0\x90\x01\x01p\x16\x01p\xd1\0\x01p\x8d\x01\x01p\xd5\0\x01p\xdc\0\x01p\xe0\0\
-\x01p\x91\x01\x01r\x07\x06routes\x92\x01\x08services\x93\x01\x05steps\x94\x01\x0a\
-tcp-routes\x95\x01\x0ctcp-services\x96\x01\x09tcp-steps\x97\x01\x0bdiagnostics\x98\
-\x01\x04\0\x0ccontribution\x03\0\x99\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\
-\x02\x04\0;sluice:gateway/router-with-all-of-its-exports-removed@0.1.0\x04\0\x0b\
-,\x01\0&router-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpr\
-ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+\0\x10\x01m\x03\x03any\x05plain\x03tls\x04\0\x09transport\x03\0\x12\x01k\x7f\x01\
+r\x02\x0aaccess-log\x14\x07metrics\x14\x04\0\x0dobservability\x03\0\x15\x01ps\x01\
+r\x09\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x17\x09transport\x13\x0bt\
+ls-optionss\x05steps\x17\x07services\x0dobservability\x16\x04\0\x05route\x03\0\x18\
+\x01m\x03\x04http\x05https\x03h2c\x04\0\x06scheme\x03\0\x1a\x01r\x06\x08instance\
+s\x06scheme\x1b\x07addresss\x04port{\x04paths\x06weighty\x04\0\x06target\x03\0\x1c\
+\x01m\x07\x0bround-robin\x0brebalancing\x0btwo-choices\x0arendezvous\x0aleast-ti\
+me\x09peak-ewma\x06maglev\x04\0\x08strategy\x03\0\x1e\x01m\x03\x04none\x03lax\x06\
+strict\x04\0\x09same-site\x03\0\x20\x01m\x02\x03url\x06digest\x04\0\x0ccookie-va\
+lue\x03\0\"\x01k!\x01kx\x01ks\x01r\x08\x04names\x05value#\x06secure\x7f\x09http-\
+only\x7f\x09same-site$\x07max-age%\x04paths\x06domain&\x04\0\x0dsticky-cookie\x03\
+\0'\x01m\x03\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0)\x01r\x02\x04n\
+ames\x05values\x04\0\x0bheader-line\x03\0+\x01k{\x01p,\x01k\x1b\x01r\x0f\x08prot\
+ocol*\x04paths\x06methods\x06status-\x07headers.\x04hosts\x10follow-redirects\x7f\
+\x06scheme/\x04port-\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07\
+at-once\x7f\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\00\x01r\x02\x09win\
+dow-nsw\x08failuresy\x04\0\x0dpassive-check\x03\02\x01r\x04\x08failuresy\x07base\
+-nsw\x07most-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\04\x01r\x03\x06a\
+ctivey\x07waitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\06\x01p\x1d\x01k(\x01k\
+1\x01k3\x01k5\x01k7\x01r\x0c\x07targets8\x10pass-host-header\x7f\x08strategy\x1f\
+\x06sticky9\x0chealth-check:\x0dpassive-check;\x10outlier-ejection<\x0dpanic-per\
+centy\x0dslow-start-nsw\x05limit=\x09transport&\x0bunavailables\x04\0\x08balance\
+r\x03\0>\x01r\x02\x07services\x06weighty\x04\0\x05share\x03\0@\x01m\x02\x08weigh\
+ted\x06hashed\x04\0\x05split\x03\0B\x01p\xc1\0\x01r\x04\x05parts\xc4\0\x05split\xc3\
+\0\x06sticky9\x0chealth-check\x7f\x04\0\x11weighted-services\x03\0E\x01r\x02\x07\
+services\x07percenty\x04\0\x06mirror\x03\0G\x01p\xc8\0\x01r\x04\x07services\x07m\
+irrors\xc9\0\x0bmirror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0J\x01r\x02\
+\x05first{\x04last{\x04\0\x0cstatus-range\x03\0L\x01p\xcd\0\x01r\x04\x07services\
+\x08fallbacks\x08statuses\xce\0\x09most-bodyw\x04\0\x08failover\x03\0O\x01q\x04\x08\
+balancer\x01?\0\x08weighted\x01\xc6\0\0\x09mirroring\x01\xcb\0\0\x08failover\x01\
+\xd0\0\0\x04\0\x0cservice-kind\x03\0Q\x01r\x03\x04names\x04kind\xd2\0\x05steps\x17\
+\x04\0\x0cservice-spec\x03\0S\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\
+\x07tcp-tls\x03\0U\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x17\
+\x03tls\xd6\0\x0btls-optionss\x05steps\x17\x07services\x04\0\x09tcp-route\x03\0W\
+\x01r\x05\x08instances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-t\
+arget\x03\0Y\x01m\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0[\x01p\xda\
+\0\x01r\x04\x04names\x07targets\xdd\0\x0eproxy-protocol\xdc\0\x0chealth-check:\x04\
+\0\x0btcp-service\x03\0^\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x17\0\x04\
+\0\x0atcp-action\x03\0`\x01r\x02\x04names\x06action\xe1\0\x04\0\x08tcp-step\x03\0\
+b\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0d\x01r\x02\x06p\
+lugins\x08settingss\x04\0\x0apolicy-use\x03\0f\x01m\x02\x0aconnection\x09forward\
+ed\x04\0\x0dscheme-source\x03\0h\x01r\x05\x07patterns\x0breplacements\x09templat\
+ed\x7f\x09permanent\x7f\x0bscheme-from\xe9\0\x04\0\x0fredirect-regexp\x03\0j\x01\
+r\x04\x06schemes\x04port-\x09permanent\x7f\x11except-entrypoint&\x04\0\x0fredire\
+ct-scheme\x03\0l\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0n\x01r\x08\
+\x07origins\x17\x0eorigin-regexps\x17\x0bcredentials\x7f\x07headers\x17\x07metho\
+ds\x17\x06expose\x17\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0p\x01r\x03\x09te\
+mporary\x7f\x04host&\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0r\x01r\x02\x05\
+values\x06always\x7f\x04\0\x04hsts\x03\0t\x01p\xef\0\x01k\xf1\0\x01k\xf3\0\x01k\xf5\
+\0\x01r\x08\x07request\xf6\0\x08response\xf6\0\x04cors\xf7\0\x0dallowed-hosts\x17\
+\x0chost-headers\x17\x0btls-headers\xf6\0\x0ctls-redirect\xf8\0\x04hsts\xf9\0\x04\
+\0\x07headers\x03\0z\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-ns\
+w\x08statuses\xce\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\
+\x7f\x0etry-timeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0|\x01r\x05\x11max\
+-request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-respon\
+se-bytesw\x10retry-expression&\x04\0\x09buffering\x03\0~\x01r\x05\x09encodings\x17\
+\x10default-encoding&\x08excluded\x17\x08included\x17\x09min-bytesw\x04\0\x08com\
+press\x03\0\x80\x01\x01n\x08\x07country\x08province\x08locality\x0corganization\x13\
+organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0a\
+name-parts\x03\0\x82\x01\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\
+\x0dserial-number\x7f\x07subject\x83\x01\x06issuer\x83\x01\x04\0\x10certificate-\
+info\x03\0\x84\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-sty\
+le\x03\0\x86\x01\x01k\x85\x01\x01r\x03\x03pem\x7f\x04info\x88\x01\x05style\x87\x01\
+\x04\0\x12client-certificate\x03\0\x89\x01\x01n\x07\x05slash\x09backslash\x0enul\
+l-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-ch\
+aracters\x03\0\x8b\x01\x01q\x13\x0cstrip-prefix\x01\x17\0\x13strip-prefix-regexp\
+\x01\x17\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\
+\xe5\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xeb\0\0\x0fredirect-scheme\
+\x01\xed\0\0\x07headers\x01\xfb\0\0\x05retry\x01\xfd\0\0\x09buffering\x01\xff\0\0\
+\x08compress\x01\x81\x01\0\x12encoded-characters\x01\x8c\x01\0\x12client-certifi\
+cate\x01\x8a\x01\0\x08grpc-web\x01\x17\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\
+\x05chain\x01\x17\0\x06policy\x01\xe7\0\0\x04\0\x06action\x03\0\x8d\x01\x01r\x02\
+\x04names\x06action\x8e\x01\x04\0\x04step\x03\0\x8f\x01\x01m\x02\x07warning\x05e\
+rror\x04\0\x08severity\x03\0\x91\x01\x01r\x04\x08severity\x92\x01\x06objects\x03\
+tags\x07messages\x04\0\x0adiagnostic\x03\0\x93\x01\x01p\x19\x01p\xd4\0\x01p\x90\x01\
+\x01p\xd8\0\x01p\xdf\0\x01p\xe3\0\x01p\x94\x01\x01r\x07\x06routes\x95\x01\x08ser\
+vices\x96\x01\x05steps\x97\x01\x0atcp-routes\x98\x01\x0ctcp-services\x99\x01\x09\
+tcp-steps\x9a\x01\x0bdiagnostics\x9b\x01\x04\0\x0ccontribution\x03\0\x9c\x01\x03\
+\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:gateway/router-with-all-\
+of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with-all-of-its-exports-rem\
+oved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\
+\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -206,7 +206,7 @@ fn working_routes(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use sluice_plugin_sdk::router::{Rule, Scheme, Severity, Transport};
+    use sluice_plugin_sdk::router::{Observability, Rule, Scheme, Severity, Transport};
 
     use super::*;
 
@@ -222,6 +222,7 @@ mod tests {
             entrypoints: vec![],
             transport: Transport::Any,
             tls_options: String::new(),
+            observability: Observability::default(),
             steps: ids(steps),
             service: "s".into(),
         }

@@ -105,6 +105,55 @@ async fn scripts_written_for_traefiks_api_find_what_they_look_for() {
 }
 
 #[tokio::test]
+async fn routes_and_entrypoints_say_what_is_noted() {
+    let upstream = Upstream::echo().await;
+    let of = |name: &str, noted: &[&str]| {
+        let rule = format!("traefik.http.routers.{name}.rule=Host(`{name}`)");
+        let service = Service::new(name, &[&rule, &format!("traefik.http.routers.{name}.entrypoints=web,quiet")]);
+        let tag = |service: Service, option: &&str| {
+            service.tag(&format!("traefik.http.routers.{name}.observability.{option}"))
+        };
+        noted.iter().fold(service, tag).at(&upstream)
+    };
+    let services = [
+        of("usual", &[]),
+        of("loud", &["accesslogs=true", "metrics=true"]),
+        of("still", &["accesslogs=false", "metrics=false"]),
+    ];
+    let quiet = sluice_tests::process::free_address();
+    let config = format!(
+        "[entrypoints.quiet]\naddress = \"{quiet}\"\nobservability = {{ access-logs = false, metrics = false }}\n\n\
+         [access-log]\noutput = \"access.log\""
+    );
+    let gateway = Setup::with_services(&services).config(&config).start().await;
+    for (address, path) in [(gateway.web(), "/web"), (quiet, "/quiet")] {
+        for host in ["usual", "loud", "still", "unknown"] {
+            let status = Request::get(host, path).send(address).await.status();
+            assert_eq!(status, if host == "unknown" { 404 } else { 200 }, "{host}{path}");
+        }
+    }
+    let log = || std::fs::read_to_string(gateway.folder().join("access.log")).unwrap_or_default();
+    until("the last line is written", async || log().lines().count() >= 4).await;
+    let lines = log();
+    let of =
+        |router: &str, path: &str| lines.lines().filter(|line| line.contains(router) && line.contains(path)).count();
+    let counts =
+        [("usual@file", "/web"), ("loud@file", "/web"), ("loud@file", "/quiet")].map(|(name, path)| of(name, path));
+    assert_eq!((counts, lines.lines().count()), ([1, 1, 1], 4), "{lines}");
+    let metrics = admin_text(&gateway, "/metrics").await;
+    let counted = |name: &str| {
+        let of = |line: &&str| line.starts_with("sluice_service_requests_total") && line.contains(name);
+        metrics
+            .lines()
+            .filter(of)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .fold(0.0, |sum, count| sum + count)
+    };
+    let counts = ["usual@file", "loud@file", "still@file"].map(counted);
+    assert_eq!(counts.map(|count| format!("{count}")), ["1", "2", "0"], "{metrics}");
+}
+
+#[tokio::test]
 async fn metrics_count_requests() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::with_services(&[Service::on_host("shop", "shop.test").at(&upstream)]).start().await;

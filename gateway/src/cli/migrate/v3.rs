@@ -133,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
     ("entryPoints.*.http.", Unsupported, "there is nothing of the kind"),
     ("entryPoints.*.http3.", Unsupported, "HTTP/3 is not spoken"),
     ("entryPoints.*.udp.", Unsupported, "UDP is not spoken"),
-    ("entryPoints.*.observability.", Unsupported, "logs and metrics are the same for every entrypoint"),
+    ("entryPoints.*.observability.", Unsupported, "there is no tracer to configure"),
 ];
 
 /// The syntax of rules without one of their own: v2 in files of Traefik 2.
@@ -189,6 +189,10 @@ fn entrypoint(source: &mut Source, draft: &mut Draft, name: &str) {
         source.note(&format!("{from}.http.tls"), Differs, text);
     }
     limits(source, draft, &from, &section);
+    for (theirs, ours) in [("accessLogs", "access-logs"), ("metrics", "metrics")] {
+        let noted = source.flag(&format!("{from}.observability.{theirs}"));
+        draft.set_some(&format!("{section}.observability"), ours, noted.filter(|noted| !noted));
+    }
     let timeouts = format!("{from}.transport.respondingTimeouts");
     keep_alive(source, draft, &timeouts, std::slice::from_ref(&section));
     let age = source.text(&format!("{from}.transport.keepAliveMaxTime")).map(duration);

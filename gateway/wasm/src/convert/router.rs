@@ -68,6 +68,10 @@ fn route(route: wit::Route) -> model::RouteSpec {
         tls_options: route.tls_options,
         steps: route.steps,
         service: route.service,
+        observability: model::Observability {
+            access_log: route.observability.access_log,
+            metrics: route.observability.metrics,
+        },
     }
 }
 

@@ -120,7 +120,10 @@ impl<E: ExchangeHost> state::Host for PolicyData<E> {
         let (in_flight, limit) = (entered.in_flight, entered.limit);
         // Outside a hook there is no exchange to hold the place, so it is given back at once.
         let granted = match (entered.lease, &mut self.now) {
-            (Some(lease), Now::Hook { exchange, .. }) => exchange.hold(lease),
+            (Some(lease), Now::Hook { exchange, .. }) => {
+                exchange.hold(lease);
+                true
+            }
             _ => false,
         };
         Ok(state::Entered { granted, in_flight, limit })

@@ -1,6 +1,6 @@
 //! One frontend: its rule, its steps and the routes they come to.
 
-use sluice_plugin_sdk::router::{Action, Route, Step, Transport};
+use sluice_plugin_sdk::router::{Action, Observability, Route, Step, Transport};
 
 use super::options::Scope;
 use super::{Group, steps, support};
@@ -10,6 +10,7 @@ use crate::rule::{matchers_v3, v1};
 use crate::settings::BareServices;
 use crate::tags::words;
 use crate::template::{Template, Value};
+use crate::v3::labels as labels_of;
 
 /// A frontend to read.
 pub(super) struct Frontend<'a> {
@@ -64,6 +65,7 @@ impl<'a> Frontend<'a> {
             entrypoints: self.entrypoints(report)?,
             transport: Transport::Any,
             tls_options: String::new(),
+            observability: Observability::default(),
             steps: names,
             service: service.to_owned(),
         };
@@ -131,7 +133,7 @@ impl<'a> Frontend<'a> {
     fn v3_default_rule(&self) -> Result<(String, Expr), String> {
         let settings = self.group.settings;
         let labels = self.group.attributes.iter().filter_map(|tag| tag.split_once('='));
-        let labels = Value::map(labels.map(|(key, value)| (key, value.into())));
+        let labels = labels_of(labels, &settings.prefix);
         let data = Value::record([("Name", self.group.catalog_name.into()), ("Labels", labels)]);
         let text = settings.default_rule.render(&data, &settings.v3_env()).map_err(|error| error.to_string())?;
         let parsed = matchers_v3::parse(&text).map_err(|error| format!("default rule `{text}`: {error}"))?;

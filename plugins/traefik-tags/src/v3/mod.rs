@@ -22,6 +22,7 @@ use crate::template::normalize;
 
 pub(crate) use middlewares::settings as plugin_settings;
 pub(crate) use middlewares::{error_pages, malformed_address, malformed_user};
+pub(crate) use routers::labels;
 pub(crate) use services::scheme;
 
 /// Keys that begin like this are read, whatever follows; everything else is none of v3's business.

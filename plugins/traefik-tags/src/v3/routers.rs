@@ -1,14 +1,24 @@
 //! `http.routers`: each becomes a route, or the automatic one does.
 
-use sluice_plugin_sdk::router::{Action, Route, ServiceSpec, Transport};
+use sluice_plugin_sdk::router::{Action, Balancer, Observability, Route, ServiceSpec, Transport};
 
 use super::Instance;
 use crate::merge::{Candidate, Draft};
 use crate::report::{Problem, Report};
 use crate::rule::{Parsed, RuleError, matchers_v2, matchers_v3};
 use crate::settings::RuleSyntax;
+use crate::tags::after_prefix;
 use crate::tags::tree::Node;
 use crate::template::Value;
+
+/// What labels begin with in templates.
+const TRAEFIK: &str = "traefik";
+
+/// The service of Traefik's that answers nothing, for routers whose steps answer everything.
+const NOOP: &str = "noop@internal";
+
+/// What it is here: each provider has its own.
+const NOBODY: &str = "noop-internal";
 
 /// Traefik keeps the priorities above this for itself.
 const MAX_PRIORITY: i64 = i64::MAX - 1000;
@@ -35,6 +45,12 @@ fn add(own: &Instance<'_>, node: &Node, services: &[Candidate<ServiceSpec>], dra
         draft.steps.push(Candidate::new(guard.clone(), &own.id, Ok(Action::LoopGuard(mark))));
         route.steps.insert(0, guard);
     }
+    if route.as_ref().is_ok_and(|route| route.service == NOOP) {
+        let balancer =
+            Balancer { unavailable: "there is no service behind this route\n".to_owned(), ..Balancer::default() };
+        draft.services.push(Candidate::new(NOBODY, &own.id, Ok(ServiceSpec::balanced(NOBODY, balancer))));
+        route.iter_mut().for_each(|route| route.service = NOBODY.to_owned());
+    }
     draft.routes.push(Candidate::new(node.name.clone(), &own.id, route));
 }
 
@@ -50,10 +66,6 @@ fn route(
     for note in &parsed.notes {
         report.warning(&object, tag, note.clone());
     }
-    for option in node.below("observability") {
-        let message = format!("`{}` has no effect: logs and metrics are the same for every route", option.name);
-        report.warning(&object, &option.tag, message);
-    }
     let (transport, tls_options) = match node.child("tls") {
         Some(tls) => (Transport::Tls, tls_options(tls, &object, report)),
         None => (Transport::Plain, String::new()),
@@ -68,7 +80,17 @@ fn route(
         tls_options,
         steps: node.list("middlewares"),
         service: service(node, &services)?,
+        observability: observability(node, &object, report),
     })
+}
+
+/// What is to be noted of its requests. There is no tracer.
+fn observability(node: &Node, object: &str, report: &mut Report) -> Observability {
+    let Some(options) = node.child("observability") else { return Observability::default() };
+    for option in options.children.iter().filter(|option| option.is("tracing") || option.is("traceverbosity")) {
+        report.warning(object, &option.tag, format!("`{}` has no effect: nothing is traced", option.name));
+    }
+    Observability { access_log: options.flag("accesslogs"), metrics: options.flag("metrics") }
 }
 
 /// The rule and the tag it comes from. Without one it is the provider's default rule.
@@ -84,10 +106,23 @@ fn own_rule(node: &Node) -> Option<&str> {
 }
 
 fn default_rule(own: &Instance<'_>) -> Result<String, String> {
-    let labels = own.accepted.tags.iter().filter_map(|tag| tag.split()).map(|(key, value)| (key, value.into()));
-    let data = Value::record([("Name", own.service.name.as_str().into()), ("Labels", Value::map(labels))]);
+    let labels = labels(own.accepted.tags.iter().filter_map(|tag| tag.split()), &own.settings.prefix);
+    let data = Value::record([("Name", own.service.name.as_str().into()), ("Labels", labels)]);
     let rendered = own.settings.default_rule.render(&data, &own.settings.v3_env());
     rendered.map_err(|error| format!("the default rule: {error}"))
+}
+
+/// The tags a default rule can look at. Those with the provider's prefix are there under Traefik's own as well, which is
+/// what templates call them whatever the prefix is.
+pub(crate) fn labels<'a>(tags: impl Iterator<Item = (&'a str, &'a str)>, prefix: &str) -> Value {
+    let mut named: Vec<(String, Value)> = Vec::new();
+    for (key, value) in tags {
+        if let Some(rest) = after_prefix(key, prefix).filter(|_| prefix != TRAEFIK) {
+            named.push((format!("{TRAEFIK}.{rest}"), value.into()));
+        }
+        named.push((key.to_owned(), value.into()));
+    }
+    Value::map(named.iter().map(|(key, value)| (key.as_str(), value.clone())))
 }
 
 fn parse(own: &Instance<'_>, node: &Node, text: &str) -> Result<Parsed, String> {
@@ -148,6 +183,12 @@ pub(super) fn tls_options(tls: &Node, object: &str, report: &mut Report) -> Stri
 /// As set, else the only service of the instance.
 pub(super) fn service(node: &Node, services: &[&str]) -> Result<String, Problem> {
     match (node.text("service").filter(|name| !name.is_empty()), services) {
+        (Some(name), _) if name.ends_with("@internal") && name != NOOP => {
+            let message = format!(
+                "`{name}` is Traefik's own: API, dashboard, ping and metrics are on [admin], which no route leads to"
+            );
+            Err(Problem::new(node.tag_of("service"), message))
+        }
         (Some(name), _) => Ok(name.to_owned()),
         (None, [only]) => Ok((*only).to_owned()),
         (None, _) => {

@@ -56,6 +56,37 @@ fn the_default_rule_is_a_template() {
     };
     assert_eq!(host(&["traefik.http.routers.r=true"]), ["z0.web"]);
     assert_eq!(host(&["traefik.http.routers.r=true", "zone=eu"]), ["eu.web"]);
+    let json = r#"{"prefix":"edge","default-rule":"Host(`{{ index .Labels \"traefik.host\" }}{{ index .Labels \"edge.host\" }}`)"}"#;
+    for tags in [&["edge.http.routers.r=true", "edge.host=a"][..], &["edge.host=a"]] {
+        let result = contribution(json, &service_with("web", &[tags]));
+        assert_eq!(route_hosts(&result.routes[0]), ["aa"], "labels are Traefik's whatever the prefix: {tags:?}");
+    }
+}
+
+#[test]
+fn services_of_traefiks_own() {
+    let of = |service: &str| v3(&[RULE, &format!("traefik.http.routers.r.service={service}")]);
+    let noop = of("noop@internal");
+    assert_eq!(route(&noop, "r").unwrap().service, "noop-internal");
+    assert_eq!(names(&noop.services), ["Web-Go-2", "noop-internal"]);
+    assert!(noop.services[1].targets().is_empty() && noop.diagnostics.is_empty());
+    let api = of("api@internal");
+    assert!(names(&api.routes).is_empty());
+    assert_eq!(api.diagnostics[0].tag, "traefik.http.routers.r.service=api@internal");
+    assert!(api.diagnostics[0].message.contains("[admin]"));
+}
+
+#[test]
+fn what_is_noted_of_requests() {
+    let options = ["accesslogs=false", "metrics=true", "tracing=false", "traceverbosity=minimal"];
+    let tags = options.map(|option| format!("traefik.http.routers.r.observability.{option}"));
+    let tags: Vec<&str> = [RULE].into_iter().chain(tags.iter().map(String::as_str)).collect();
+    let result = v3(&tags);
+    let noted = route(&result, "r").unwrap().observability;
+    assert_eq!((noted.access_log, noted.metrics), (Some(false), Some(true)));
+    assert_eq!(severities(&result), [Severity::Warning; 2], "nothing is traced");
+    let silent = route(&v3(&[RULE]), "r").unwrap().observability;
+    assert_eq!((silent.access_log, silent.metrics), (None, None));
 }
 
 #[test]
@@ -98,15 +129,15 @@ fn router_options() {
         "traefik.http.routers.r.PRIORITY=-1",
         "traefik.http.routers.r.entryPoints= web , other",
         "traefik.http.routers.r.middlewares=a, b@file",
-        "traefik.http.routers.r.service=api@internal",
+        "traefik.http.routers.r.service=api@file",
         "traefik.http.routers.r.tls.certresolver=le",
         "traefik.http.routers.r.tls.domains[0].main=h.test",
         "traefik.http.routers.r.observability.accesslogs=false",
     ]);
     let route = route(&result, "r").unwrap();
-    assert_eq!((route.priority, route.transport, route.service.as_str()), (-1, Transport::Tls, "api@internal"));
+    assert_eq!((route.priority, route.transport, route.service.as_str()), (-1, Transport::Tls, "api@file"));
     assert_eq!((route.entrypoints.join(" "), route.steps.join(" ")), ("web other".into(), "a b@file".into()));
-    assert_eq!(severities(&result), [Severity::Warning; 3], "certificates and logs are not a router's business");
+    assert_eq!(severities(&result), [Severity::Warning; 2], "certificates are not a router's business");
     assert_eq!(route.tls_options, "");
     let mtls = v3(&[RULE, "traefik.http.routers.r.tls.options=mtls@file"]);
     assert_eq!((mtls.routes[0].tls_options.as_str(), mtls.routes[0].transport), ("mtls@file", Transport::Tls));

@@ -70,7 +70,9 @@ fn forward(frontend: &Frontend<'_>, report: &mut Report) -> Result<Action, Probl
     if let Some((name, chosen)) = scope.all().find(|(name, _)| name.starts_with("auth.forward.tls.")) {
         return Err(Problem::new(
             chosen.tag,
-            format!("`{name}`: certificates of an authentication server cannot be set by tags"),
+            format!(
+                "`{name}`: certificates of an authentication server cannot be set by tags; write them into [transports.default]"
+            ),
         ));
     }
     let address = scope.get("auth.forward.address");

@@ -53,7 +53,10 @@ const SIZES: &[(&str, &str)] = &[("maxbodysize", "max-body-size"), ("maxresponse
 
 pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
     if let Some(tls) = kind.child("tls").and_then(|tls| tls.children.first()) {
-        return Err(Problem::new(&tls.tag, "certificates of an authentication server cannot be set by tags"));
+        return Err(Problem::new(
+            &tls.tag,
+            "certificates of an authentication server cannot be set by tags; write them into [transports.default]",
+        ));
     }
     let address = kind.text("address").unwrap_or_default();
     if let Some(message) = malformed(address) {
