@@ -78,6 +78,13 @@ impl Setup {
         self
     }
 
+    /// Puts a signature beside a plugin in the directory.
+    #[must_use]
+    pub fn with_signature(self, name: &str, signature: &str) -> Self {
+        self.plugins().put_signature(name, signature);
+        self
+    }
+
     /// Compiles every plugin anew, whatever other tests left behind.
     #[must_use]
     pub fn without_compiled_plugins(mut self) -> Self {

@@ -11,6 +11,7 @@
     reason = "a test harness fails by panicking, and shows what it knows on the terminal"
 )]
 
+pub mod bombs;
 pub mod catalog;
 pub mod client;
 pub mod consul;
@@ -18,6 +19,7 @@ pub mod gateway;
 pub mod load;
 pub mod plugins;
 pub mod process;
+pub mod signing;
 pub mod tls;
 pub mod upstream;
 pub mod wire;

@@ -61,6 +61,19 @@ impl Directory {
         replace(&self.0.join(format!("{name}.wasm")), component);
     }
 
+    /// Puts a signature beside a plugin.
+    pub fn put_signature(&self, name: &str, signature: &str) {
+        replace(&self.0.join(format!("{name}.wasm.minisig")), signature.as_bytes());
+    }
+
+    /// Takes a signature away.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn remove_signature(&self, name: &str) {
+        fs::remove_file(self.0.join(format!("{name}.wasm.minisig"))).expect("remove a signature");
+    }
+
     /// Takes a plugin away.
     ///
     /// # Panics

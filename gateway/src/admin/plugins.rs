@@ -8,7 +8,7 @@ use sluice_wasm::World;
 
 use super::View;
 use super::answer::{self, Body, decoded, message};
-use crate::control::PluginStatus;
+use crate::control::{PluginStatus, Signed};
 use crate::live::{Generation, PolicyStatus};
 use crate::state::{BucketKind, BucketSnapshot, Forced, GateSnapshot};
 
@@ -39,10 +39,18 @@ fn plugin(view: &View, status: &PluginStatus) -> Value {
         "secondsPerCall": metrics.mean().map(|mean| mean.as_secs_f64()),
         "secondsP50": metrics.within(50).map(|time| time.as_secs_f64()),
         "secondsP99": metrics.within(99).map(|time| time.as_secs_f64()),
-        "grants": view.config.plugins.settings_of(&status.name).grants,
+        "grants": status.plugin.as_ref().map_or(&[][..], |plugin| &plugin.granted),
+        "signature": status.signed.as_ref().map(signature),
         "imports": status.plugin.as_ref().map(|plugin| plugin.artifact.imports()),
         "droppedLogLines": status.plugin.as_ref().map(|plugin| plugin.artifact.dropped_log_lines()),
     })
+}
+
+fn signature(signed: &Signed) -> Value {
+    match signed {
+        Signed::Trusted(comment) => json!({ "trusted": true, "comment": comment }),
+        Signed::Untrusted(reason) => json!({ "trusted": false, "reason": reason }),
+    }
 }
 
 /// The JSON schema of a plugin's settings.

@@ -27,7 +27,7 @@ pub use entrypoint::{Admin, Entrypoint, Observability, ProxyProtocol};
 pub use ingress::{EncodedCharacters, HeaderNames};
 pub use limits::{Limits, Timeouts};
 pub use load::Sources;
-pub use policy::{Attachment, Failure, PluginSettings, Plugins, PolicyConfig};
+pub use policy::{Attachment, Failure, Isolation, PluginSettings, Plugins, PolicyConfig, RequireSignature};
 pub use problem::{Place, Problem, Problems, SourceText};
 pub use process::{
     AccessLog, AccessLogFormat, AccessLogOutput, Log, LogFormat, Metrics, Runtime, Shutdown, State, Upstream,
@@ -93,6 +93,8 @@ impl Config {
             ("admin", self.admin != before.admin),
             ("providers", providers(self) != providers(before)),
             ("plugins.directory", self.plugins.directory != before.plugins.directory),
+            ("plugins.require-signature", self.plugins.require_signature != before.plugins.require_signature),
+            ("plugins.trusted-keys", self.plugins.trusted_keys != before.plugins.trusted_keys),
             ("state", self.state != before.state),
             ("upstream", self.upstream != before.upstream),
             ("transports", self.transports != before.transports),

@@ -4,18 +4,36 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use minisign_verify::PublicKey;
+
 use super::document::{Node, Value};
 use super::problem::{Place, Problem};
 use super::reader::{Fault, Parsed, Section, suggestion};
-use super::values::{choice, duration, json, list_of, nonempty, path, size, text};
+use super::values::{choice, duration, integer, json, list_of, nonempty, nonempty_list_of, path, size, text};
 
 /// `[plugins]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plugins {
     /// Watched for `*.wasm`; none means built-in ones only.
     pub directory: Option<PathBuf>,
+    /// Whether a file has to be signed.
+    pub require_signature: RequireSignature,
+    /// Who may sign.
+    pub trusted_keys: Vec<PublicKey>,
     /// By the name of the plugin.
     pub settings: BTreeMap<String, PluginSettings>,
+}
+
+/// Whether files in the plugin directory have to be signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequireSignature {
+    /// Signatures are not looked at.
+    #[default]
+    Off,
+    /// Files that nobody trusted has signed are run, and reported.
+    Warn,
+    /// They are not run.
+    Enforce,
 }
 
 /// `[plugins.settings.NAME]`: how the gateway treats a plugin. Nothing said is the default.
@@ -23,6 +41,8 @@ pub struct Plugins {
 pub struct PluginSettings {
     /// What becomes of a request when the plugin fails.
     pub failure: Failure,
+    /// Whether it may remember by itself what it has seen.
+    pub isolation: Isolation,
     /// For one call; the host's default for the kind of plugin where it is none.
     pub deadline: Option<Duration>,
     /// Bytes of memory; the host's default where it is none.
@@ -31,6 +51,8 @@ pub struct PluginSettings {
     pub grants: Vec<String>,
     /// Bytes each policy of it may keep under keys; the host's default where it is none.
     pub state: Option<u64>,
+    /// Signatures from before this moment, in seconds since 1970, do not count: an old version stays away.
+    pub signed_since: Option<u64>,
 }
 
 /// What becomes of a request when a plugin fails.
@@ -41,6 +63,16 @@ pub enum Failure {
     Closed,
     /// It goes on without the plugin.
     Open,
+}
+
+/// Whether a plugin may remember by itself what it has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Its instances are used again, which is the quicker way.
+    #[default]
+    None,
+    /// Each call has an instance of its own.
+    Request,
 }
 
 /// One of `[[policies]]`: a plugin with settings, under a name.
@@ -80,24 +112,48 @@ impl Plugins {
 pub(super) fn plugins(root: &mut Section<'_>, base: &Path) -> Plugins {
     let mut section = root.section_or_empty("plugins");
     let directory = section.read("directory", path(base));
+    let modes =
+        [("off", RequireSignature::Off), ("warn", RequireSignature::Warn), ("enforce", RequireSignature::Enforce)];
+    let require_signature = section.read_or("require-signature", RequireSignature::Off, choice(&modes));
+    let trusted_keys = match require_signature {
+        RequireSignature::Off => section.read("trusted-keys", list_of(public_key)),
+        RequireSignature::Warn | RequireSignature::Enforce => section.require(
+            "trusted-keys",
+            "list the public keys whose signatures count; without one nothing could be signed",
+            nonempty_list_of(public_key),
+        ),
+    };
     let settings = section
         .named_sections("settings")
         .into_iter()
         .map(|(name, section)| (name, plugin_settings(section)))
         .collect();
     section.finish();
-    Plugins { directory, settings }
+    Plugins { directory, require_signature, trusted_keys: trusted_keys.unwrap_or_default(), settings }
+}
+
+/// A public key of minisign.
+fn public_key(node: &Node) -> Parsed<PublicKey> {
+    let written = nonempty(node)?;
+    PublicKey::from_base64(written.trim()).or_else(|_| {
+        Fault::at(&node.place, format!("`{written}` is not a public key of minisign"))
+            .hint("write the second line of `minisign.pub`, which begins with `RW`")
+            .into()
+    })
 }
 
 fn plugin_settings(mut section: Section<'_>) -> PluginSettings {
     let failures = [("closed", Failure::Closed), ("open", Failure::Open)];
+    let isolations = [("none", Isolation::None), ("request", Isolation::Request)];
     let settings = PluginSettings {
         failure: section.read_or("failure", Failure::Closed, choice(&failures)),
+        isolation: section.read_or("isolation", Isolation::None, choice(&isolations)),
         deadline: section.read("deadline", duration),
         // A component needs two Wasm pages or more; 4 GiB is all that its pointers reach.
         memory: section.read("memory", size(128 << 10..=4 << 30)),
         grants: section.read_or("grants", Vec::new(), list_of(nonempty)),
         state: section.read("state", size(4 << 10..=1 << 30)),
+        signed_since: section.read("signed-since", integer(0..=u64::MAX >> 1)),
     };
     section.finish();
     settings

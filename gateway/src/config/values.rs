@@ -79,6 +79,18 @@ pub(super) fn list_of<T>(item: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) ->
     }
 }
 
+/// The same with one item or more.
+pub(super) fn nonempty_list_of<T>(item: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> Parsed<Vec<T>> {
+    let items = list_of(item);
+    move |node| {
+        let values = items(node)?;
+        if values.is_empty() {
+            return Fault::at(&node.place, "expected a list with something in it, found an empty one").into();
+        }
+        Ok(values)
+    }
+}
+
 /// One of a few words, in any letter case.
 pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
     move |node| {

@@ -20,6 +20,19 @@ const STILL: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_secs(2);
 /// Larger files are not read.
 const LARGEST: u64 = 16 << 20;
+/// Signatures are four lines.
+const LARGEST_SIGNATURE: u64 = 8 << 10;
+
+/// What was read of a plugin.
+pub struct PluginFile {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// What lies beside it as its signature, or why that cannot be read.
+    pub signature: Option<Result<String, String>>,
+}
+
+/// What tells a plugin's files, itself and its signature, from what they were before.
+type Stamps = (Stamp, Option<Stamp>);
 
 /// What tells a file from its earlier self.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +46,9 @@ struct Stamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     /// Changed when last looked at.
-    Moving(Stamp),
+    Moving(Stamps),
     /// Reported.
-    Settled(Stamp),
+    Settled(Stamps),
 }
 
 /// Watches a directory on a thread of its own until nobody listens. What lies there already is reported before this
@@ -109,19 +122,19 @@ impl Files {
             self.send(Event::PluginGone { name })?;
         }
         let mut still = true;
-        for (name, (path, stamp)) in now {
+        for (name, (path, stamps)) in now {
             let seen = match self.seen.get(&name) {
-                Some(Seen::Settled(known)) if *known == stamp => continue,
-                Some(Seen::Moving(known)) if *known == stamp => Seen::Settled(stamp),
-                _ if trust.covers(&path) => Seen::Settled(stamp),
-                _ => Seen::Moving(stamp),
+                Some(Seen::Settled(known)) if *known == stamps => continue,
+                Some(Seen::Moving(known)) if *known == stamps => Seen::Settled(stamps),
+                _ if trust.covers(&path) => Seen::Settled(stamps),
+                _ => Seen::Moving(stamps),
             };
             self.seen.insert(name.clone(), seen);
             match seen {
                 Seen::Moving(_) => still = false,
                 Seen::Settled(_) => {
-                    let bytes = check_directory(&self.directory).and_then(|()| read(&path));
-                    self.send(Event::PluginFound { name, bytes, path })?;
+                    let file = check_directory(&self.directory).and_then(|()| PluginFile::read(&path));
+                    self.send(Event::PluginFound { name, file, path })?;
                 }
             }
         }
@@ -133,15 +146,34 @@ impl Files {
     }
 
     /// `*.wasm` by the part of the name before it.
-    fn list(&self) -> BTreeMap<String, (PathBuf, Stamp)> {
+    fn list(&self) -> BTreeMap<String, (PathBuf, Stamps)> {
         let Ok(entries) = fs::read_dir(&self.directory) else { return BTreeMap::new() };
         let files = entries.filter_map(Result::ok).filter_map(|entry| {
             let path = entry.path();
             let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?.to_owned();
-            let stamp = Stamp::of(&fs::symlink_metadata(&path).ok()?);
-            (!name.is_empty() && !name.starts_with('.')).then_some((name, (path, stamp)))
+            let signature = fs::symlink_metadata(signature_of(&path)).ok();
+            let stamps = (Stamp::of(&fs::symlink_metadata(&path).ok()?), signature.as_ref().map(Stamp::of));
+            (!name.is_empty() && !name.starts_with('.')).then_some((name, (path, stamps)))
         });
         files.collect()
+    }
+}
+
+/// Where the signature of a plugin lies: where minisign puts it.
+fn signature_of(plugin: &Path) -> PathBuf {
+    let mut path = plugin.as_os_str().to_owned();
+    path.push(".minisig");
+    path.into()
+}
+
+impl PluginFile {
+    fn read(path: &Path) -> Result<Self, String> {
+        let bytes = read(path, LARGEST)?;
+        let signature = signature_of(path);
+        let text = |bytes| String::from_utf8(bytes).map_err(|_| format!("{} is no text", signature.display()));
+        let is_there = fs::symlink_metadata(&signature).is_ok();
+        let signature = is_there.then(|| read(&signature, LARGEST_SIGNATURE).and_then(text));
+        Ok(Self { bytes, signature })
     }
 }
 
@@ -162,14 +194,14 @@ fn check_directory(directory: &Path) -> Result<(), String> {
 }
 
 /// Reads a regular file, and nothing else: a link could point anywhere and a pipe would never end.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path, largest: u64) -> Result<Vec<u8>, String> {
     let fail = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let kind = fs::symlink_metadata(path).map_err(fail)?;
     if !kind.is_file() {
-        return Err(format!("{} is not a regular file; put the component itself there", path.display()));
+        return Err(format!("{} is not a regular file; put the file itself there", path.display()));
     }
-    if kind.len() > LARGEST {
-        return Err(format!("{} has {} bytes, at most {LARGEST} are read", path.display(), kind.len()));
+    if kind.len() > largest {
+        return Err(format!("{} has {} bytes, at most {largest} are read", path.display(), kind.len()));
     }
     let mut options = File::options();
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
@@ -184,7 +216,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         let path = path.display();
         return Err(format!("every user may write to {path}, so it is not run; `chmod o-w {path}`"));
     }
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(fail)?;
+    file.take(largest).read_to_end(&mut bytes).map_err(fail)?;
     Ok(bytes)
 }
 

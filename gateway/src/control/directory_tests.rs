@@ -18,10 +18,11 @@ fn look(files: &mut Files, received: &Receiver<Event>) -> Vec<String> {
     received
         .try_iter()
         .map(|event| match event {
-            Event::PluginFound { name, bytes: Ok(bytes), .. } => {
-                format!("{name}={}", String::from_utf8(bytes).unwrap())
+            Event::PluginFound { name, file: Ok(file), .. } => {
+                let signed = file.signature.map(|signature| format!(" signed {signature:?}")).unwrap_or_default();
+                format!("{name}={}{signed}", String::from_utf8(file.bytes).unwrap())
             }
-            Event::PluginFound { name, bytes: Err(reason), .. } => format!("{name}: {reason}"),
+            Event::PluginFound { name, file: Err(reason), .. } => format!("{name}: {reason}"),
             Event::PluginGone { name } => format!("{name} gone"),
             _ => panic!("unexpected event"),
         })
@@ -47,7 +48,28 @@ fn a_file_that_is_moved_in_is_reported_at_once() {
     let (mut files, received, directory) = files("moved");
     fs::write(directory.join("limit.wasm"), "whole").unwrap();
     assert!(files.look(&Trust::Moved(vec![directory.join("limit.wasm")])).is_ok());
-    assert!(matches!(received.try_recv(), Ok(Event::PluginFound { bytes: Ok(bytes), .. }) if bytes == b"whole"));
+    assert!(matches!(received.try_recv(), Ok(Event::PluginFound { file: Ok(file), .. }) if file.bytes == b"whole"));
+}
+
+#[test]
+fn a_signature_is_reported_with_its_plugin_whenever_it_comes() {
+    let (mut files, received, directory) = files("signed");
+    fs::write(directory.join("limit.wasm"), "one").unwrap();
+    look(&mut files, &received);
+    assert_eq!(look(&mut files, &received), ["limit=one"]);
+    fs::write(directory.join("limit.wasm.minisig"), "me").unwrap();
+    assert!(look(&mut files, &received).is_empty(), "it may still be written to");
+    assert_eq!(look(&mut files, &received), ["limit=one signed Ok(\"me\")"]);
+    fs::remove_file(directory.join("limit.wasm.minisig")).unwrap();
+    look(&mut files, &received);
+    assert_eq!(look(&mut files, &received), ["limit=one"]);
+    std::os::unix::fs::symlink("limit.wasm", directory.join("limit.wasm.minisig")).unwrap();
+    look(&mut files, &received);
+    let reports = look(&mut files, &received);
+    assert!(
+        reports.iter().all(|report| report.contains("signed Err(") && report.contains("regular file")),
+        "{reports:?}"
+    );
 }
 
 #[test]

@@ -25,10 +25,10 @@ mod watch_files;
 
 pub use consul_provider::watch as watch_consul;
 pub use contribute::provider_names;
-pub use directory::watch as watch_plugins;
+pub use directory::{PluginFile, watch as watch_plugins};
 pub use dry_run::{DryRunError, dry_run};
 pub use file_provider::watch as watch_file;
-pub use plugins::{BUILT_IN, Source};
+pub use plugins::{BUILT_IN, Signed, Source};
 pub use status::{PluginState, PluginStatus, ProviderStatus, Refusal, Status, Tracker};
 pub use watch_files::watch as watch_files;
 
@@ -69,7 +69,7 @@ pub enum Event {
         /// The file's stem.
         name: String,
         /// What was read, or why it could not be.
-        bytes: Result<Vec<u8>, String>,
+        file: Result<PluginFile, String>,
         /// Where it lies.
         path: std::path::PathBuf,
     },
@@ -92,6 +92,8 @@ pub struct Compiled {
     pub name: Arc<str>,
     /// Where it came from.
     pub source: Source,
+    /// Who signed it, where that was asked for.
+    pub signed: Option<Signed>,
     /// Ready to instantiate, or why not.
     pub artifact: Result<Artifact, LoadError>,
     /// How long that took.
@@ -223,8 +225,8 @@ impl Control {
                 }
                 (changed > 0).then(|| format!("{changed} services of {provider}"))
             }
-            Event::PluginFound { name, bytes, path } => {
-                self.plugins.found(&name, bytes, path);
+            Event::PluginFound { name, file, path } => {
+                self.plugins.found(&name, file, path);
                 None
             }
             Event::PluginGone { name } => self.plugins.gone(&name).then(|| format!("plugin {name} removed")),

@@ -8,7 +8,7 @@ use sluice_model::Diagnostic;
 use sluice_model::link::{Declared, LinkProblem};
 use sluice_wasm::World;
 
-use super::plugins::Source;
+use super::plugins::{Signed, Source};
 use crate::live::Plugin;
 
 /// The control plane's state, for people.
@@ -41,6 +41,8 @@ pub struct PluginStatus {
     pub digest: Option<String>,
     /// Where that version came from.
     pub source: Option<Source>,
+    /// Who signed that version, where that was asked for.
+    pub signed: Option<Signed>,
     /// What it does.
     pub state: PluginState,
     /// Why the newest version is not in force.

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::body::BodyLimits;
 use super::forwarded::Trust;
+use super::held::Held;
 use super::ingress::Refusal;
 use super::notes::{HeaderEdit, Notes};
 use super::strict::Refused;
@@ -139,6 +140,8 @@ pub enum Sendable {
     Once,
     /// There is none.
     Nothing,
+    /// It was read to its end and is in the notes: it can be sent again.
+    Kept,
     /// It was the client's, and is gone.
     Gone,
 }
@@ -309,6 +312,12 @@ impl Exchange {
         for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, TRANSFER_ENCODING, EXPECT] {
             self.head.headers.remove(name);
         }
+    }
+
+    /// Its body can be sent again from here on.
+    pub fn keep_body(&mut self, body: Held) {
+        self.body = Sendable::Kept;
+        self.notes().body = Some(body);
     }
 
     /// Where policies leave something.

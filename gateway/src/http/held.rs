@@ -88,6 +88,13 @@ impl Held {
         Ok(Taken::Whole(Self { content: Arc::new(content) }))
     }
 
+    /// A body that is there already.
+    #[must_use]
+    pub fn of(bytes: Bytes) -> Self {
+        let length = bytes.len() as u64;
+        Self { content: Arc::new(Content { memory: vec![bytes], length, ..Content::default() }) }
+    }
+
     /// The body, once more from its beginning.
     #[must_use]
     pub fn replay(&self) -> Replay {

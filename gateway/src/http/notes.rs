@@ -7,8 +7,12 @@ use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use sluice_wasm::{Ejector, GateLease};
 
+use super::held::Held;
+
 /// Words for the access log that one exchange may have.
 const MOST_ANNOTATIONS: usize = 8;
+/// Places in gates that one exchange may have.
+const MOST_LEASES: usize = 64;
 
 /// A change policies want made to the response's headers.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct Notes {
     pub status: Option<StatusCode>,
     /// The instance that answered, while a policy that leaves instances out is asked.
     pub ejector: Option<Answering>,
+    /// The request's body, where it is kept to be sent again.
+    pub body: Option<Held>,
     /// Instances that a second sending leaves out if it can.
     pub tried: Vec<u32>,
 }
@@ -65,9 +71,13 @@ impl Notes {
 }
 
 impl Leases {
-    /// Keeps a place.
-    pub fn hold(&mut self, lease: Box<dyn GateLease>) {
-        self.0.push(lease);
+    /// Keeps a place, if there is room for it.
+    pub fn hold(&mut self, lease: Box<dyn GateLease>) -> bool {
+        let fits = self.0.len() < MOST_LEASES;
+        if fits {
+            self.0.push(lease);
+        }
+        fits
     }
 
     /// The exchange has ended by itself.

@@ -101,7 +101,7 @@ async fn run(
         let listener = TcpListener::from_std(socket)?;
         tokio::task::spawn_local(accept_all(listener, Arc::clone(entrypoint), Rc::clone(&worker), Rc::clone(&drain)));
     }
-    tokio::task::spawn_local(crate::timer::turn_for_ever());
+    tokio::task::spawn_local(crate::timer::turn_for_ever(Worker::note_lag));
     tokio::task::spawn_local(sweep_now_and_then(Rc::clone(&worker)));
     // An error means that nobody is left to tell.
     let over = |phase: &Phase| matches!(phase, Phase::Draining | Phase::Stopping);

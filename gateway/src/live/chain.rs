@@ -46,6 +46,8 @@ pub struct Plugin {
     pub artifact: Artifact,
     /// Linked, so that instances are quick to make.
     pub pre: PolicyPre<Box<Exchange>>,
+    /// What it may do beyond what every plugin may.
+    pub granted: Vec<String>,
     /// Whether it may leave instances out.
     pub ejects: bool,
     /// The JSON schema of its settings, empty where it has none.
@@ -58,8 +60,19 @@ pub struct Plugin {
     pub limits: Limits,
     /// What a failing call means for the request.
     pub failure: FailureMode,
+    /// What it can remember.
+    pub isolation: Isolation,
     /// Calls and their outcomes.
     pub metrics: Arc<PluginMetrics>,
+}
+
+/// What a plugin can remember by itself from one call to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// What it likes: a worker's instance serves one request after the other.
+    None,
+    /// Nothing: every call has an instance of its own.
+    Request,
 }
 
 /// What becomes of a request whose policy fails.

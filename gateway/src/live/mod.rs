@@ -11,7 +11,7 @@ mod tcp;
 mod tls_hosts;
 mod transports;
 
-pub use chain::{FailureMode, Plugin, PolicyUse, Step};
+pub use chain::{FailureMode, Isolation, Plugin, PolicyUse, Step};
 pub use generation::{Broken, EntrypointTable, Generation, PolicyStatus, Route, RouteStatus, Unnoted};
 pub use service::{Balancer, Endpoint, Failover, Kind, Method, Mirror, Mirroring, Part, Service, Sticky, Weighted};
 pub use tcp::{Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};

@@ -130,8 +130,8 @@ impl ExchangeHost for Box<Exchange> {
         ejector.is_some_and(|answering| answering.0.eject(time))
     }
 
-    fn hold(&mut self, lease: Box<dyn GateLease>) {
-        self.notes().leases.hold(lease);
+    fn hold(&mut self, lease: Box<dyn GateLease>) -> bool {
+        self.notes().leases.hold(lease)
     }
 }
 

@@ -9,7 +9,7 @@ use sluice_wasm::{CallError, Outbound, PolicyInstance};
 
 use super::waiting::Waiting;
 use crate::http::Exchange;
-use crate::live::{Plugin, PolicyUse};
+use crate::live::{Isolation, Plugin, PolicyUse};
 use crate::telemetry::PluginLogger;
 
 pub(super) type Sandbox = PolicyInstance<Box<Exchange>>;
@@ -78,8 +78,10 @@ impl Instances {
             Err(error) => (value, Err(error)),
         };
         if let Err(error) = &result {
-            slots.remove(&policy.plugin.id);
             report(policy, hook, error);
+        }
+        if result.is_err() || policy.plugin.isolation == Isolation::Request {
+            slots.remove(&policy.plugin.id);
         }
         policy.plugin.metrics.record(hook, begun.elapsed(), result.as_ref().err().map(AskError::kind));
         (value, result)

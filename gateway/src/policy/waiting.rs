@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::instances::{AskError, Instances, Sandbox, Slot, report};
 use super::{BodyDecision, Decision, Passed, decide, decide_body, fields};
 use crate::http::Exchange;
-use crate::live::{Plugin, PolicyUse};
+use crate::live::{Isolation, Plugin, PolicyUse};
 
 /// Instances of one version in one worker.
 const MOST_INSTANCES: usize = 16;
@@ -54,10 +54,13 @@ impl Instances {
     pub async fn on_response_waiting(
         &self,
         passed: &Passed,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         head: &hyper::http::response::Parts,
     ) -> (Box<Exchange>, Decision) {
         let policy = &passed.policy;
+        if policy.plugin.reads_response {
+            exchange.notes().response = Some(head.headers.clone());
+        }
         let fields = fields::of_response(&policy.subscription.response_headers, &head.headers);
         let status = head.status.as_u16();
         let asked = self.call_waiting(policy, "on-response", exchange, async |sandbox: &mut Sandbox, exchange| {
@@ -111,7 +114,7 @@ impl Instances {
             Ok(Ok(_place)) => match self.idle(policy) {
                 Ok(mut slot) => {
                     let (value, result) = ask(&mut slot.sandbox, value).await;
-                    if !slot.sandbox.is_spent() {
+                    if !slot.sandbox.is_spent() && policy.plugin.isolation == Isolation::None {
                         self.give_back(&policy.plugin, slot);
                     }
                     (value, result.map_err(AskError::from))

@@ -76,7 +76,7 @@ pub(super) async fn substitute(
 /// The answer of the same service to the same request; `None` where it cannot be sent again.
 pub(super) async fn retry(worker: &Rc<Worker>, exchange: &mut Exchange, wait: Duration) -> Option<Response<Body>> {
     let name = exchange.service.clone()?;
-    let sendable = exchange.body == Sendable::Nothing && exchange.upgrade.is_none();
+    let sendable = matches!(exchange.body, Sendable::Nothing | Sendable::Kept) && exchange.upgrade.is_none();
     if !sendable || exchange.attempts >= MOST_ATTEMPTS {
         return None;
     }
@@ -121,7 +121,10 @@ async fn send(worker: &Rc<Worker>, balancer: &Balancer, exchange: &mut Exchange)
         finish_request(exchange, own_host, &worker.settings.server_name);
         forward::put_before("", endpoint, &mut exchange.head.uri);
         let head: request::Parts = std::mem::replace(&mut exchange.head, kept);
-        let request = Request::from_parts(head, RequestBody::whole(Bytes::new()));
+        let is_kept = exchange.body == Sendable::Kept;
+        let held = exchange.notes().body.as_ref().filter(|_| is_kept);
+        let body = held.map_or_else(|| RequestBody::whole(Bytes::new()), |held| RequestBody::again(held.replay()));
+        let request = Request::from_parts(head, body);
         match worker.pool.send(lease.instance(), request, false).await {
             Ok(answer) => {
                 let (head, incoming) = answer.into_parts();

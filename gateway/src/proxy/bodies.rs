@@ -15,7 +15,7 @@ use hyper::{Response, StatusCode};
 
 use super::Worker;
 use super::chain::{Passed, Stopped};
-use crate::http::{Body, BodyError, Exchange, Failure, RequestBody, Sendable, Streaming, plain, reply_to};
+use crate::http::{Body, BodyError, Exchange, Failure, Held, RequestBody, Sendable, Streaming, plain, reply_to};
 use crate::policy::{self, BodyDecision};
 
 /// What there is of a body.
@@ -71,6 +71,10 @@ pub(super) async fn of_request(
         exchange.body = Sendable::Nothing;
     } else {
         exchange.head.headers.insert(CONTENT_LENGTH, whole.len().into());
+        if passed.iter().filter_map(Passed::policy).any(|passed| passed.policy.subscription.on_response) {
+            // One of them may want it sent again.
+            exchange.keep_body(Held::of(whole.clone()));
+        }
     }
     (exchange, Ok(RequestBody::whole(whole)))
 }

@@ -50,7 +50,9 @@ pub(super) async fn forward(
     let hints = (exchange.head.version == Version::HTTP_11).then(|| Arc::clone(&exchange.client));
     let mut body = match exchange.body {
         Sendable::Nothing => RequestBody::whole(Bytes::new()),
-        Sendable::Once | Sendable::Gone => RequestBody::new(body, exchange.client.rules.body).with_hints(hints),
+        Sendable::Once | Sendable::Kept | Sendable::Gone => {
+            RequestBody::new(body, exchange.client.rules.body).with_hints(hints)
+        }
     };
     if bodies::are_sent(&passed) {
         let (shown, gathered) = Box::pin(bodies::of_request(worker, exchange, &passed, body)).await;
@@ -83,8 +85,11 @@ pub(super) async fn deliver(
     let grpc = is_grpc(&exchange.head);
     let wanted = passed.iter().filter_map(Passed::policy).any(|passed| passed.policy.subscription.on_response);
     if wanted {
-        let is_none = body.is_end_stream() || exchange.body == Sendable::Nothing;
-        exchange.body = if is_none { Sendable::Nothing } else { Sendable::Gone };
+        exchange.body = match exchange.body {
+            Sendable::Kept => Sendable::Kept,
+            Sendable::Once | Sendable::Gone if !body.is_end_stream() => Sendable::Gone,
+            Sendable::Once | Sendable::Gone | Sendable::Nothing => Sendable::Nothing,
+        };
     }
     let sent = match extras.plan.take() {
         None => send(worker, balancer, &mut exchange, body, wanted, &mut trace, &mut extras).await,

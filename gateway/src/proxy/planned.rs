@@ -54,6 +54,10 @@ pub(super) async fn send(
 ) -> Result<Sent, Failure> {
     let body = if plan.from_base64 { body.from_base64() } else { body };
     let body = hold(plan, &exchange.head.method, body).await?;
+    if let (true, Sendable::Many(held)) = (keep, &body) {
+        // A policy may want it sent again, too.
+        exchange.keep_body(held.clone());
+    }
     let place = if balancer.limited { forward::enter(balancer).await? } else { None };
     let asking = Asking { client: exchange.ip_value(), headers: Some(&exchange.head.headers) };
     let first = balance::pick(balancer, asking, &[]).ok_or(Failure::NoInstance)?;

@@ -10,6 +10,7 @@ use hyper::header::HeaderValue;
 use super::errands::Errands;
 use crate::live::{Generation, Reader};
 use crate::policy::Instances;
+use crate::state::note_loop_lag;
 use crate::telemetry::WorkerTelemetry;
 use crate::upstream::Pool;
 
@@ -58,6 +59,11 @@ impl Worker {
     /// What is in force now; a request asks once and keeps the answer to its end.
     pub(crate) fn generation(&self) -> Arc<Generation> {
         Arc::clone(self.reader.borrow_mut().load())
+    }
+
+    /// Notes how late this thread's timers are, for policies that ask how busy it is.
+    pub fn note_lag(late: Duration) {
+        note_loop_lag(late);
     }
 
     /// Lets go of what is not used any more. To be called every few seconds.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use sluice_wasm::Pressure;
 
@@ -26,9 +27,11 @@ pub(super) struct Machine {
     before: Mutex<Option<(u64, u64)>>,
 }
 
-/// Notes how late this thread's timers are.
-pub fn note_loop_lag(lag_ns: u64) {
-    LOOP_LAG_NS.set(lag_ns);
+/// Notes how late this thread's timers are. What was noted before counts half, so that who asks a moment after a stall
+/// still learns of it.
+pub fn note_loop_lag(late: Duration) {
+    let late_ns = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+    LOOP_LAG_NS.set(late_ns.max(LOOP_LAG_NS.get() / 2));
 }
 
 impl Machine {
@@ -112,9 +115,20 @@ mod tests {
         let machine = Machine::default();
         machine.pressure(10);
         machine.memory_permille.store(1, Ordering::Relaxed);
-        note_loop_lag(5);
         assert_eq!(machine.pressure(FRESH_NS).memory_permille, 1);
-        assert_eq!(machine.pressure(FRESH_NS).loop_lag_ns, 5);
+    }
+
+    #[test]
+    fn a_stall_of_this_thread_is_known_for_a_while() {
+        let machine = Machine::default();
+        let lag_after = |nanoseconds| {
+            note_loop_lag(Duration::from_nanos(nanoseconds));
+            machine.pressure(20).loop_lag_ns
+        };
+        assert_eq!(
+            [lag_after(800), lag_after(3), lag_after(3), lag_after(900), lag_after(3)],
+            [800, 400, 200, 900, 450]
+        );
         assert_eq!(std::thread::scope(|scope| scope.spawn(|| machine.pressure(20).loop_lag_ns).join().ok()), Some(0));
     }
 }

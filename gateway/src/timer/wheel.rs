@@ -183,10 +183,13 @@ pub(super) fn set_at(deadline: &mut Deadline, at: std::time::Instant) {
     deadline.set_at(u64::try_from(after.as_millis()).unwrap_or(NEVER).saturating_add(TURN_MS));
 }
 
-/// Turns this thread's wheel. Without it no deadline is ever due.
-pub(crate) async fn turn_for_ever() {
+/// Turns this thread's wheel. Without it no deadline is ever due. `late` is told by how much each turn comes too late,
+/// which is how long everything else on this thread has to wait.
+pub(crate) async fn turn_for_ever(late: impl Fn(Duration)) {
     loop {
+        let asked = Instant::now();
         tokio::time::sleep(TURN).await;
+        late(asked.elapsed().saturating_sub(TURN));
         let elapsed = WHEEL.with(|wheel| wheel.begun.elapsed());
         WHEEL.with(|wheel| wheel.turn_to(u64::try_from(elapsed.as_millis()).unwrap_or(0)));
     }

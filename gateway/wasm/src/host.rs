@@ -95,8 +95,10 @@ pub trait ExchangeHost: Send + 'static {
         false
     }
 
-    /// Keeps a place in a gate until the exchange has ended.
-    fn hold(&mut self, _lease: Box<dyn GateLease>) {}
+    /// Keeps a place in a gate until the exchange has ended; answers whether it does. An exchange has room for so many.
+    fn hold(&mut self, _lease: Box<dyn GateLease>) -> bool {
+        false
+    }
 }
 
 /// A request of a plugin's own.

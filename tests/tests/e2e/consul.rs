@@ -75,6 +75,26 @@ async fn a_failing_instance_gets_no_requests_until_it_recovers() {
 }
 
 #[tokio::test]
+async fn a_service_that_registers_fills_no_bucket_of_another() {
+    let Some(consul) = Consul::start().await else { return };
+    let upstream = Upstream::echo().await;
+    let limited = service("shop")
+        .tag("traefik.frontend.rateLimit.extractorFunc=client.ip")
+        .tag("traefik.frontend.rateLimit.rateSet.hourly.period=1h")
+        .tag("traefik.frontend.rateLimit.rateSet.hourly.average=1")
+        .tag("traefik.frontend.rateLimit.rateSet.hourly.burst=2");
+    consul.register(&limited.at(&upstream)).await;
+    let gateway = start(&consul).await;
+    gateway.until_status("shop.test", 429).await;
+    consul.register(&service("new").at(&upstream)).await;
+    gateway.until_status("new.test", 200).await;
+    assert_eq!(gateway.get("shop.test", "/").await.status(), 429);
+    consul.deregister("new-1").await;
+    gateway.until_status("new.test", 404).await;
+    assert_eq!(gateway.get("shop.test", "/").await.status(), 429);
+}
+
+#[tokio::test]
 async fn the_death_of_consul_changes_nothing_for_clients() {
     let Some(mut consul) = Consul::start().await else { return };
     let upstream = Upstream::echo().await;

@@ -1,8 +1,12 @@
 //! Plugins that misbehave: what it costs is the request that met it, and the reason can be read.
 
+#[path = "../../guests/hostile/src/mode.rs"]
+mod mode;
+
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use mode::Mode;
+use sluice_tests::bombs::Bomb;
 use sluice_tests::catalog::Service;
 use sluice_tests::client::Request;
 use sluice_tests::gateway::{Gateway, Setup};
@@ -21,41 +25,62 @@ enum Fate {
     Served,
 }
 
-/// Every mode of the guest `hostile`.
-const MODES: [(&str, Fate); 13] = [
-    ("loop", Fate::Failed("timeout")),
-    ("fill", Fate::Failed("timeout")),
-    ("memory", Fate::Failed("oom")),
-    ("recursion", Fate::Failed("stack")),
-    ("trap", Fate::Failed("trap")),
-    ("headers", Fate::Refused),
-    ("line-break", Fate::Refused),
-    ("framing", Fate::Refused),
-    ("status", Fate::Failed("contract")),
-    ("huge-string", Fate::Failed("contract")),
-    ("request-headers", Fate::Served),
-    ("log-flood", Fate::Served),
-    ("kv-flood", Fate::Served),
-];
+/// Of each way to misbehave there is. One that is not here does not compile.
+const fn of_mode(mode: Mode) -> Fate {
+    match mode {
+        Mode::Loop | Mode::Fill => Fate::Failed("timeout"),
+        Mode::Memory => Fate::Failed("oom"),
+        Mode::Recursion => Fate::Failed("stack"),
+        Mode::Trap => Fate::Failed("trap"),
+        Mode::Headers | Mode::LineBreak | Mode::Framing => Fate::Refused,
+        Mode::Status | Mode::HugeString => Fate::Failed("contract"),
+        Mode::RequestHeaders | Mode::LogFlood | Mode::NoteFlood => Fate::Served,
+        Mode::KvFlood | Mode::SetFlood | Mode::GateFlood => Fate::Served,
+    }
+}
+
+const fn of_bomb(bomb: Bomb) -> Fate {
+    match bomb {
+        Bomb::Table => Fate::Failed("oom"),
+        Bomb::Handles => Fate::Failed("contract"),
+    }
+}
+
+/// A service with a policy that misbehaves; its host is its name.
+struct Case {
+    name: &'static str,
+    plugin: &'static str,
+    fate: Fate,
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    let modes = Mode::ALL.iter().map(|mode| Case { name: mode.name(), plugin: "hostile", fate: of_mode(*mode) });
+    let bombs = Bomb::ALL.iter().map(|bomb| Case { name: bomb.name(), plugin: bomb.name(), fate: of_bomb(*bomb) });
+    modes.chain(bombs)
+}
 
 async fn start(upstream: &Upstream) -> Gateway {
     let service = |name: &str| {
         Service::new(name, &[&format!("traefik.http.routers.{name}.rule=Host(`{name}.test`)")]).at(upstream)
     };
-    let services: Vec<_> = MODES.iter().map(|(mode, _)| service(mode)).chain([service("calm")]).collect();
+    let services: Vec<_> = cases().map(|case| service(case.name)).chain([service("calm")]).collect();
     let mut setup = Setup::with_services(&services).with_plugin_directory().with_plugin("hostile", &guest("hostile"));
-    for (mode, _) in MODES {
+    for bomb in Bomb::ALL {
+        setup = setup.with_plugin(bomb.name(), &bomb.component());
+    }
+    for Case { name, plugin, .. } in cases() {
         setup = setup.config(&format!(
-            "[[policies]]\nname = \"{mode}\"\nplugin = \"hostile\"\nattach = [\"service:{mode}\"]\nconfig = {{ mode = \"{mode}\" }}"
+            "[[policies]]\nname = \"{name}\"\nplugin = \"{plugin}\"\nattach = [\"service:{name}\"]\nconfig = {{ mode = \"{name}\" }}"
         ));
     }
     // What takes long on a busy machine is not to be taken for a loop.
     setup.config("[plugins.settings.hostile]\ndeadline = \"200ms\"").start().await
 }
 
-async fn failures(gateway: &Gateway, kind: &str) -> u64 {
+async fn failures(gateway: &Gateway, plugin: &str, kind: &str) -> u64 {
     let text = Request::get("admin", "/metrics").send(gateway.admin()).await.text();
-    let counts = text.lines().filter(|line| line.starts_with("sluice_plugin_calls_total{plugin=\"hostile\""));
+    let start = format!("sluice_plugin_calls_total{{plugin=\"{plugin}\"");
+    let counts = text.lines().filter(|line| line.starts_with(&start));
     let of_kind = counts.filter(|line| line.contains(&format!("outcome=\"{kind}\"")));
     of_kind.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
@@ -65,11 +90,11 @@ async fn each_costs_the_request_that_met_it_and_nothing_else() {
     let upstream = Upstream::echo().await;
     let gateway = start(&upstream).await;
     let before = gateway.resident_bytes();
-    for (mode, fate) in MODES {
+    for Case { name: mode, plugin, fate } in cases() {
         let host = format!("{mode}.test");
         let (boom, begun) = (Request::get(&host, "/").header("x-boom", "yes"), Instant::now());
         let counted = match fate {
-            Fate::Failed(kind) => failures(&gateway, kind).await,
+            Fate::Failed(kind) => failures(&gateway, plugin, kind).await,
             _ => 0,
         };
         let answer = gateway.send(boom).await;
@@ -78,7 +103,7 @@ async fn each_costs_the_request_that_met_it_and_nothing_else() {
         assert_eq!(answer.status(), expected, "{mode}: {}", answer.text());
         assert!(answer.head.get("set-cookie").is_none() && answer.head.get("x-taken").is_none(), "{mode}");
         if let Fate::Failed(kind) = fate {
-            assert_eq!(failures(&gateway, kind).await, counted + 1, "{mode} is counted as {kind}");
+            assert_eq!(failures(&gateway, plugin, kind).await, counted + 1, "{mode} is counted as {kind}");
         }
         assert_eq!(gateway.get(&host, "/").await.status(), 200, "the next request after {mode}");
         assert_eq!(gateway.get("calm.test", "/").await.status(), 200, "a neighbour of {mode}");
@@ -87,6 +112,12 @@ async fn each_costs_the_request_that_met_it_and_nothing_else() {
     assert!(grown < 64 << 20, "{grown} bytes more than before");
     let kept = gateway.api("/api/policies/kv-flood").await["kvBytes"].as_u64().expect("a number");
     assert!(kept <= 1 << 20, "{kept} bytes kept");
+    let opened = gateway.api("/api/policies/set-flood").await["cells"].as_array().expect("a list").len();
+    assert!(opened <= 16, "{opened} sets opened");
+    let gates = gateway.send(Request::get("gate-flood.test", "/").header("x-boom", "yes")).await;
+    assert_eq!(gates.head.get("x-inside"), Some("64"));
+    let inside = async || gateway.api("/api/policies/gate-flood").await["gates"][0]["inFlight"].clone();
+    until("every place is free again", async || inside().await == 0).await;
 }
 
 #[tokio::test]
@@ -109,43 +140,31 @@ async fn neighbours_are_served_while_loops_are_stopped() {
 }
 
 #[tokio::test]
-async fn files_that_are_no_plugins_leave_the_old_version_in_force() {
+async fn how_long_a_worker_is_held_up_is_known_to_policies() {
     let upstream = Upstream::echo().await;
-    let gateway = start(&upstream).await;
-    let whole = guest("hostile");
-    let plugin = async || gateway.api("/api/plugins/hostile").await;
-    let digest = plugin().await["digest"].clone();
-    let mut refusals = Vec::new();
-    let wrong = [whole[..whole.len() / 2].to_vec(), b"#!/bin/sh".to_vec(), vec![0; 17 << 20]];
-    for (number, bytes) in wrong.iter().enumerate() {
-        gateway.plugins().put("hostile", bytes);
-        let last = refusals.last().cloned().unwrap_or(Value::Null);
-        until(&format!("wrong file {number} is refused"), async || plugin().await["lastError"] != last).await;
-        let now = plugin().await;
-        assert_eq!(now["digest"], digest, "{now}");
-        refusals.push(now["lastError"].clone());
-        assert_eq!(gateway.get("loop.test", "/").await.status(), 200);
-    }
-    eprintln!("{refusals:#?}");
-    gateway.plugins().put("hostile", &variant(&whole, 1));
-    until("a good version is taken", async || plugin().await["digest"] != digest).await;
-}
-
-#[tokio::test]
-async fn a_file_everybody_may_write_to_is_not_run() {
-    use std::os::unix::fs::PermissionsExt;
-    let upstream = Upstream::echo().await;
-    let gateway = start(&upstream).await;
-    let plugin = async || gateway.api("/api/plugins/hostile").await;
-    let digest = plugin().await["digest"].clone();
-    let (open, place) = (gateway.plugins().path().join(".open"), gateway.plugins().path().join("hostile.wasm"));
-    std::fs::write(&open, variant(&guest("hostile"), 7)).expect("write a plugin");
-    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o666)).expect("open it to everybody");
-    std::fs::rename(&open, &place).expect("put it in place");
-    until("it is refused", async || plugin().await["lastError"].is_string()).await;
-    let now = plugin().await;
-    assert!(now["lastError"].as_str().is_some_and(|error| error.starts_with("every user may write to")), "{now}");
-    assert_eq!(now["digest"], digest);
+    let service = |name: &str| {
+        Service::new(name, &[&format!("traefik.http.routers.{name}.rule=Host(`{name}.test`)")]).at(&upstream)
+    };
+    let gateway = Setup::with_services(&[service("loop"), service("calm")])
+        .with_plugin_directory()
+        .with_plugin("hostile", &guest("hostile"))
+        .config("[runtime]\nworkers = 1")
+        .config("[[policies]]\nname = \"loop\"\nplugin = \"hostile\"\nattach = [\"service:loop\"]\nconfig = { mode = \"loop\" }")
+        .config(
+            "[[policies]]\nname = \"ladder\"\nplugin = \"degrade\"\nattach = [\"service:calm\"]\n\
+             config = { ladder = { loop-lag = [\"100ms\"], hold = \"50ms\" }, from-level = 3 }",
+        )
+        .config("[plugins.settings.hostile]\ndeadline = \"300ms\"")
+        .start()
+        .await;
+    let level = async || gateway.get("calm.test", "/").await.json()["headers"]["x-degrade-level"][0].clone();
+    until("nothing holds it up", async || level().await.is_null()).await;
+    until("a loop does", async || {
+        assert_eq!(gateway.send(Request::get("loop.test", "/").header("x-boom", "yes")).await.status(), 503);
+        level().await == "1"
+    })
+    .await;
+    until("that is over", async || level().await.is_null()).await;
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ fn with_options(name: &str, options: &[&str]) -> Service {
 }
 
 /// Answers with the status it is told, and says who it is.
-async fn told(name: &'static str, status: &Arc<AtomicU16>) -> Upstream {
+pub(crate) async fn told(name: &'static str, status: &Arc<AtomicU16>) -> Upstream {
     let status = Arc::clone(status);
     let serve = move |mut wire: sluice_tests::wire::Wire| {
         let status = Arc::clone(&status);
@@ -94,6 +94,73 @@ async fn a_breaker_opens_falls_back_and_recovers_by_ramp() {
     let force = Request::new("POST", "admin", "/api/policies/shop@file/force").body(br#"{"state":"open"}"#);
     assert_eq!(force.send(gateway.admin()).await.status(), 200);
     until("it is open by force", async || from().await == "spare").await;
+}
+
+#[tokio::test]
+async fn a_breaker_opens_when_nobody_answers_any_more() {
+    let (main, spare) = (Upstream::echo().await, told("spare", &Arc::new(AtomicU16::new(200))).await);
+    let breaker = with_middleware(
+        "shop",
+        &[
+            "circuitbreaker.expression=NetworkErrorRatio() > 0.3",
+            "circuitbreaker.checkperiod=10ms",
+            "circuitbreaker.fallbackduration=1m",
+        ],
+    );
+    let services = [breaker.at(&main), with_options("spare", &[]).at(&spare)];
+    let gateway = Setup::with_services(&services).start().await;
+    assert_eq!(ask(&gateway, "shop", &[]).await.status(), 200);
+    main.turn_into(Behaviour::Close);
+    // First the failures themselves, then the breaker's own answer, as Traefik has it.
+    until("it is open", async || ask(&gateway, "shop", &[]).await.status() == 503).await;
+    let before = main.received().len();
+    for _ in 0..10 {
+        assert_eq!(ask(&gateway, "shop", &[]).await.status(), 503);
+    }
+    assert_eq!(main.received().len(), before, "nothing of it reaches the service");
+    let shown = gateway.api("/api/policies/shop@file").await.to_string();
+    assert!(shown.contains("NetworkErrorRatio() is"), "{shown}");
+    assert_eq!(ask(&gateway, "spare", &[]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_instance_whose_breaker_is_open_is_left_out() {
+    let (good, bad) = (Upstream::echo().await, Upstream::start(Behaviour::Status(500)).await);
+    let breaker = with_middleware(
+        "shop",
+        &[
+            "plugin.circuit-breaker.scope=instance",
+            "plugin.circuit-breaker.mode=consecutive",
+            "plugin.circuit-breaker.threshold=3",
+            "plugin.circuit-breaker.fallback-duration=3s",
+        ],
+    );
+    let gateway = Setup::with_services(&[breaker.at(&good).at(&bad)]).start().await;
+    let status = async || ask(&gateway, "shop", &[]).await.status();
+    until("the bad one fails", async || status().await == 500).await;
+    until("it is left out", async || {
+        for _ in 0..6 {
+            if status().await != 200 {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    assert!(bad.received().len() >= 3, "{} requests", bad.received().len());
+    let shown = gateway.api("/api/policies/shop@file").await;
+    assert!(shown["status"].to_string().contains(&bad.address().to_string()), "{shown}");
+
+    // The last one is not left out, however it fails.
+    good.turn_into(Behaviour::Status(500));
+    for _ in 0..10 {
+        assert_eq!(status().await, 500);
+    }
+    good.turn_into(Behaviour::Echo);
+    bad.turn_into(Behaviour::Echo);
+    let before = bad.received().len();
+    until("its time is over", async || status().await == 200 && bad.received().len() > before).await;
+    assert_eq!(status().await, 200);
 }
 
 #[tokio::test]

@@ -103,6 +103,36 @@ async fn requests_are_sent_again_to_other_instances() {
 }
 
 #[tokio::test]
+async fn bodies_that_were_read_to_their_end_are_sent_again() {
+    let (bad, good) = (Upstream::start(Behaviour::Status(500)).await, Upstream::echo().await);
+    let pair = |name: &str| plain(name, &bad).at(&good);
+    let buffered = pair("buffered")
+        .tag("traefik.http.routers.buffered.middlewares=buffered")
+        .tag("traefik.http.middlewares.buffered.buffering.maxRequestBodyBytes=1000");
+    let policy = |name: &str, config: &str| {
+        format!(
+            "[[policies]]\nname = \"{name}\"\nplugin = \"scripted\"\nattach = [\"service:{name}\"]\nconfig = {config}"
+        )
+    };
+    let kept = policy("kept", "{ request-body = 100, response = [500, \"retry\"] }");
+    let other = "{ request-body = 100, response = [500, { reroute = { service = \"spare\" } }] }";
+    let more = [kept, policy("buffered", "{ response = [500, \"retry\"] }"), policy("other", other)].join("\n");
+    let services = [pair("kept"), buffered, plain("other", &bad), plain("spare", &good)];
+    let gateway = start(&[], &services, &more).await;
+    let send = async |host: &str, body: &[u8]| gateway.send(Request::new("POST", host, "/").body(body)).await;
+    for _ in 0..4 {
+        let answer = send("kept.test", b"quietly").await;
+        assert_eq!((answer.status(), &answer.json()["body"]), (200, &json!("QUIETLY")), "as the policies made it");
+        let answer = send("buffered.test", b"all of it").await;
+        assert_eq!((answer.status(), &answer.json()["body"]), (200, &json!("all of it")));
+    }
+    let failed = bad.received();
+    assert!(failed.iter().any(|request| request.body == b"QUIETLY"), "the first sending had it, too");
+    let answer = send("other.test", b"there").await;
+    assert_eq!((answer.status(), &answer.json()["body"]), (500, &json!("THERE")), "it goes to other services as well");
+}
+
+#[tokio::test]
 async fn gates_are_left_however_an_exchange_ends() {
     let slow = Upstream::start(Behaviour::Slow(Duration::from_secs(30))).await;
     let gateway = start(&[Case { name: "shop", upstream: &slow, config: "{ in-flight = 1 }" }], &[], "").await;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use sluice_wasm::{Artifact, Engine};
 
 use super::super::{Compiled, Event};
-use super::Source;
+use super::{Signed, Source};
 
 /// Whether somebody waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,13 @@ pub(super) enum Urgency {
 }
 
 type Job = (Urgency, Arc<str>, bool);
+
+/// What is to be compiled.
+pub(super) struct Version {
+    pub(super) source: Source,
+    pub(super) signed: Option<Signed>,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// Where bytes wait to be compiled: at most one version of each plugin, the newest.
 #[derive(Default)]
@@ -32,7 +39,7 @@ struct Queue {
 struct Waiting {
     /// What nobody waits for comes last. Then by name, and whether it is the built-in version: that one is needed even
     /// where a file takes its place, because it is what is fallen back to.
-    jobs: BTreeMap<Job, (Source, Vec<u8>)>,
+    jobs: BTreeMap<Job, Version>,
     closed: bool,
 }
 
@@ -48,10 +55,10 @@ impl CompileThread {
         std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
             // What there is at the start is waited for, so it is compiled as quickly as possible.
             let mut started = false;
-            while let Some((name, source, bytes)) = theirs.next() {
+            while let Some((name, Version { source, signed, bytes })) = theirs.next() {
                 let begun = Instant::now();
                 let artifact = Artifact::load(&engine, &name, &bytes);
-                let compiled = Compiled { name, source, artifact, took: begun.elapsed() };
+                let compiled = Compiled { name, source, signed, artifact, took: begun.elapsed() };
                 if !started && theirs.is_empty() {
                     started = true;
                     lower_priority();
@@ -66,10 +73,10 @@ impl CompileThread {
 
     /// Has a version compiled; one of the same plugin that still waits is skipped. Answers false in that case: no more
     /// versions wait than before.
-    pub(super) fn submit(&self, urgency: Urgency, name: Arc<str>, source: Source, bytes: Vec<u8>) -> bool {
+    pub(super) fn submit(&self, urgency: Urgency, name: Arc<str>, version: Version) -> bool {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (urgency, name, source == Source::BuiltIn);
-        let skipped = waiting.jobs.insert(key, (source, bytes));
+        let key = (urgency, name, version.source == Source::BuiltIn);
+        let skipped = waiting.jobs.insert(key, version);
         self.queue.changed.notify_one();
         skipped.is_none()
     }
@@ -80,14 +87,14 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).jobs.is_empty()
     }
 
-    fn next(&self) -> Option<(Arc<str>, Source, Vec<u8>)> {
+    fn next(&self) -> Option<(Arc<str>, Version)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if waiting.closed {
                 return None;
             }
-            if let Some(((_, name, _), (source, bytes))) = waiting.jobs.pop_first() {
-                return Some((name, source, bytes));
+            if let Some(((_, name, _), version)) = waiting.jobs.pop_first() {
+                return Some((name, version));
             }
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }

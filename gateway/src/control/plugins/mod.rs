@@ -6,13 +6,16 @@
 
 mod built_in;
 mod compile_thread;
+mod probe;
 mod router;
+mod signature;
 mod version;
 
 pub use built_in::BUILT_IN;
 use built_in::BUILT_IN_ROUTER;
+pub(super) use probe::Probe;
 pub(super) use router::Router;
-pub(super) use version::Probe;
+pub use signature::Signed;
 pub use version::Source;
 
 use std::collections::BTreeMap;
@@ -24,11 +27,12 @@ use std::time::Instant;
 use sluice_wasm::World;
 
 use super::contribute::Providers;
+use super::directory::PluginFile;
 use super::policies::Policies;
 use super::{Compiled, Event, Parts, PluginState, PluginStatus, Tracker};
 use crate::config::Config;
 use crate::telemetry::Telemetry;
-use compile_thread::{CompileThread, Urgency};
+use compile_thread::{CompileThread, Urgency, Version};
 use version::{Candidate, Entry, InForce, limits_for};
 
 /// All plugins by name.
@@ -57,7 +61,7 @@ impl Plugins {
             untouched: BUILT_IN.iter().copied().collect(),
         };
         if let Some(bytes) = plugins.untouched.remove(BUILT_IN_ROUTER) {
-            plugins.compile(Urgency::Wanted, BUILT_IN_ROUTER, Source::BuiltIn, bytes.to_vec());
+            plugins.compile(Urgency::Wanted, BUILT_IN_ROUTER, built_in(bytes));
         }
         Ok(plugins)
     }
@@ -71,7 +75,7 @@ impl Plugins {
                 Some((true, _)) => continue,
                 Some((false, true)) => {}
                 Some((false, false)) | None => match self.untouched.remove(name) {
-                    Some(bytes) => self.compile(Urgency::Wanted, name, Source::BuiltIn, bytes.to_vec()),
+                    Some(bytes) => self.compile(Urgency::Wanted, name, built_in(bytes)),
                     None => continue,
                 },
             }
@@ -88,7 +92,7 @@ impl Plugins {
     /// Has what is built in and not used compiled as well, so that it is there when it is.
     pub(super) fn compile_the_rest(&mut self) {
         for (name, bytes) in std::mem::take(&mut self.untouched) {
-            self.compile(Urgency::Spare, name, Source::BuiltIn, bytes.to_vec());
+            self.compile(Urgency::Spare, name, built_in(bytes));
         }
     }
 
@@ -100,22 +104,27 @@ impl Plugins {
         self.config = config;
     }
 
-    fn compile(&mut self, urgency: Urgency, name: &str, source: Source, bytes: Vec<u8>) {
+    fn compile(&mut self, urgency: Urgency, name: &str, version: Version) {
         let name: Arc<str> = name.into();
-        let added = self.compile.submit(urgency, Arc::clone(&name), source, bytes);
+        let added = self.compile.submit(urgency, Arc::clone(&name), version);
         let entry = self.entries.entry(name).or_default();
         entry.compiling += usize::from(added);
         entry.in_background = urgency == Urgency::Spare;
     }
 
     /// A file is there, complete and new, or cannot be used.
-    pub(super) fn found(&mut self, name: &str, bytes: Result<Vec<u8>, String>, path: PathBuf) {
-        match bytes {
-            Ok(bytes) => self.compile(Urgency::Wanted, name, Source::File(path), bytes),
+    pub(super) fn found(&mut self, name: &str, file: Result<PluginFile, String>, path: PathBuf) {
+        let source = Source::File(path);
+        let checked = file.and_then(|file| {
+            let signed = signature::check(&self.config.plugins, name, &file)?;
+            Ok(Version { source: source.clone(), signed, bytes: file.bytes })
+        });
+        match checked {
+            Ok(version) => self.compile(Urgency::Wanted, name, version),
             Err(reason) => {
                 let entry = self.entries.entry(name.into()).or_default();
                 self.telemetry.plugin_reload(name, false);
-                entry.refuse(name, reason, &self.tracker);
+                entry.refuse(name, &source, reason, &self.tracker);
             }
         }
     }
@@ -133,20 +142,21 @@ impl Plugins {
 
     /// A version is compiled, or not; answers what changed.
     pub(super) fn compiled(&mut self, compiled: Compiled) -> Option<String> {
-        let Compiled { name, source, artifact, took } = compiled;
+        let Compiled { name, source, signed, artifact, took } = compiled;
         let entry = self.entries.entry(Arc::clone(&name)).or_default();
         entry.compiling = entry.compiling.saturating_sub(1);
-        match artifact {
+        let artifact = artifact.map_err(|error| error.to_string());
+        match artifact.and_then(|artifact| entry.in_its_place(&name, artifact)) {
             Ok(artifact) => {
                 tracing::info!(plugin = %name, source = %source, digest = %artifact.digest(), took = ?took, "plugin compiled");
                 self.telemetry.plugin_compiled(&name, took);
-                entry.add(source, Candidate { artifact, took });
+                entry.add(Candidate { source, artifact, took, signed });
                 // The first versions are waited for, so there always is news in a compiled one.
                 Some(format!("plugin {name}"))
             }
-            Err(error) => {
+            Err(reason) => {
                 self.telemetry.plugin_reload(&name, false);
-                entry.refuse(&name, error.to_string(), &self.tracker);
+                entry.refuse(&name, &source, reason, &self.tracker);
                 None
             }
         }
@@ -192,10 +202,10 @@ impl Plugins {
             self.telemetry.plugin_reload(name, tried.is_ok());
             match tried {
                 Ok(router) => {
-                    entry.adopt(name, InForce::Router(Box::new(router)));
+                    entry.adopt(name, InForce::Router(Box::new(router)), candidate);
                     providers.recontribute(name);
                 }
-                Err(reason) => entry.refuse_next(name, World::Router, reason, &self.tracker),
+                Err(reason) => entry.refuse_next(name, &candidate, reason, &self.tracker),
             }
         }
     }
@@ -204,13 +214,13 @@ impl Plugins {
     pub(super) fn adopt_policies(&mut self, policies: &mut Policies) {
         for (name, entry) in &mut self.entries {
             let Some(candidate) = entry.next(World::Policy) else { continue };
-            let tried = Probe::new(name, self.next_id, candidate.artifact.clone(), &self.config, &self.telemetry)
+            let tried = Probe::new(name, self.next_id, &candidate, &self.config, &self.telemetry)
                 .and_then(|mut probe| policies.try_version(name, &mut probe).map(|()| probe));
             self.next_id += 1;
             self.telemetry.plugin_reload(name, tried.is_ok());
             match tried {
-                Ok(probe) => entry.adopt(name, InForce::Policy(Box::new(probe))),
-                Err(reason) => entry.refuse_next(name, World::Policy, reason, &self.tracker),
+                Ok(probe) => entry.adopt(name, InForce::Policy(Box::new(probe)), candidate),
+                Err(reason) => entry.refuse_next(name, &candidate, reason, &self.tracker),
             }
         }
     }
@@ -219,8 +229,8 @@ impl Plugins {
     pub(super) fn watch(&mut self, now: Instant) -> Vec<String> {
         let mut causes = Vec::new();
         for (name, entry) in &mut self.entries {
-            if let Some(reason) = entry.check(now) {
-                entry.refuse(name, reason, &self.tracker);
+            if let Some((source, reason)) = entry.check(now) {
+                entry.refuse(name, &source, reason, &self.tracker);
                 causes.push(format!("plugin {name} quarantined"));
             }
         }
@@ -231,6 +241,10 @@ impl Plugins {
     pub(super) fn statuses(&self) -> Vec<PluginStatus> {
         self.entries.iter().map(|(name, entry)| entry.status(name)).collect()
     }
+}
+
+fn built_in(bytes: &[u8]) -> Version {
+    Version { source: Source::BuiltIn, signed: None, bytes: bytes.to_vec() }
 }
 
 /// Asks for everything the version will have to do anyway.

@@ -25,10 +25,6 @@ impl Router {
         Ok(Self { name: Arc::clone(name), artifact, limits, sandbox, configured: HashMap::new() })
     }
 
-    pub(super) fn artifact(&self) -> &Artifact {
-        &self.artifact
-    }
-
     /// Tells the plugin a provider's settings, unless it knows them.
     pub(in super::super) fn configure(&mut self, handle: u32, settings: &str) -> Result<(), String> {
         if self.configured.get(&handle).is_some_and(|known| known == settings) {

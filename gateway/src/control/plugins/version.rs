@@ -6,15 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluice_wasm::{Artifact, Grants, Limits, PolicyInstance, PolicyPre, PolicyState, Subscription, World};
+use sluice_wasm::{Artifact, Limits, World};
 
 use super::super::{PluginState, PluginStatus, Tracker};
-use super::Router;
-use super::built_in::trust;
-use crate::config::{self, Config};
-use crate::http::Exchange;
-use crate::live::{FailureMode, Plugin};
-use crate::telemetry::{PluginLogger, Telemetry};
+use super::built_in::{trust, world};
+use super::{Probe, Router, Signed};
+use crate::config::Config;
 
 /// Where a version came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +25,10 @@ pub enum Source {
 /// A version that is compiled.
 #[derive(Clone)]
 pub(super) struct Candidate {
+    pub(super) source: Source,
     pub(super) artifact: Artifact,
     pub(super) took: Duration,
+    pub(super) signed: Option<Signed>,
 }
 
 /// A version that runs.
@@ -42,8 +41,10 @@ pub(super) enum InForce {
 #[derive(Default)]
 pub(super) struct Entry {
     built_in: Option<Candidate>,
-    file: Option<(PathBuf, Candidate)>,
+    file: Option<Candidate>,
     pub(super) in_force: Option<InForce>,
+    /// What is in force, as it was compiled.
+    running: Option<Candidate>,
     /// It is compiled for the case that somebody uses it.
     pub(super) in_background: bool,
     /// Versions that are being compiled.
@@ -52,7 +53,7 @@ pub(super) struct Entry {
     pub(super) outdated: bool,
     /// A version that failed is not tried again until it changes.
     refused_digest: Option<String>,
-    last_error: Option<String>,
+    last_error: Option<LastError>,
     /// A version that failed too often while it was in force.
     quarantined: Option<String>,
     /// What was in force before the file that is now.
@@ -60,18 +61,17 @@ pub(super) struct Entry {
     watch: Watch,
 }
 
+/// Why a version is not in force.
+struct LastError {
+    reason: String,
+    is_of_file: bool,
+}
+
 /// How often the version in force has failed lately.
 #[derive(Default)]
 struct Watch {
     /// When, and calls and failures until then.
     samples: VecDeque<(Instant, u64, u64)>,
-}
-
-/// The control plane's own instance of a policy plugin: settings are tried here before any worker sees them.
-pub(in super::super) struct Probe {
-    pub(in super::super) plugin: Arc<Plugin>,
-    sandbox: Option<PolicyInstance<Box<Exchange>>>,
-    next_handle: u32,
 }
 
 /// A version is put away when so many calls have failed within that time, and so many of a hundred.
@@ -99,15 +99,36 @@ pub(super) fn limits_for(config: &Config, name: &str, world: World) -> Limits {
 }
 
 impl Entry {
-    pub(super) fn add(&mut self, source: Source, candidate: Candidate) {
-        match source {
-            Source::BuiltIn => self.built_in = Some(candidate),
-            Source::File(path) => {
-                if Some(candidate.artifact.digest()) != self.quarantined.as_deref() {
-                    self.quarantined = None;
-                }
-                self.file = Some((path, candidate));
+    pub(super) fn add(&mut self, candidate: Candidate) {
+        if candidate.source == Source::BuiltIn {
+            self.built_in = Some(candidate);
+            return;
+        }
+        let digest = Some(candidate.artifact.digest());
+        if digest != self.quarantined.as_deref() {
+            self.quarantined = None;
+            if digest == self.digest_in_force() {
+                // The file is what it was before something else lay there for a while.
+                self.last_error = None;
             }
+        }
+        self.file = Some(candidate);
+    }
+
+    /// A version, if it is what others of this name are: routes need a router, and what names a policy needs one.
+    pub(super) fn in_its_place(&self, name: &str, artifact: Artifact) -> Result<Artifact, String> {
+        let called = |world| match world {
+            World::Router => "router",
+            World::Policy => "policy",
+        };
+        let known = self.running.as_ref().or(self.built_in.as_ref()).map(|candidate| candidate.artifact.world());
+        match known.or_else(|| world(name)).filter(|known| *known != artifact.world()) {
+            None => Ok(artifact),
+            Some(known) => Err(format!(
+                "this is a {}, and `{name}` is a {}; give the file a name of its own",
+                called(artifact.world()),
+                called(known)
+            )),
         }
     }
 
@@ -123,11 +144,17 @@ impl Entry {
     }
 
     fn wanted(&self) -> Option<&Candidate> {
-        let file = self.file.as_ref().map(|(_, candidate)| candidate);
-        match file.filter(|file| Some(file.artifact.digest()) == self.quarantined.as_deref()) {
+        match self.file.as_ref().filter(|file| self.is_put_away(file)) {
             Some(_) => self.spare(),
-            None => file.or(self.built_in.as_ref()),
+            None => self.file.as_ref().or(self.built_in.as_ref()),
         }
+    }
+
+    /// Whether a version is out of the question: it failed too often, or it is refused and none is in force that could
+    /// stay instead.
+    fn is_put_away(&self, version: &Candidate) -> bool {
+        let digest = Some(version.artifact.digest());
+        digest == self.quarantined.as_deref() || (self.in_force.is_none() && digest == self.refused_digest.as_deref())
     }
 
     /// What could take the place of the file's version.
@@ -137,14 +164,14 @@ impl Entry {
     }
 
     /// Looks at how the version in force does; answers why it is put away, once it is.
-    pub(super) fn check(&mut self, now: Instant) -> Option<String> {
+    pub(super) fn check(&mut self, now: Instant) -> Option<(Source, String)> {
         let Some(InForce::Policy(probe)) = &self.in_force else { return None };
         let metrics = &probe.plugin.metrics;
         let (calls, failures) = self.watch.note(now, metrics.calls(), metrics.failures());
         let digest = probe.plugin.artifact.digest().to_owned();
-        let is_file = self.file.as_ref().is_some_and(|(_, file)| file.artifact.digest() == digest);
+        let file = self.file.as_ref().filter(|file| file.artifact.digest() == digest)?.source.clone();
         let is_spared = self.spare().is_some_and(|spare| spare.artifact.digest() != digest);
-        if failures < LEAST_FAILURES || failures * 100 < calls * FAILING_PERCENT || !is_file || !is_spared {
+        if failures < LEAST_FAILURES || failures * 100 < calls * FAILING_PERCENT || !is_spared {
             return None;
         }
         let reason = format!(
@@ -153,11 +180,11 @@ impl Entry {
             WATCHED.as_secs()
         );
         self.quarantined = Some(digest);
-        Some(reason)
+        Some((file, reason))
     }
 
     fn digest_in_force(&self) -> Option<&str> {
-        self.in_force.as_ref().map(|in_force| in_force.artifact().digest())
+        self.running.as_ref().map(|running| running.artifact.digest())
     }
 
     /// Whether another version than the one in force is wanted, or that one with other settings.
@@ -175,57 +202,58 @@ impl Entry {
             .filter(|candidate| candidate.artifact.world() == world)
     }
 
-    pub(super) fn adopt(&mut self, name: &str, in_force: InForce) {
-        let digest = in_force.artifact().digest().to_owned();
+    pub(super) fn adopt(&mut self, name: &str, in_force: InForce, version: Candidate) {
+        let digest = version.artifact.digest().to_owned();
         tracing::info!(plugin = name, digest, "plugin in force");
-        let before = self.in_force.as_ref().map(InForce::artifact);
-        let before = before.filter(|before| before.digest() != digest);
-        if let Some(before) = before.filter(|before| Some(before.digest()) != self.quarantined.as_deref()) {
-            self.last_good = Some(Candidate { artifact: before.clone(), took: Duration::ZERO });
+        let is_file = self.file.as_ref().is_some_and(|file| file.artifact.digest() == digest);
+        let before = self.running.replace(version).filter(|before| before.artifact.digest() != digest);
+        if let Some(before) = before.filter(|before| Some(before.artifact.digest()) != self.quarantined.as_deref()) {
+            self.last_good = Some(before);
         }
         self.in_force = Some(in_force);
         self.watch = Watch::default();
         self.outdated = false;
-        // Why a version is in quarantine stays to be read.
-        if self.quarantined.is_none() {
+        // Why the file's version is not in force stays to be read.
+        if is_file || self.last_error.as_ref().is_some_and(|error| !error.is_of_file) {
             self.last_error = None;
+            self.refused_digest = None;
         }
-        self.refused_digest = None;
     }
 
-    /// The version to be tried next failed; what is in force stays.
-    pub(super) fn refuse_next(&mut self, name: &str, world: World, reason: String, tracker: &Tracker) {
-        self.refused_digest = self.next(world).map(|candidate| candidate.artifact.digest().to_owned());
+    /// The version that was tried next failed; what is in force stays.
+    pub(super) fn refuse_next(&mut self, name: &str, version: &Candidate, reason: String, tracker: &Tracker) {
+        self.refused_digest = Some(version.artifact.digest().to_owned());
         self.outdated = false;
-        self.refuse(name, reason, tracker);
+        self.refuse(name, &version.source, reason, tracker);
     }
 
-    pub(super) fn refuse(&mut self, name: &str, reason: String, tracker: &Tracker) {
+    pub(super) fn refuse(&mut self, name: &str, source: &Source, reason: String, tracker: &Tracker) {
         tracing::error!(plugin = name, %reason, "plugin version refused");
         tracker.refused(format!("plugin {name}: {reason}"));
-        self.last_error = Some(reason);
+        self.last_error = Some(LastError { reason, is_of_file: *source != Source::BuiltIn });
     }
 
     pub(super) fn status(&self, name: &Arc<str>) -> PluginStatus {
-        let shown =
-            self.in_force.as_ref().map(InForce::artifact).or(self.wanted().map(|candidate| &candidate.artifact));
-        let of = |candidate: &Candidate| shown.is_some_and(|shown| shown.digest() == candidate.artifact.digest());
-        let file = self.file.as_ref().filter(|(_, candidate)| of(candidate));
-        let built_in = self.built_in.as_ref().filter(|candidate| of(candidate));
+        let shown = self.running.as_ref().or(self.wanted()).map(|shown| &shown.artifact);
+        let of = |candidate: &&Candidate| shown.is_some_and(|shown| shown.digest() == candidate.artifact.digest());
+        let file = self.file.as_ref().filter(of);
+        let built_in = self.built_in.as_ref().filter(of);
+        let there = file.or(built_in);
         PluginStatus {
             name: Arc::clone(name),
             world: shown.map(Artifact::world),
             digest: shown.map(|artifact| artifact.digest().to_owned()),
-            source: file.map(|(path, _)| Source::File(path.clone())).or(built_in.map(|_| Source::BuiltIn)),
+            source: there.map(|candidate| candidate.source.clone()),
+            signed: there.and_then(|candidate| candidate.signed.clone()),
             state: match (&self.in_force, self.compiling > 0) {
                 _ if self.quarantined.is_some() => PluginState::Quarantined,
-                (Some(_), _) if file.is_none() && built_in.is_none() => PluginState::Orphaned,
+                (Some(_), _) if there.is_none() => PluginState::Orphaned,
                 (Some(_), _) => PluginState::Active,
                 (None, true) => PluginState::Compiling,
                 (None, false) => PluginState::Failed,
             },
-            last_error: self.last_error.clone(),
-            compile_time: file.map(|(_, candidate)| candidate).or(built_in).map(|candidate| candidate.took),
+            last_error: self.last_error.as_ref().map(|error| error.reason.clone()),
+            compile_time: there.map(|candidate| candidate.took),
             plugin: match &self.in_force {
                 Some(InForce::Policy(probe)) => Some(Arc::clone(&probe.plugin)),
                 _ => None,
@@ -243,95 +271,6 @@ impl Watch {
         }
         let (_, calls_then, failures_then) = self.samples.front().copied().unwrap_or((now, calls, failures));
         (calls - calls_then, failures - failures_then)
-    }
-}
-
-impl InForce {
-    fn artifact(&self) -> &Artifact {
-        match self {
-            Self::Router(router) => router.artifact(),
-            Self::Policy(probe) => &probe.plugin.artifact,
-        }
-    }
-}
-
-impl Probe {
-    pub(super) fn new(
-        name: &Arc<str>,
-        id: u32,
-        artifact: Artifact,
-        config: &Config,
-        telemetry: &Telemetry,
-    ) -> Result<Self, String> {
-        let settings = config.plugins.settings_of(name);
-        let failure = match settings.failure {
-            config::Failure::Closed => FailureMode::Closed,
-            config::Failure::Open => FailureMode::Open,
-        };
-        let limits = limits_for(config, name, World::Policy);
-        let metrics = telemetry.plugin(name);
-        let grants = settings.grants.iter().map(String::as_str).chain(trust(name).grants.iter().copied());
-        let grants = Grants::parse(grants).map_err(|error| format!("its `grants`: {error}"))?;
-        let pre = PolicyPre::new(&artifact).map_err(|error| format!("cannot be linked: {error}"))?.with_grants(grants);
-        let ejects = artifact.uses("exchange", "eject-instance");
-        let schema = PolicyInstance::new(&pre, limits, PluginLogger::shared(name))
-            .and_then(|mut sandbox: PolicyInstance<Box<Exchange>>| sandbox.schema())
-            .map_err(|error| format!("cannot be asked for its schema: {error}"))?;
-        let (waits, reads_response) = (artifact.waits(), artifact.uses("exchange", "response-header"));
-        let plugin = Plugin {
-            name: Arc::clone(name),
-            id,
-            artifact,
-            pre,
-            ejects,
-            schema,
-            waits,
-            reads_response,
-            limits,
-            failure,
-            metrics,
-        };
-        let mut probe = Self { plugin: Arc::new(plugin), sandbox: None, next_handle: 0 };
-        probe.sandbox().map_err(|error| format!("cannot be instantiated: {error}"))?;
-        Ok(probe)
-    }
-
-    fn sandbox(&mut self) -> Result<&mut PolicyInstance<Box<Exchange>>, sluice_wasm::CallError> {
-        let usable = self.sandbox.take().filter(|sandbox| !sandbox.is_spent());
-        let sandbox = match usable {
-            Some(sandbox) => sandbox,
-            None => {
-                let logger = PluginLogger::shared(&self.plugin.name);
-                PolicyInstance::new(&self.plugin.pre, self.plugin.limits, logger)?
-            }
-        };
-        Ok(self.sandbox.insert(sandbox))
-    }
-
-    /// A handle no use of this version has had.
-    pub(in super::super) fn new_handle(&mut self) -> u32 {
-        self.next_handle += 1;
-        self.next_handle
-    }
-
-    /// Tries settings; `state` notes what they open.
-    pub(in super::super) fn configure(
-        &mut self,
-        handle: u32,
-        settings: &str,
-        state: Arc<dyn PolicyState>,
-    ) -> Result<Subscription, String> {
-        let sandbox = self.sandbox().map_err(|error| error.to_string())?;
-        sandbox.configure(handle, settings, state).map_err(|error| error.to_string())?
-    }
-
-    /// A use is gone.
-    pub(in super::super) fn release(&mut self, handle: u32) {
-        if let Ok(sandbox) = self.sandbox()
-            && let Err(error) = sandbox.release(handle)
-        {
-            tracing::warn!(plugin = %self.plugin.name, %error, "plugin failed while forgetting a use");
-        }
     }
 }
 

@@ -120,10 +120,7 @@ impl<E: ExchangeHost> state::Host for PolicyData<E> {
         let (in_flight, limit) = (entered.in_flight, entered.limit);
         // Outside a hook there is no exchange to hold the place, so it is given back at once.
         let granted = match (entered.lease, &mut self.now) {
-            (Some(lease), Now::Hook { exchange, .. }) => {
-                exchange.hold(lease);
-                true
-            }
+            (Some(lease), Now::Hook { exchange, .. }) => exchange.hold(lease),
             _ => false,
         };
         Ok(state::Entered { granted, in_flight, limit })

@@ -1,43 +1,34 @@
 //! A policy that misbehaves on requests with the header `x-boom`, in the way its settings say.
 
+mod mode;
+
 use std::hint::black_box;
 
+use mode::Mode;
 use serde::Deserialize;
 use sluice_plugin_sdk::log;
-use sluice_plugin_sdk::policy::state::Kv;
+use sluice_plugin_sdk::policy::state::{Cell, Gate, GateSpec, Kv};
 use sluice_plugin_sdk::policy::{Field, Fields, Policy, Reply, Subscription, Verdict, exchange};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    mode: Mode,
+    mode: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Mode {
-    Loop,
-    Fill,
-    Memory,
-    Recursion,
-    Trap,
-    Headers,
-    LineBreak,
-    Framing,
-    Status,
-    HugeString,
-    RequestHeaders,
-    LogFlood,
-    KvFlood,
-}
-
-struct Hostile(Mode);
+struct Hostile(Mode, Gate);
 
 impl Policy for Hostile {
     type Settings = Settings;
 
     fn configure(settings: Settings) -> Result<(Self, Subscription), String> {
-        Ok((Self(settings.mode), Subscription::new().on_request([Field::Header("x-boom".into())])))
+        let mode = Mode::ALL.iter().find(|mode| mode.name() == settings.mode);
+        let mode = *mode.ok_or_else(|| format!("there is no mode `{}`", settings.mode))?;
+        if mode == Mode::SetFlood {
+            (0..10_000).for_each(|number| drop(Cell::open(&number.to_string())));
+        }
+        let gate = Gate::open("all", &GateSpec::fixed(10))?;
+        Ok((Self(mode, gate), Subscription::new().on_request([Field::Header("x-boom".into())])))
     }
 
     fn on_request(&mut self, fields: Fields) -> Verdict {
@@ -105,6 +96,19 @@ impl Hostile {
                 for number in 0..100 {
                     Kv::set(&number.to_string(), &[0; 64 << 10], None).ok();
                 }
+                Verdict::next()
+            }
+            Mode::SetFlood => {
+                (0..10_000).for_each(|number| drop(Cell::open(&number.to_string())));
+                Verdict::next()
+            }
+            Mode::GateFlood => {
+                let inside = (0..10_000).filter(|number| self.1.enter(&number.to_string(), 0).granted).count();
+                exchange::set_response_header("x-inside", &inside.to_string()).ok();
+                Verdict::next()
+            }
+            Mode::NoteFlood => {
+                (0..10_000).for_each(|number| exchange::annotate(&number.to_string(), &"x".repeat(100)));
                 Verdict::next()
             }
         }

@@ -38,6 +38,8 @@ struct Scripted {
     settings: Settings,
     gate: Option<Gate>,
     window: Window,
+    /// Requests this instance has been asked about.
+    asked: u64,
 }
 
 impl Script {
@@ -75,7 +77,7 @@ impl Policy for Scripted {
         if let Some(limit) = settings.response_body {
             wanted = wanted.on_response_body(limit);
         }
-        Ok((Self { settings, gate, window }, wanted))
+        Ok((Self { settings, gate, window, asked: 0 }, wanted))
     }
 
     fn on_request(&mut self, fields: Fields) -> Verdict {
@@ -83,6 +85,8 @@ impl Policy for Scripted {
         let all = format!("{} {} {} {}", shown(0), shown(1), shown(2), shown(3).len());
         exchange::set_response_header("x-fields", &all).ok();
         exchange::annotate("scripted", "yes");
+        self.asked += 1;
+        exchange::set_response_header("x-asked", &self.asked.to_string()).ok();
         if let Some(name) = &self.settings.trap
             && exchange::request_field(&Field::Header(name.clone())).is_some()
         {
