@@ -19,7 +19,7 @@ use crate::http::{BodyLimits, Rules, Trust};
 use crate::listener::{self, BindError, Entrypoint, Phase};
 use crate::live::{Live, Transports};
 use crate::proxy::{Settings, TcpSettings, Worker};
-use crate::state::{Checks, Clock, Instances, Registry, Services, SystemClock};
+use crate::state::{Checks, Clock, Instances, Overload, Registry, Services, Shares, SystemClock};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, Pool, PoolLimits};
 use crate::{admin, health, tls};
@@ -114,7 +114,8 @@ pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
         phase: phases.clone(),
     };
     admin::serve(&background, view)?;
-    let workers = start_workers(&config, transports, &live, &telemetry, entrypoints, sockets, &phases)?;
+    let overload = watch_memory(&config, &background);
+    let workers = start_workers(&config, transports, &live, &telemetry, &overload, entrypoints, sockets, &phases)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), "started");
 
     let drained = background.block_on(shut_down(&config, &mut signals, &phase, &workers));
@@ -232,11 +233,29 @@ fn start_sources(
     Ok(())
 }
 
+/// Looks once a second how much memory is in use.
+fn watch_memory(config: &Config, background: &Runtime) -> Arc<Overload> {
+    let config::Overload { memory, keep_alive_percent, request_percent, connection_percent } = config.overload;
+    let shares = Shares { keep_alive: keep_alive_percent, requests: request_percent, connections: connection_percent };
+    let overload = Arc::new(Overload::default());
+    overload.measure(memory, &shares);
+    let measured = Arc::clone(&overload);
+    background.spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            measured.measure(memory, &shares);
+        }
+    });
+    overload
+}
+
+#[expect(clippy::too_many_arguments, reason = "what every worker is given")]
 fn start_workers(
     config: &Arc<Config>,
     transports: Transports,
     live: &Live,
     telemetry: &Arc<Telemetry>,
+    overload: &Arc<Overload>,
     entrypoints: Arc<[Arc<Entrypoint>]>,
     sockets: Vec<Vec<std::net::TcpListener>>,
     phases: &watch::Receiver<Phase>,
@@ -250,12 +269,14 @@ fn start_workers(
         most_idle: config.upstream.max_idle_per_instance,
     };
     let tcp = TcpSettings { connect: config.upstream.connect_timeout, tls: tls::without_alpn(&tls) };
-    let settings = Settings { server_name: server_name(), response_idle: RESPONSE_IDLE, tcp };
+    let close_spread = config.shutdown.close_spread.min(config.shutdown.drain);
+    let mirror_credentials = config.upstream.mirror_credentials.clone().into();
+    let settings = Settings { server_name: server_name(), response_idle: RESPONSE_IDLE, mirror_credentials, tcp };
     let started = sockets.into_iter().enumerate().map(|(number, sockets)| {
         let (connector, settings) = (connector.clone(), settings.clone());
-        let (live, telemetry) = (live.clone(), telemetry.worker(number));
-        let make = move || Worker::new(settings, Pool::new(connector, limits), telemetry, live.reader());
-        listener::spawn_worker(number, Arc::clone(&entrypoints), sockets, phases.clone(), make)
+        let (live, telemetry, overload) = (live.clone(), telemetry.worker(number), Arc::clone(overload));
+        let make = move || Worker::new(settings, Pool::new(connector, limits), telemetry, overload, live.reader());
+        listener::spawn_worker(number, Arc::clone(&entrypoints), sockets, phases.clone(), close_spread, make)
     });
     started.collect::<std::io::Result<_>>().map_err(system("start a worker"))
 }

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import grpc
 
@@ -36,6 +37,7 @@ with channel(authority) as there:
 
     call = there.unary_stream("/test.Calls/Hang")(b"by-hand")
     results["hang"] = next(call).decode()
+    results["cancelled-at"] = time.time()
     call.cancel()
     call = there.unary_stream("/test.Calls/Hang")(b"by-deadline", timeout=0.5)
     results["deadline"] = [next(call).decode(), *status(lambda: next(call))]

@@ -1,7 +1,9 @@
-"""A gRPC server of all four call kinds over raw bytes. Prints its port, then a line for each call that is cancelled."""
+"""A gRPC server of all four call kinds over raw bytes. Prints its port, then a line for each call that is cancelled, with
+the time at which it heard of it."""
 
 import sys
 import threading
+import time
 from concurrent import futures
 
 import grpc
@@ -35,11 +37,17 @@ def fail(request, context):
 def hang(request, context):
     """One message, then nothing until the client goes away."""
     gone = threading.Event()
-    context.add_callback(gone.set)
+    heard = []
+
+    def cancelled():
+        heard.append(time.time())
+        gone.set()
+
+    context.add_callback(cancelled)
     remaining = context.time_remaining()
     yield b"deadline" if remaining is not None and remaining < 60 else b"begun"
     gone.wait()
-    print("cancelled", request.decode(), flush=True)
+    print("cancelled", request.decode(), heard[0], flush=True)
 
 
 def health(request, context):

@@ -64,6 +64,13 @@ impl Setup {
         self
     }
 
+    /// Admin requests have to bring the token in this file.
+    #[must_use]
+    pub fn with_admin_token(mut self, file: &std::path::Path) -> Self {
+        self.config = self.config.replacen("[admin]\n", &format!("[admin]\ntoken-file = {file:?}\n"), 1);
+        self
+    }
+
     /// Adds a plugin directory, empty at first.
     #[must_use]
     pub fn with_plugin_directory(self) -> Self {

@@ -8,6 +8,7 @@ use sluice_tests::client::Request;
 use sluice_tests::consul::Consul;
 use sluice_tests::load::Load;
 use sluice_tests::plugins::variant;
+use sluice_tests::process::repository;
 use sluice_tests::upstream::{Behaviour, Upstream};
 use sluice_tests::wire::Wire;
 
@@ -81,4 +82,25 @@ async fn a_real_agent_takes_registrations_and_checks() {
     let address = consul.address();
     consul.kill();
     assert!(Wire::connect(address).await.is_err());
+}
+
+/// The rows of `http-strictness.md`: a letter or `2-`, and the last number.
+const ROWS: [(&str, u32); 6] = [("F", 28), ("H", 17), ("I", 10), ("2-", 19), ("R", 16), ("U", 15)];
+
+#[test]
+fn every_row_of_the_strictness_tables_is_named_by_a_test() {
+    let folder = repository().join("tests/tests/e2e");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let text: String = files.collect();
+    let is_named = |row: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        text.match_indices(row).any(|(at, _)| {
+            let after = text.as_bytes()[at + row.len()];
+            // Cases of one row are told apart by a letter: `F13b`.
+            !is_part(text.as_bytes()[at - 1]) && !after.is_ascii_digit()
+        })
+    };
+    let rows = ROWS.iter().flat_map(|(kind, last)| (1..=*last).map(move |number| format!("{kind}{number}")));
+    let missing: Vec<_> = rows.chain(["2g".to_owned()]).filter(|row| !is_named(row)).collect();
+    assert!(missing.is_empty(), "no test names {missing:?}");
 }

@@ -20,7 +20,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("state", &["telemetry"]),
     ("live", &["http::Exchange", "state", "telemetry"]),
     ("http", &["timer", "config", "telemetry"]),
-    ("listener", &["tls", "http", "proxy", "live", "local", "timer", "config", "telemetry"]),
+    ("listener", &["tls", "http", "proxy", "live", "state", "local", "timer", "config", "telemetry"]),
     ("tls", &["http", "live", "config", "telemetry"]),
     ("proxy", &["http", "policy", "balance", "upstream", "live", "state", "timer", "config", "telemetry"]),
     ("policy", &["http", "live", "state", "telemetry"]),

@@ -38,11 +38,36 @@ pub(super) fn of(action: &Action) -> (&'static str, Value) {
         Action::LoopGuard(value) => ("loopGuard", json!({ "value": value })),
         Action::Chain(steps) => ("chain", json!({ "middlewares": steps })),
         Action::Policy { plugin, settings } => {
-            let settings: Value = serde_json::from_str(settings).unwrap_or_default();
+            let mut settings: Value = serde_json::from_str(settings).unwrap_or_default();
+            redact(&mut settings);
             ("plugin", json!({ plugin: settings }))
         }
     }
 }
+
+/// Takes out of a policy's settings what nobody but the policy has to know.
+fn redact(settings: &mut Value) {
+    const SECRET: [&str; 6] = ["users", "password", "secret", "token", "private", "credential"];
+    match settings {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let name = name.to_ascii_lowercase();
+                // The name of a file is no secret, and neither is how long something holds.
+                let is_secret = SECRET.iter().any(|word| name.contains(word)) && !name.contains("file");
+                match value {
+                    Value::String(text) if is_secret => *text = REDACTED.to_owned(),
+                    Value::Array(items) if is_secret => items.iter_mut().for_each(|item| *item = REDACTED.into()),
+                    _ => redact(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        _ => {}
+    }
+}
+
+/// What stands in place of a secret, as in Traefik.
+const REDACTED: &str = "xxxx";
 
 fn retry(retry: &Retry) -> Value {
     let range = |(first, last): &(u16, u16)| if first == last { first.to_string() } else { format!("{first}-{last}") };

@@ -5,7 +5,9 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, TRANSFER_ENCODING,
+};
 use hyper::{Method, StatusCode};
 
 /// How requests are told from others.
@@ -33,8 +35,8 @@ impl Guard {
                 "ask by IP address or as `localhost`; other names could be a stranger's",
             ));
         }
-        if *method != Method::GET && *method != Method::HEAD && headers.contains_key("origin") {
-            return Err((StatusCode::FORBIDDEN, "changes cannot be made from a web page"));
+        if *method != Method::GET && *method != Method::HEAD {
+            check_change(headers)?;
         }
         let Some(file) = &self.token_file else { return Ok(()) };
         if matches!(path, "/ping" | "/ready") {
@@ -47,6 +49,23 @@ impl Guard {
             _ => Err((StatusCode::UNAUTHORIZED, "send the token: `Authorization: Bearer TOKEN`")),
         }
     }
+}
+
+/// Whether a change may be made: not by a web page, and not with a body that a form could have sent.
+fn check_change(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    // Browsers add at least one of these; "none" is a person who typed the address.
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if headers.contains_key(ORIGIN) || site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
+        return Err((StatusCode::FORBIDDEN, "changes cannot be made from a web page"));
+    }
+    let has_body =
+        headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") || headers.contains_key(TRANSFER_ENCODING);
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if has_body && !kind.eq_ignore_ascii_case("application/json") {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON: `Content-Type: application/json`"));
+    }
+    Ok(())
 }
 
 fn host_is_local_name(headers: &HeaderMap) -> bool {
@@ -105,6 +124,22 @@ mod tests {
     #[test]
     fn web_pages_change_nothing() {
         let with_origin = headers(&[("host", "localhost"), ("origin", "http://evil.test")]);
-        assert!(Guard::new(None).check(&Method::POST, "/api/discovery/accept", &with_origin).is_err());
+        let change = |headers: &HeaderMap| Guard::new(None).check(&Method::POST, "/api/discovery/accept", headers);
+        assert!(change(&with_origin).is_err());
+        assert!(change(&headers(&[("host", "localhost")])).is_ok());
+        for (site, taken) in [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)] {
+            let headers = headers(&[("host", "localhost"), ("sec-fetch-site", site)]);
+            assert_eq!(change(&headers).is_ok(), taken, "{site}");
+        }
+    }
+
+    #[test]
+    fn a_change_with_a_body_is_json() {
+        let ask = |kind: &str| {
+            let headers = headers(&[("host", "localhost"), ("content-length", "2"), ("content-type", kind)]);
+            Guard::new(None).check(&Method::POST, "/api/policies/a/force", &headers).is_ok()
+        };
+        assert!(ask("application/json") && ask("Application/JSON; charset=utf-8"));
+        assert!(!ask("text/plain") && !ask("application/x-www-form-urlencoded") && !ask(""));
     }
 }

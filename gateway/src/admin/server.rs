@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -78,6 +78,10 @@ async fn answer(view: &View, guard: &Guard, request: Request<Incoming>) -> Respo
     };
     match body {
         Ok(body) => dispatch(view, &head.method, &head.uri, &body),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let text = format!("the body is longer than {LONGEST_BODY} bytes");
+            answer::message(StatusCode::PAYLOAD_TOO_LARGE, &text)
+        }
         Err(error) => answer::message(StatusCode::BAD_REQUEST, &format!("the body cannot be read: {error}")),
     }
 }

@@ -143,6 +143,7 @@ fn read(node: Node, file: Option<PathBuf>, sources: &Sources, problems: &RefCell
         upstream: process::upstream(&mut root),
         transports: transport::transports(&mut root, base),
         shutdown: process::shutdown(&mut root),
+        overload: process::overload(&mut root),
         runtime: process::runtime(&mut root),
         log: process::log(&mut root),
         access_log: process::access_log(&mut root, base),

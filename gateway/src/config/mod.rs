@@ -30,7 +30,7 @@ pub use load::Sources;
 pub use policy::{Attachment, Failure, Isolation, PluginSettings, Plugins, PolicyConfig, RequireSignature};
 pub use problem::{Place, Problem, Problems, SourceText};
 pub use process::{
-    AccessLog, AccessLogFormat, AccessLogOutput, Log, LogFormat, Metrics, Runtime, Shutdown, State, Upstream,
+    AccessLog, AccessLogFormat, AccessLogOutput, Log, LogFormat, Metrics, Overload, Runtime, Shutdown, State, Upstream,
 };
 pub use provider::{Constraints, ConsulCatalog, ConsulTls, FileCatalog, Providers, RuleSyntax, TagOptions};
 pub use redirect::Redirect;
@@ -62,6 +62,8 @@ pub struct Config {
     pub transports: Vec<TransportConfig>,
     /// How the process ends.
     pub shutdown: Shutdown,
+    /// What it stops doing when memory runs short.
+    pub overload: Overload,
     /// Threads.
     pub runtime: Runtime,
     /// The gateway's own log.
@@ -99,6 +101,7 @@ impl Config {
             ("upstream", self.upstream != before.upstream),
             ("transports", self.transports != before.transports),
             ("shutdown", self.shutdown != before.shutdown),
+            ("overload", self.overload != before.overload),
             ("runtime", self.runtime != before.runtime),
             ("log", self.log != before.log),
             ("access-log", self.access_log != before.access_log),

@@ -60,6 +60,10 @@ pub(super) const KEYS: &[&str] = &[
     "log.format",
     "log.level",
     "metrics.prefix",
+    "overload.connection-percent",
+    "overload.keep-alive-percent",
+    "overload.memory",
+    "overload.request-percent",
     "plugins.directory",
     "plugins.require-signature",
     "plugins.settings.*.deadline",
@@ -109,6 +113,7 @@ pub(super) const KEYS: &[&str] = &[
     "providers.file.rule-syntax",
     "providers.file.strict-checks",
     "runtime.workers",
+    "shutdown.close-spread",
     "shutdown.drain",
     "shutdown.pre-stop",
     "state.directory",
@@ -123,6 +128,7 @@ pub(super) const KEYS: &[&str] = &[
     "upstream.connect-timeout",
     "upstream.idle-timeout",
     "upstream.max-idle-per-instance",
+    "upstream.mirror-credentials",
     "upstream.response-timeout",
 ];
 

@@ -1,5 +1,5 @@
-//! What concerns the process as a whole: `[state]`, `[upstream]`, `[shutdown]`, `[runtime]`, `[log]`, `[access-log]`
-//! and `[metrics]`.
+//! What concerns the process as a whole: `[state]`, `[upstream]`, `[shutdown]`, `[overload]`, `[runtime]`, `[log]`,
+//! `[access-log]` and `[metrics]`.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::document::Node;
 use super::reader::{Fault, Parsed, Section};
-use super::values::{any_duration, choice, duration, duration_or_off, integer, nonempty, path, text};
+use super::values::{
+    any_duration, choice, duration, duration_or_off, integer, list_of, nonempty, path, size_or_off, text,
+};
 
 /// `[state]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Unused connections kept for each instance, by each worker.
     pub max_idle_per_instance: usize,
+    /// Mirrors, `name` or `name@provider`, whose copies keep `Authorization` and `Cookie`.
+    pub mirror_credentials: Vec<String>,
 }
 
 /// `[shutdown]`: what SIGTERM begins.
@@ -36,6 +40,21 @@ pub struct Shutdown {
     pub pre_stop: Duration,
     /// For exchanges to end after that.
     pub drain: Duration,
+    /// The time over which unused connections are closed then, so that their clients do not all come back at once.
+    pub close_spread: Duration,
+}
+
+/// `[overload]`: what is stopped when memory runs short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// Bytes this process may use; what its control group or the machine has where it is none.
+    pub memory: Option<u64>,
+    /// From this share on, in percent, connections end with the next answer.
+    pub keep_alive_percent: u32,
+    /// From this share on requests are answered 503.
+    pub request_percent: u32,
+    /// From this share on connections are closed unread.
+    pub connection_percent: u32,
 }
 
 /// `[runtime]`
@@ -106,13 +125,21 @@ impl Default for Upstream {
             response_timeout: Some(Duration::from_secs(30)),
             idle_timeout: Duration::from_secs(55),
             max_idle_per_instance: 64,
+            mirror_credentials: Vec::new(),
         }
     }
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { pre_stop: Duration::from_secs(5), drain: Duration::from_secs(30) }
+        let [pre_stop, drain, close_spread] = [5, 30, 3].map(Duration::from_secs);
+        Self { pre_stop, drain, close_spread }
+    }
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self { memory: None, keep_alive_percent: 92, request_percent: 95, connection_percent: 98 }
     }
 }
 
@@ -141,6 +168,7 @@ pub(super) fn upstream(root: &mut Section<'_>) -> Upstream {
         max_idle_per_instance: section
             .read("max-idle-per-instance", integer(0..=65_535_u32))
             .map_or(default.max_idle_per_instance, |count| count as usize),
+        mirror_credentials: section.read_or("mirror-credentials", default.mirror_credentials, list_of(nonempty)),
     };
     section.finish();
     upstream
@@ -152,9 +180,25 @@ pub(super) fn shutdown(root: &mut Section<'_>) -> Shutdown {
     let shutdown = Shutdown {
         pre_stop: section.read_or("pre-stop", default.pre_stop, any_duration),
         drain: section.read_or("drain", default.drain, any_duration),
+        close_spread: section.read_or("close-spread", default.close_spread, any_duration),
     };
     section.finish();
     shutdown
+}
+
+pub(super) fn overload(root: &mut Section<'_>) -> Overload {
+    let mut section = root.section_or_empty("overload");
+    let default = Overload::default();
+    // More than all of it is never reached where the limit is a real one, which switches a step off.
+    let percent = || integer(1..=10_000_u32);
+    let overload = Overload {
+        memory: section.read_or("memory", default.memory, size_or_off),
+        keep_alive_percent: section.read_or("keep-alive-percent", default.keep_alive_percent, percent()),
+        request_percent: section.read_or("request-percent", default.request_percent, percent()),
+        connection_percent: section.read_or("connection-percent", default.connection_percent, percent()),
+    };
+    section.finish();
+    overload
 }
 
 pub(super) fn runtime(root: &mut Section<'_>) -> Runtime {

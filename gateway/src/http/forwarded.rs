@@ -71,6 +71,8 @@ pub(super) fn is_forwarding(name: &str) -> bool {
             && rest.iter().zip(want.bytes()).all(|(have, want)| *have == want || (*have == b'_' && want == b'-'))
     };
     match rest.first() {
+        Some(b'd') => same("degrade-level"),
+        Some(b's') => matches!(rest, [b's', b'l', b'u', b'i', b'c', b'e', b'-' | b'_', ..]),
         Some(b'r') => same("real-ip") || same("replaced-path"),
         Some(b'f') => [
             "forwarded-for",
@@ -159,6 +161,9 @@ mod tests {
     fn the_family_is_known_in_both_spellings() {
         for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded_prefix", "x-real-ip", "x_real_ip", "forwarded"]
         {
+            assert!(is_forwarding(name), "{name}");
+        }
+        for name in ["x-degrade-level", "x_degrade_level", "x-sluice-any", "x_sluice_any"] {
             assert!(is_forwarding(name), "{name}");
         }
         for name in ["x-forwarded", "x-forwarded-foo", "x-request-id", "forwarded-by", "x", "from", ""] {

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::progress::Progress;
 use crate::telemetry::Rejections;
-use crate::timer::{self, Idle};
+use crate::timer;
 
 /// What HTTP/2 begins with; not a frame.
 const PREFACE_LEN: u32 = 24;
@@ -33,7 +34,7 @@ pub struct FrameStream<S> {
     header: [u8; HEADER_LEN],
     header_len: usize,
     budget: Budget,
-    send: Idle,
+    progress: Progress,
     count: Rejections,
     flooded: Flooded,
 }
@@ -77,7 +78,7 @@ impl<S> FrameStream<S> {
             header: [0; HEADER_LEN],
             header_len: 0,
             budget: Budget { left: BURST, since: None },
-            send: Idle::new(stall),
+            progress: Progress::new(stall),
             count,
             flooded: Flooded::No,
         }
@@ -151,23 +152,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for FrameStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> FrameStream<S> {
-    fn check_progress(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.send.reset();
-            return written;
-        }
-        ready!(self.send.poll_stalled(cx));
-        self.count.count("send_timeout");
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
 impl<S: AsyncWrite + Unpin> AsyncWrite for FrameStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
-        this.check_progress(cx, written)
+        this.progress.check(cx, written, || this.count.count("send_timeout"))
     }
 
     fn poll_write_vectored(
@@ -177,7 +166,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FrameStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write_vectored(cx, pieces);
-        this.check_progress(cx, written)
+        this.progress.check(cx, written, || this.count.count("send_timeout"))
     }
 
     fn is_write_vectored(&self) -> bool {

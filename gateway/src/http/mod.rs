@@ -17,6 +17,7 @@ mod hop;
 mod ingress;
 mod names;
 mod notes;
+mod progress;
 mod reply;
 mod strict;
 
@@ -28,6 +29,7 @@ pub use forwarded::Trust;
 pub use frames::FrameStream;
 pub use held::{Held, HoldLimits, Replay, Taken};
 pub use ingress::{Refusal, accept, is_about_server};
+pub use names::remove_twins;
 pub use notes::{Answering, HeaderEdit, Leases, Notes};
-pub use reply::{Failure, grpc_reply, plain, refusal, reply_to, unavailable, unread};
+pub use reply::{Failure, OUT_OF_MEMORY, grpc_reply, plain, refusal, reply_to, unavailable, unread};
 pub use strict::{Refused, StrictStream};

@@ -7,7 +7,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 
-use super::exchange::Client;
+use super::exchange::{Client, Exchange};
 use super::forwarded::is_twin;
 use super::ingress::{Refusal, bad, refuse};
 use crate::config::HeaderNames;
@@ -41,6 +41,22 @@ pub(super) fn check(head: &mut Parts, client: &Client) -> Result<(), Refusal> {
         check_names(headers, client.rules.header_names)?;
     }
     Ok(())
+}
+
+/// Removes the headers that a server which cannot tell `_` and the like from `-` would take for this one, because the
+/// gateway or a policy is about to say what it says.
+pub fn remove_twins(exchange: &mut Exchange, name: &HeaderName) {
+    if exchange.head.version != Version::HTTP_2 && !exchange.client.has_odd_names() {
+        return;
+    }
+    let plain = |byte: &u8| if byte.is_ascii_alphanumeric() { *byte } else { b'-' };
+    let twins = exchange.head.headers.keys().filter(|other| {
+        *other != name && other.as_str().bytes().map(|byte| plain(&byte)).eq(name.as_str().as_bytes().iter().map(plain))
+    });
+    let twins: Vec<HeaderName> = twins.cloned().collect();
+    for twin in twins {
+        exchange.head.headers.remove(twin);
+    }
 }
 
 fn check_repeated(headers: &HeaderMap) -> Result<(), Refusal> {

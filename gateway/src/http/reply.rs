@@ -1,6 +1,6 @@
 //! The answers the gateway gives itself, in one place: refusals, failures, and what a policy replied.
 
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode, Version};
 
 use super::body::Body;
@@ -91,7 +91,11 @@ impl Failure {
 pub fn reply_to(failure: Failure) -> Response<Body> {
     let (status, body) = failure.answer();
     let mut response = plain(status, body);
-    if matches!(failure, Failure::SlowBody | Failure::LargeBody | Failure::BodyTooLarge | Failure::Client) {
+    let over = matches!(
+        failure,
+        Failure::Path | Failure::SlowBody | Failure::LargeBody | Failure::BodyTooLarge | Failure::Client
+    );
+    if over {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -132,12 +136,18 @@ pub fn grpc_reply(failure: Failure) -> Response<Body> {
     response
 }
 
+/// Why nothing new is begun while memory runs short.
+pub const OUT_OF_MEMORY: Refusal = Refusal { reason: "memory", status: StatusCode::SERVICE_UNAVAILABLE };
+
 /// The answer to a refused head. The connection is not used any further on HTTP/1.
 #[must_use]
 pub fn refusal(refusal: Refusal, version: Version) -> Response<Body> {
     let mut response = plain(refusal.status, refusal.status.canonical_reason().unwrap_or("refused"));
     if version != Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if refusal == OUT_OF_MEMORY {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

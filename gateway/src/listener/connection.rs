@@ -78,17 +78,23 @@ async fn speak<S>(
     let life = Rc::new(Life::default());
     let lived = Rc::clone(&life);
     let count = worker.telemetry.rejections();
+    let overload = Arc::clone(&worker.overload);
     let service = service_fn(move |request: Request<Incoming>| {
-        lived.note_request();
+        let under_way = lived.begin();
         let (worker, client) = (Rc::clone(&worker), Arc::clone(&client));
-        async move { Ok::<_, Infallible>(proxy::handle(worker, client, request).await) }
+        async move {
+            // On the heap for as long as it runs: hyper keeps room for what it is given as long as the connection lives.
+            let answer = Box::pin(proxy::handle(worker, client, request)).await;
+            drop(under_way);
+            Ok::<_, Infallible>(answer)
+        }
     });
     match protocol {
         Protocol::Http1 => {
             let stream = StrictStream::new(stream, Arc::clone(&guarded), &entrypoint.limits, &entrypoint.timeouts);
             let io = TokioIo::new(stream);
             let connection = http1_builder(entrypoint).serve_connection(io, service).with_upgrades();
-            let span = Span::of_http1(&entrypoint.limits, &entrypoint.timeouts);
+            let span = Span::of_http1(&entrypoint.limits, &entrypoint.timeouts, overload);
             life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
             wait_for_tunnel(&guarded, open).await;
         }
@@ -97,7 +103,7 @@ async fn speak<S>(
             let io = TokioIo::new(FrameStream::new(stream, stall, count.clone()));
             let streams = StreamExecutor::new(Rc::clone(&life), stall, count);
             let connection = http2_builder(entrypoint, streams).serve_connection(io, service);
-            let span = Span::of_http2(&entrypoint.limits, &entrypoint.timeouts);
+            let span = Span::of_http2(&entrypoint.limits, &entrypoint.timeouts, overload);
             life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
         }
     }

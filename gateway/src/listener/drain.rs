@@ -1,10 +1,12 @@
-//! Draining: tells every connection of a worker to finish, and knows when the last one has.
+//! Draining: tells every connection of a worker to finish, and knows when the last one has. Those with nothing under way
+//! finish one by one, so that their clients do not all turn to somebody else at once.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -16,6 +18,7 @@ pub(super) struct Drain {
     beginning: Notify,
     open: Cell<usize>,
     closing: Notify,
+    spread: Duration,
 }
 
 /// An open connection.
@@ -24,6 +27,11 @@ pub(super) struct Open {
 }
 
 impl Drain {
+    /// Unused connections are to close within `spread`.
+    pub(super) fn over(spread: Duration) -> Self {
+        Self { spread, ..Self::default() }
+    }
+
     pub(super) fn begin(&self) {
         self.begun.set(true);
         self.beginning.notify_waiters();
@@ -51,6 +59,11 @@ impl Open {
     /// Ready once draining has begun.
     pub(super) fn told_to_finish(&self) -> Begun<'_> {
         self.drain.begun()
+    }
+
+    /// How long it may go on once draining has begun while nothing is under way.
+    pub(super) fn linger(&self) -> Duration {
+        self.drain.spread.mul_f64(fastrand::f64())
     }
 }
 

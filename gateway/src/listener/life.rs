@@ -5,11 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::drain::Open;
 use crate::config::{Limits, Timeouts};
+use crate::state::{Overload, Shortage};
 use crate::timer::{Deadline, Idle};
 
 /// How long a connection that was told to finish, and has nothing under way, may take for its goodbyes.
@@ -19,8 +21,15 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Life {
     requests: Cell<u32>,
+    /// Requests whose answer has no head yet.
+    under_way: Cell<u32>,
     /// HTTP/2 streams being answered.
     streams: Cell<u32>,
+}
+
+/// A request whose answer has no head yet.
+pub(super) struct UnderWay {
+    life: Rc<Life>,
 }
 
 /// An HTTP/2 stream being answered.
@@ -39,16 +48,30 @@ pub(super) struct Span {
     /// The same before the first one.
     first: Duration,
     idle: RefCell<Idle>,
+    overload: Arc<Overload>,
 }
 
 impl Life {
-    pub(super) fn note_request(&self) {
+    /// A request has come.
+    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
         self.requests.set(self.requests.get().saturating_add(1));
+        self.under_way.set(self.under_way.get() + 1);
+        UnderWay { life: Rc::clone(self) }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.under_way.get() > 0 || self.streams.get() > 0
     }
 
     pub(super) fn enter(self: &Rc<Self>) -> Stream {
         self.streams.set(self.streams.get() + 1);
         Stream { life: Rc::clone(self) }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.life.under_way.set(self.life.under_way.get().saturating_sub(1));
     }
 }
 
@@ -59,7 +82,7 @@ impl Drop for Stream {
 }
 
 impl Span {
-    pub(super) fn of_http1(limits: &Limits, timeouts: &Timeouts) -> Self {
+    pub(super) fn of_http1(limits: &Limits, timeouts: &Timeouts, overload: Arc<Overload>) -> Self {
         let mut age = Deadline::default();
         if let Some(limit) = timeouts.keep_alive_age {
             age.set(limit.mul_f64(0.9 + 0.2 * fastrand::f64()));
@@ -71,16 +94,18 @@ impl Span {
             rest: None,
             first: timeouts.header,
             idle: RefCell::new(Idle::new(timeouts.header)),
+            overload,
         }
     }
 
-    pub(super) fn of_http2(limits: &Limits, timeouts: &Timeouts) -> Self {
-        Self { rest: Some(timeouts.keep_alive), ..Self::of_http1(limits, timeouts) }
+    pub(super) fn of_http2(limits: &Limits, timeouts: &Timeouts, overload: Arc<Overload>) -> Self {
+        Self { rest: Some(timeouts.keep_alive), ..Self::of_http1(limits, timeouts, overload) }
     }
 
     /// Ready once the connection should end. To be asked after each poll of it.
     fn poll_over(&self, life: &Life, cx: &mut Context<'_>) -> Poll<()> {
-        if life.requests.get() >= self.requests {
+        let requests = life.requests.get();
+        if requests >= self.requests || requests > 0 && self.overload.shortage() >= Shortage::KeepAlive {
             return Poll::Ready(());
         }
         let Some(rest) = self.rest else { return self.poll_old(cx) };
@@ -101,19 +126,53 @@ impl Span {
     }
 }
 
+/// What a connection has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is closed.
+    Ended,
+    /// It has to finish.
+    Over,
+    /// Its worker drains.
+    Told,
+}
+
+/// Lets a connection go on that has nothing under way, for a time or up to its next request.
+async fn linger<C: Future>(mut connection: Pin<&mut C>, life: &Life, time: Duration) -> Turn {
+    let before = life.requests.get();
+    let mut deadline = Deadline::default();
+    deadline.set(time);
+    poll_fn(|cx| {
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Turn::Ended);
+        }
+        let has_work = life.is_busy() || life.requests.get() != before;
+        if has_work || deadline.poll_due(cx).is_ready() { Poll::Ready(Turn::Over) } else { Poll::Pending }
+    })
+    .await
+}
+
 /// Runs a connection to its end. `finish` asks it to end once nothing is under way.
 pub(super) async fn run<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), life: &Life, span: &Span, open: &Open) {
     let mut connection = pin!(connection);
     let mut told = pin!(open.told_to_finish());
-    let ended = poll_fn(|cx| {
+    let turn = poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(true);
+            return Poll::Ready(Turn::Ended);
         }
-        let over = told.as_mut().poll(cx).is_ready() || span.poll_over(life, cx).is_ready();
-        if over { Poll::Ready(false) } else { Poll::Pending }
+        if span.poll_over(life, cx).is_ready() {
+            return Poll::Ready(Turn::Over);
+        }
+        told.as_mut().poll(cx).map(|()| Turn::Told)
     });
-    if ended.await {
-        return;
+    match turn.await {
+        Turn::Ended => return,
+        Turn::Over => {}
+        Turn::Told => {
+            if linger(connection.as_mut(), life, open.linger()).await == Turn::Ended {
+                return;
+            }
+        }
     }
     finish(connection.as_mut());
     let mut goodbye = Idle::new(GOODBYE);

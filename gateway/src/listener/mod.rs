@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::{Limits, Timeouts};
 use crate::http::{Rules, Trust};
 use crate::proxy::Worker;
+use crate::state::Shortage;
 use crate::tls::ServerTls;
 use drain::Drain;
 
@@ -73,7 +74,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Starts a worker thread. `make` builds the worker on that thread; `sockets` belong to `entrypoints` in order. The
-/// thread ends once it has been told to drain and its last connection is closed, or to stop.
+/// thread ends once it has been told to drain and its last connection is closed, or to stop. Connections that are not in
+/// use are closed within `close_spread` then.
 ///
 /// # Errors
 /// The thread cannot be started.
@@ -82,11 +84,12 @@ pub fn spawn_worker(
     entrypoints: Arc<[Arc<Entrypoint>]>,
     sockets: Vec<StdListener>,
     phase: watch::Receiver<Phase>,
+    close_spread: Duration,
     make: impl FnOnce() -> Rc<Worker> + Send + 'static,
 ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
     std::thread::Builder::new().name(format!("sluice-worker-{number}")).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
-        runtime.block_on(run(entrypoints, sockets, phase, make()))
+        runtime.block_on(run(entrypoints, sockets, phase, close_spread, make()))
     })
 }
 
@@ -94,9 +97,10 @@ async fn run(
     entrypoints: Arc<[Arc<Entrypoint>]>,
     sockets: Vec<StdListener>,
     mut phase: watch::Receiver<Phase>,
+    close_spread: Duration,
     worker: Rc<Worker>,
 ) -> std::io::Result<()> {
-    let drain = Rc::new(Drain::default());
+    let drain = Rc::new(Drain::over(close_spread));
     for (entrypoint, socket) in entrypoints.iter().zip(sockets) {
         let listener = TcpListener::from_std(socket)?;
         tokio::task::spawn_local(accept_all(listener, Arc::clone(entrypoint), Rc::clone(&worker), Rc::clone(&drain)));
@@ -129,6 +133,10 @@ async fn accept_all(listener: TcpListener, entrypoint: Arc<Entrypoint>, worker: 
             tokio::time::sleep(ACCEPT_REST).await;
             continue;
         };
+        if worker.overload.shortage() == Shortage::Connections {
+            worker.telemetry.rejected("memory");
+            continue;
+        }
         let (entrypoint, worker, connection) = (Arc::clone(&entrypoint), Rc::clone(&worker), drain.enter());
         tokio::task::spawn_local(async move {
             connection::serve(worker, &entrypoint, stream, peer, &connection).await;

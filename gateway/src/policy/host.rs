@@ -9,7 +9,7 @@ use sluice_model::path::NormalPath;
 use sluice_wasm::{Change, ExchangeHost, Field, GateLease};
 
 use super::fields;
-use crate::http::{Exchange, HeaderEdit, with_query};
+use crate::http::{Exchange, HeaderEdit, remove_twins, with_query};
 
 /// Headers of a request that policies may bring it to.
 const MOST_HEADERS: usize = 512;
@@ -69,6 +69,7 @@ impl ExchangeHost for Box<Exchange> {
         if self.head.headers.len() >= MOST_HEADERS && !self.head.headers.contains_key(&name) {
             return Err(TOO_MANY.to_owned());
         }
+        remove_twins(self, &name);
         self.head.headers.insert(name, value);
         Ok(())
     }
@@ -83,7 +84,9 @@ impl ExchangeHost for Box<Exchange> {
     }
 
     fn remove_request_header(&mut self, name: &str) -> Change {
-        self.head.headers.remove(header_name(name)?);
+        let name = header_name(name)?;
+        remove_twins(self, &name);
+        self.head.headers.remove(name);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::Request;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRAILER};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue, TRAILER};
 use hyper::http::request;
 use tokio::sync::oneshot;
 
@@ -55,7 +55,11 @@ pub(super) fn start(worker: &Rc<Worker>, copy: Copy, head: &request::Parts, auth
         tracing::debug!(service = %copy.service.name, "too many copies under way; this one is not sent");
         return;
     }
-    let (head, authority) = (head.clone(), authority.clone());
+    let (mut head, authority) = (head.clone(), authority.clone());
+    if !may_have_credentials(&worker.settings.mirror_credentials, &copy.service.name) {
+        head.headers.remove(AUTHORIZATION);
+        head.headers.remove(COOKIE);
+    }
     worker.copies.set(worker.copies.get() + 1);
     let under_way = UnderWay(Rc::clone(worker));
     tokio::task::spawn_local(async move {
@@ -70,6 +74,12 @@ pub(super) fn start(worker: &Rc<Worker>, copy: Copy, head: &request::Parts, auth
         };
         tokio::time::timeout(LONGEST, send(worker, &copy.service, head, &authority, body)).await.ok();
     });
+}
+
+/// Whether a mirror is listed among those, by its full name or without its provider.
+fn may_have_credentials(listed: &[String], name: &str) -> bool {
+    let local = name.rsplit_once('@').map_or(name, |(local, _)| local);
+    listed.iter().any(|listed| listed == name || listed == local)
 }
 
 async fn send(worker: &Worker, service: &Arc<Service>, mut head: request::Parts, authority: &HeaderValue, body: Bytes) {

@@ -33,7 +33,8 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 
-use crate::http::{Body, Client, Failure, accept, is_about_server, plain, refusal, unread};
+use crate::http::{Body, Client, Failure, OUT_OF_MEMORY, accept, is_about_server, plain, refusal, unread};
+use crate::state::Shortage;
 use chain::Enter;
 use trace::Trace;
 
@@ -45,6 +46,9 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
         return trace.answered(plain(StatusCode::NO_CONTENT, ""), Vec::new());
     }
     let version = head.version;
+    if worker.overload.shortage() >= Shortage::Requests {
+        return trace.refused(OUT_OF_MEMORY, refusal(OUT_OF_MEMORY, version));
+    }
     let exchange = match accept(head, client) {
         Ok(exchange) => exchange,
         Err(refused) => return trace.refused(refused, refusal(refused, version)),

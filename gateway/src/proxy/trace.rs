@@ -251,7 +251,9 @@ impl Trace {
         match self.failure {
             Some(Failure::Client) => self.client.refused_body().map(|refused| refused.reason),
             Some(Failure::SlowBody) => Some("body_timeout"),
-            Some(Failure::LargeBody) => Some("body_too_large"),
+            Some(Failure::LargeBody | Failure::BodyTooLarge) => Some("body_too_large"),
+            Some(Failure::Path) => Some("path_after_steps"),
+            Some(Failure::Misdirected) => Some("misdirected"),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 use super::errands::Errands;
 use crate::live::{Generation, Reader};
 use crate::policy::Instances;
-use crate::state::note_loop_lag;
+use crate::state::{Overload, note_loop_lag};
 use crate::telemetry::WorkerTelemetry;
 use crate::upstream::Pool;
 
@@ -22,6 +22,7 @@ pub struct Worker {
     pub(crate) instances: Instances,
     pub(crate) errands: Errands,
     pub(crate) telemetry: WorkerTelemetry,
+    pub(crate) overload: Arc<Overload>,
     /// Copies of requests under way.
     pub(crate) copies: Cell<u32>,
     reader: RefCell<Reader>,
@@ -34,6 +35,8 @@ pub struct Settings {
     pub server_name: HeaderValue,
     /// An upstream's body may stall this long.
     pub response_idle: Duration,
+    /// Mirrors whose copies keep what proves who the client is.
+    pub mirror_credentials: Arc<[String]>,
     /// How TCP services are reached.
     pub tcp: TcpSettings,
 }
@@ -50,10 +53,16 @@ pub struct TcpSettings {
 impl Worker {
     /// A worker with empty pools.
     #[must_use]
-    pub fn new(settings: Settings, pool: Pool, telemetry: WorkerTelemetry, reader: Reader) -> Rc<Self> {
+    pub fn new(
+        settings: Settings,
+        pool: Pool,
+        telemetry: WorkerTelemetry,
+        overload: Arc<Overload>,
+        reader: Reader,
+    ) -> Rc<Self> {
         let (errands, copies, reader) = (Errands::new(), Cell::new(0), RefCell::new(reader));
         let instances = Instances::new(errands.outbound());
-        Rc::new(Self { settings, pool, instances, errands, telemetry, copies, reader })
+        Rc::new(Self { settings, pool, instances, errands, telemetry, overload, copies, reader })
     }
 
     /// What is in force now; a request asks once and keeps the answer to its end.

@@ -12,6 +12,9 @@ use crate::settings::Settings;
 const DONE: u64 = 1;
 const CAPPED: u64 = 2;
 
+/// Headers that prove who the client is.
+const CREDENTIALS: [&str; 2] = ["Authorization", "Cookie"];
+
 /// A configured degradation.
 pub(crate) struct Degrader {
     settings: Settings,
@@ -101,7 +104,10 @@ impl Degrader {
             let shown = self.rewritten(UNAVAILABLE);
             return Verdict::Reroute(self.marked(
                 match self.settings.query {
-                    Some(_) => reroute.with_request("GET", self.path(shown, UNAVAILABLE)),
+                    Some(_) => {
+                        self.keep_only_wanted_headers();
+                        reroute.with_request("GET", self.path(shown, UNAVAILABLE))
+                    }
                     None => reroute,
                 },
                 why,
@@ -163,6 +169,10 @@ impl Degrader {
     fn keep_only_wanted_headers(&self) {
         let wanted = &self.settings.request_headers;
         if wanted.is_empty() {
+            // What proves who the client is was meant for the service it asked.
+            for name in CREDENTIALS {
+                tell(exchange::remove_request_header(name));
+            }
             return;
         }
         for header in exchange::request_headers() {

@@ -28,7 +28,7 @@ pub(crate) struct RawSettings {
     /// Other statuses for clients: `{ "500-599" = 200 }`.
     #[serde(alias = "statusrewrites", alias = "statusRewrites")]
     status_rewrites: BTreeMap<String, Number>,
-    /// The only headers of the request that the service gets.
+    /// The only headers of the request that the service gets; all but `Authorization` and `Cookie` where there are none.
     #[serde(alias = "errorrequestheaders", alias = "errorRequestHeaders")]
     error_request_headers: List,
     /// An answer made up here.

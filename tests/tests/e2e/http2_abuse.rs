@@ -1,5 +1,7 @@
 //! `http-strictness.md` 2d, a case for each row: HTTP/2 frames written by hand, and what the upstream got.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sluice_tests::catalog::Service;
@@ -182,6 +184,25 @@ async fn what_http_1_says_otherwise_is_rewritten() {
 }
 
 #[tokio::test]
+async fn an_empty_frame_ends_no_body() {
+    let stage = Stage::start().await;
+    let [_, scheme, path, authority] = PLAIN;
+    let data = |flags, bytes: &[u8]| frame(0, flags, 1, bytes);
+    let frames = [
+        headers(0, 1, &[(":method", "POST"), scheme, path, authority]),
+        data(0, b""),
+        data(0, b"abc"),
+        data(0, b""),
+        data(0, b""),
+        data(0, b"def"),
+        data(END_STREAM, b""),
+    ];
+    assert_eq!(stage.send(&frames.concat()).await, Heard::Answer(200));
+    let received = &stage.upstream.received()[0];
+    assert_eq!((received.head.get("transfer-encoding"), &received.body[..]), (Some("chunked"), &b"abcdef"[..]));
+}
+
+#[tokio::test]
 async fn floods_are_ended() {
     let stage = Stage::start().await;
     let get = |stream| headers(END_STREAM, stream, &PLAIN);
@@ -255,6 +276,63 @@ async fn clients_that_stand_still_are_let_go() {
     let start = Instant::now();
     assert!(matches!(hear(&mut wire).await, Heard::Reset(_)), "2-17");
     assert!(start.elapsed() < Duration::from_secs(6), "2-17: {:?}", start.elapsed());
+}
+
+/// As many streams as one connection may have, each with as many headers as it may have, all of them the same entry of the
+/// table, and a window that lets one byte of an answer through.
+fn bomb() -> Vec<u8> {
+    let value = "v".repeat(3000);
+    let literal = |name: &str, value: &str| block(&[(name, value)]);
+    let mut indexed = literal("x", &value);
+    indexed[0] = 0x40; // into the table, where it is number 62
+    let mut frames = vec![[PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 1])].concat()];
+    for number in 0..100 {
+        let first = if number == 0 { indexed.clone() } else { vec![0x80 | 62] };
+        let fields = [block(&PLAIN), first, vec![0x80 | 62; 4]].concat();
+        frames.push(frame(1, END_HEADERS | END_STREAM, 2 * number + 1, &fields));
+    }
+    frames.concat()
+}
+
+#[tokio::test]
+async fn a_connection_holds_little_however_much_it_asks_for() {
+    const BOMBS: usize = 4;
+    let reached = Arc::new(AtomicUsize::new(0));
+    let (count, answer) = (Arc::clone(&reached), Arc::new(sluice_tests::upstream::answer(200, &"x".repeat(1 << 20))));
+    let upstream = Upstream::custom(move |mut wire: Wire| {
+        let (count, answer) = (Arc::clone(&count), Arc::clone(&answer));
+        async move {
+            while let Ok(Some(_)) = wire.read_head().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                if wire.write(&*answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let gateway = Setup::with_services(&[Service::on_host("shop", "shop.test").at(&upstream)]).start().await;
+    let throw = async || {
+        let before = reached.load(Ordering::Relaxed);
+        let mut wire = Wire::connect(gateway.web()).await.unwrap();
+        wire.write(bomb()).await.unwrap();
+        sluice_tests::until("every stream has reached the upstream", async || {
+            reached.load(Ordering::Relaxed) - before == 100
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        wire
+    };
+    // What is needed once, by the allocator and for connections to the upstream, is not what is looked for.
+    drop(throw().await);
+    let before = gateway.resident_bytes();
+    let mut held = Vec::new();
+    for _ in 0..BOMBS {
+        held.push(throw().await);
+    }
+    let each = gateway.resident_bytes().saturating_sub(before) / BOMBS as u64;
+    eprintln!("2-6: {} KiB for a connection of 100 stalled streams", each >> 10);
+    assert!(each < 3 << 20, "2-6: {each} bytes for each connection");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod admin;
 mod article;
 mod balance;
 mod catalog;
@@ -15,6 +16,7 @@ mod cli;
 mod consul;
 mod contents;
 mod entrypoint;
+mod exhaustion;
 mod forwarding;
 mod grpc;
 mod headers;
@@ -24,6 +26,7 @@ mod hostile_files;
 mod hostile_plugins;
 mod http2;
 mod http2_abuse;
+mod identity;
 mod limits;
 mod operation;
 mod plugin_trust;

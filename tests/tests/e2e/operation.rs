@@ -1,6 +1,6 @@
 //! Running and stopping the process, and what it says of itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_tests::catalog::Service;
 use sluice_tests::client::Request;
@@ -204,4 +204,67 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
         wire.write(Request::get("shop.test", "/").bytes()).await.unwrap();
     }
     assert_eq!(gateway.get("shop.test", "/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn unused_connections_are_closed_one_by_one() {
+    let upstream = Upstream::echo().await;
+    let setup = Setup::with_services(&[Service::on_host("shop", "shop.test").at(&upstream)]);
+    let shutdown = "[shutdown]\npre-stop = \"0s\"\ndrain = \"20s\"\nclose-spread = \"3s\"";
+    let mut gateway = setup.config(shutdown).start().await;
+    let mut idle = tokio::task::JoinSet::new();
+    let mut asking = Wire::connect(gateway.web()).await.unwrap();
+    let request = Request::get("shop.test", "/");
+    assert_eq!(request.send_on(&mut asking).await.unwrap().head.get("connection"), None);
+    let mut wires = Vec::new();
+    for _ in 0..40 {
+        let mut wire = Wire::connect(gateway.web()).await.unwrap();
+        assert_eq!(request.send_on(&mut wire).await.unwrap().status(), 200);
+        wires.push(wire);
+    }
+    gateway.process().signal("TERM");
+    let begun = Instant::now();
+    for mut wire in wires {
+        idle.spawn(async move {
+            assert!(matches!(wire.read_head().await, Ok(None)), "nothing but an end");
+            begun.elapsed()
+        });
+    }
+    // Whoever asks while its connection waits for its turn is answered, and told that it was the last time.
+    until("nobody new is let in", async || Wire::connect(gateway.web()).await.is_err()).await;
+    if let Ok(answer) = request.send_on(&mut asking).await {
+        assert_eq!((answer.status(), answer.head.get("connection")), (200, Some("close")));
+    }
+    let mut closed = idle.join_all().await;
+    closed.sort_unstable();
+    let (first, last) = (closed[0], closed[closed.len() - 1]);
+    assert!(last - first > Duration::from_millis(800), "all at once: from {first:?} to {last:?}");
+    let process = gateway.process();
+    until("the process ends", async || process.ended().is_some()).await;
+    assert!(gateway.process().ended().is_some_and(|status| status.success()));
+}
+
+#[tokio::test]
+async fn short_of_memory_new_work_is_refused() {
+    let upstream = Upstream::echo().await;
+    let services = [Service::on_host("shop", "shop.test").at(&upstream)];
+    // No gateway is that small.
+    let full = "[overload]\nmemory = \"1MiB\"\nconnection-percent = ";
+    let refusing = Setup::with_services(&services).config(&format!("{full}10000\nrequest-percent = 100")).start().await;
+    let mut wire = Wire::connect(refusing.web()).await.unwrap();
+    let answer = Request::get("shop.test", "/").send_on(&mut wire).await.unwrap();
+    let head = &answer.head;
+    assert_eq!((answer.status(), head.get("retry-after"), head.get("connection")), (503, Some("1"), Some("close")));
+    let metrics = admin_text(&refusing, "/metrics").await;
+    assert!(metrics.contains("sluice_rejected_total{reason=\"memory\"} 1"), "{metrics}");
+    assert!(upstream.received().is_empty());
+
+    let closing = Setup::with_services(&services).config(&format!("{full}100")).start().await;
+    let mut wire = Wire::connect(closing.web()).await.unwrap();
+    assert!(Request::get("shop.test", "/").send_on(&mut wire).await.is_err(), "nobody reads what is sent");
+
+    let ending = "[overload]\nmemory = \"1MiB\"\nconnection-percent = 10000\nrequest-percent = 10000";
+    let ending = Setup::with_services(&services).config(ending).start().await;
+    let answer = ending.get("shop.test", "/").await;
+    assert_eq!((answer.status(), answer.head.get("connection")), (200, Some("close")));
 }

@@ -91,7 +91,9 @@ async fn a_breaker_opens_falls_back_and_recovers_by_ramp() {
     assert!(passed > 0 && passed * 2 < last, "at most half pass in a recovery: {passed} of {last}");
 
     // A forced breaker does what it is told.
-    let force = Request::new("POST", "admin", "/api/policies/shop@file/force").body(br#"{"state":"open"}"#);
+    let force = Request::new("POST", "admin", "/api/policies/shop@file/force")
+        .header("Content-Type", "application/json")
+        .body(br#"{"state":"open"}"#);
     assert_eq!(force.send(gateway.admin()).await.status(), 200);
     until("it is open by force", async || from().await == "spare").await;
 }

@@ -37,6 +37,7 @@ async fn a_connection_closed_before_an_answer_is_502() {
     assert_eq!(upstream.received().len(), 1, "a request that may have been processed is not sent again");
 }
 
+/// Row U15 of `http-strictness.md`, as the next one.
 #[tokio::test]
 async fn an_instance_that_does_not_answer_in_time_is_504() {
     let upstream = Upstream::start(Behaviour::Slow(Duration::from_secs(60))).await;

@@ -73,6 +73,7 @@ async fn a_request_reaches_the_upstream_before_its_end_exists() {
     assert_eq!(arrivals.recv().await.unwrap(), b"last");
 }
 
+/// Row R12 of `http-strictness.md`.
 #[tokio::test]
 async fn a_long_answer_arrives_whole_and_is_not_held_in_memory() {
     let upstream = Upstream::custom(async |mut wire: Wire| {

@@ -61,8 +61,8 @@ async fn a_refused_upgrade_stays_http() {
 
     let mut wire = Wire::connect(gateway.web()).await.unwrap();
     let refused = handshake().send_on(&mut wire).await.unwrap();
-    assert_eq!((refused.status(), refused.text().as_str()), (200, "plain"));
+    assert_eq!((refused.status(), refused.text().as_str()), (200, "plain"), "F26");
     // What follows on the connection is read as HTTP and routed: it is no tunnel to that upstream.
     let next = Request::get("unknown.test", "/").send_on(&mut wire).await.unwrap();
-    assert_eq!(next.status(), 404);
+    assert_eq!(next.status(), 404, "F26");
 }

@@ -171,7 +171,11 @@ async fn outcomes_fields_and_what_is_forced() {
 
     assert_eq!(gateway.get("shop.test", "/").await.status(), 418);
     let force = async |word: &str| {
-        Request::new("POST", "admin", "/api/policies/shop/force").body(word.as_bytes()).send(gateway.admin()).await
+        Request::new("POST", "admin", "/api/policies/shop/force")
+            .header("Content-Type", "application/json")
+            .body(word.as_bytes())
+            .send(gateway.admin())
+            .await
     };
     let forced = force("disabled").await;
     assert_eq!((forced.status(), &forced.json()["forced"]), (200, &json!("disabled")));

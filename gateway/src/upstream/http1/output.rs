@@ -97,6 +97,10 @@ impl Output {
             }
             self.advance(written);
         }
+        // A long head is not kept while its answer is awaited, perhaps by a client that lets it wait on purpose.
+        if self.copied.capacity() > COPIED {
+            self.copied = Vec::new();
+        }
         self.copied.clear();
         self.done = 0;
         Pin::new(stream).poll_flush(cx)
