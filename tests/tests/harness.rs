@@ -89,9 +89,7 @@ const ROWS: [(&str, u32); 6] = [("F", 28), ("H", 17), ("I", 10), ("2-", 19), ("R
 
 #[test]
 fn every_row_of_the_strictness_tables_is_named_by_a_test() {
-    let folder = repository().join("tests/tests/e2e");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
-    let text: String = files.collect();
+    let text = read_all(&repository().join("tests/tests/e2e"));
     let is_named = |row: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         text.match_indices(row).any(|(at, _)| {
@@ -103,4 +101,39 @@ fn every_row_of_the_strictness_tables_is_named_by_a_test() {
     let rows = ROWS.iter().flat_map(|(kind, last)| (1..=*last).map(move |number| format!("{kind}{number}")));
     let missing: Vec<_> = rows.chain(["2g".to_owned()]).filter(|row| !is_named(row)).collect();
     assert!(missing.is_empty(), "no test names {missing:?}");
+}
+
+/// Where clients are refused, and what stands before the word by which a refusal is counted.
+const REFUSING: [&str; 3] = ["gateway/src/http", "gateway/src/listener", "gateway/src/proxy/trace.rs"];
+const BEFORE_A_REASON: [&str; 8] =
+    ["bad(\"", "refuse(\"", "reason: \"", "rejected(\"", "count(\"", "failed(\"", "=> Some(\"", "=> \"tls-"];
+
+#[test]
+fn every_reason_to_refuse_a_client_is_counted_in_a_test() {
+    let tests = read_all(&repository().join("tests/tests/e2e"));
+    let code: String = REFUSING.iter().map(|path| read_all(&repository().join(path))).collect();
+    let mut reasons: Vec<String> = Vec::new();
+    for before in BEFORE_A_REASON {
+        let prefix = before.split_once('"').unwrap().1;
+        let found = code.match_indices(before).filter_map(|(at, _)| code[at + before.len()..].split('"').next());
+        reasons.extend(found.map(|word| format!("{prefix}{word}")));
+    }
+    reasons.sort_unstable();
+    reasons.dedup();
+    assert!(reasons.len() > 40, "{reasons:?}");
+    let is_counted = |reason: &String| {
+        [format!("\"{reason}\""), format!("\\\"{reason}\\\"")].iter().any(|word| tests.contains(word))
+    };
+    let missing: Vec<_> = reasons.iter().filter(|reason| !is_counted(reason)).collect();
+    assert!(missing.is_empty(), "no test names {missing:?}");
+}
+
+/// The text of a file, or of all files in a folder, without unit tests.
+fn read_all(path: &std::path::Path) -> String {
+    if path.is_file() {
+        let text = std::fs::read_to_string(path).unwrap();
+        return text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+    }
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| !path.to_string_lossy().ends_with("tests.rs")).map(|path| read_all(&path)).collect()
 }

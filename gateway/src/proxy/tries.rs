@@ -132,7 +132,10 @@ impl<'a> Sending<'a> {
         let sending = self.worker.pool.send(instance, request, self.upgrade);
         match self.plan.retry.as_deref().map(|retry| retry.try_timeout).filter(|limit| !limit.is_zero()) {
             None => sending.await,
-            Some(limit) => timeout(limit, sending).await.unwrap_or_else(|_| Err(SendError::late())),
+            Some(limit) => match timeout(limit, sending).await {
+                Ok(said) => said,
+                Err(_) => Err(SendError::late()),
+            },
         }
     }
 

@@ -8,6 +8,7 @@ use sluice_tests::client::{Answer, Request};
 use sluice_tests::gateway::{Gateway, Setup};
 use sluice_tests::process::free_address;
 use sluice_tests::upstream::{Behaviour, Upstream};
+use sluice_tests::wire::Wire;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -106,12 +107,54 @@ async fn a_malformed_request_is_400_and_ends_the_connection() {
         "GET / HTTP/1.1\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
     ] {
-        let mut wire = sluice_tests::wire::Wire::connect(gateway.web()).await.unwrap();
+        let mut wire = Wire::connect(gateway.web()).await.unwrap();
         wire.write(bytes).await.unwrap();
         let head = wire.read_head().await.unwrap().expect("an answer");
         assert_eq!(head.status(), 400, "{bytes:?}");
         wire.read_answer_body(&head).await.unwrap();
         assert!(matches!(wire.read_head().await, Ok(None) | Err(_)), "still open after {bytes:?}");
+    }
+    assert!(upstream.received().is_empty());
+}
+
+/// Waits until the gateway has counted this refusal.
+async fn counted(gateway: &Gateway, reason: &str) {
+    let line = format!("sluice_rejected_total{{reason={reason}}}");
+    sluice_tests::until(&line, async || {
+        Request::get("admin", "/metrics").send(gateway.admin()).await.text().contains(&line)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn handshakes_that_fail_are_counted_by_reason() {
+    let upstream = Upstream::echo().await;
+    let [uniform, by_name] = [free_address(), free_address()];
+    let tags = ["rule=HostSNI(`db.test`)", "tls=true", "entrypoints=byname"];
+    let tags = tags.map(|tag| format!("traefik.tcp.routers.db.{tag}"));
+    let db = tags.iter().fold(Service::new("db", &[]), |service, tag| service.tag(tag)).at(&upstream);
+    let gateway = Setup::with_services(&[Service::on_host("shop", "shop.test").at(&upstream), db])
+        .config(&format!("[entrypoints.uniform]\naddress = \"{uniform}\"\ntls = {{}}"))
+        .config(&format!("[entrypoints.byname]\naddress = \"{by_name}\"\ntls = {{}}"))
+        .start()
+        .await;
+    // A first message that says it is long, and goes on.
+    let endless = [&[0x16, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff][..], &[0; (1 << 14) - 4], &[0x16, 3, 1, 0x40, 0]].concat();
+    let rows: [(SocketAddr, &[u8], &str); 4] = [
+        (uniform, b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", "\"tls-handshake\""),
+        (by_name, b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", "\"tls-hello\""),
+        (by_name, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", "\"tls-eof\""),
+        (by_name, &endless, "\"tls-hello-too-large\""),
+    ];
+    for (address, bytes, reason) in rows {
+        let mut wire = Wire::connect(address).await.unwrap();
+        wire.write(bytes).await.unwrap();
+        if reason == "\"tls-eof\"" {
+            drop(wire);
+        } else {
+            while wire.read_exactly(1).await.is_ok() {}
+        }
+        counted(&gateway, reason).await;
     }
     assert!(upstream.received().is_empty());
 }

@@ -83,7 +83,7 @@ async fn slow_clients_are_cut_off() {
     assert_between("R6", idle, Some(200), 3 * second);
 
     let metrics = Request::get("admin", "/metrics").send(stage.gateway.admin()).await.text();
-    for reason in ["first_byte_timeout", "header_timeout"] {
+    for reason in ["first_byte_timeout", "header_timeout", "body_timeout"] {
         assert!(metrics.contains(&format!("sluice_rejected_total{{reason=\"{reason}\"}}")), "{metrics}");
     }
     assert_eq!(stage.upstream.received().len(), 1, "only R6 was a whole request");
@@ -110,6 +110,9 @@ async fn large_bodies_are_cut_off() {
     }
     assert_eq!(wire.read_head().await.unwrap().unwrap().status(), 413, "R9");
     assert!(upstream.received().is_empty(), "R9: the upstream never sees the end of it");
+
+    let metrics = Request::get("admin", "/metrics").send(gateway.admin()).await.text();
+    assert!(metrics.contains("sluice_rejected_total{reason=\"body_too_large\"} 2"), "R9: {metrics}");
 
     // Keep-alive ends with the third request.
     let mut wire = Wire::connect(gateway.web()).await.unwrap();

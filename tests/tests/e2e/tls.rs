@@ -133,6 +133,7 @@ async fn client_certificates_are_asked_for_by_host_and_no_host_leads_to_another(
     assert_eq!(ask(&anonymous, "open.test", "pay.test").await.unwrap(), 421, "H6");
     assert_eq!(ask(&anonymous, "open.test", "PAY.test.").await.unwrap(), 421, "H6");
     assert_eq!(ask(&known, "pay.test", "open.test").await.unwrap(), 421, "H6");
+    assert_eq!(metric(&gateway, "sluice_rejected_total{reason=\"misdirected\"}").await, Some(3.0), "H6");
     // Who disagrees gets what the entrypoint has, and is told.
     assert_eq!(ask(&anonymous, "torn.test", "torn.test").await.unwrap(), 200);
     let told = gateway.api("/api/discovery").await.to_string();

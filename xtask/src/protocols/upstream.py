@@ -1,4 +1,5 @@
-"""What the gateway sends requests to: a page at every path, and a stream of events that does not end at /events."""
+"""What the gateway sends requests to: a page at every path, a long one at /large, and a stream of events that does not end
+at /events."""
 
 import http.server
 import sys
@@ -18,10 +19,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(30)
             return
+        self.answer(b"x" * (1 << 20) if self.path == "/large" else b"hello")
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.answer(b"hello")
+
+    def answer(self, body):
         self.send_response(200)
-        self.send_header("Content-Length", "5")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"hello")
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass

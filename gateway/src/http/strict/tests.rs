@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
+use tokio::io::AsyncWrite;
 
 use super::*;
 use crate::http::Rules;

@@ -1,0 +1,71 @@
+//! Clients that take their time on purpose, and what the others notice of them.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Stage, output};
+use crate::http;
+use crate::process::Child;
+
+/// Clients that hold their connections, a third in each way.
+const ATTACKERS: u32 = 2000;
+/// So many of them have to be there while the others are measured, or it proves nothing.
+const ENOUGH: f64 = 1800.0;
+/// Below this many milliseconds a ratio of latencies is noise.
+const NOISE_MS: f64 = 5.0;
+/// Slow heads, slow bodies, slow reading.
+const WAYS: [(&str, &str, &[&str]); 3] =
+    [("-H", "/", &[]), ("-B", "/", &[]), ("-X", "/large", &["-w", "1", "-y", "64", "-n", "3", "-z", "5"])];
+
+/// Compares the latency of honest clients during an attack with that before and after.
+pub(super) fn attack(stage: &Stage) -> Result<()> {
+    let before = latency(stage)?;
+    let share = ATTACKERS.div_ceil(3).to_string();
+    let mut attackers = Vec::new();
+    for (way, path, options) in WAYS {
+        let mut command = Command::new("slowhttptest");
+        command.args([way, "-c", &share, "-r", &share, "-l", "20", "-i", "2"]).args(options);
+        command.arg("-u").arg(stage.url(path));
+        let log = stage.folder.join(format!("slowhttptest{way}.log"));
+        attackers.push(Child::spawn_logged("slowhttptest", &mut command, &log)?);
+    }
+    sleep(Duration::from_secs(3));
+    let open = open_connections(stage)?;
+    let during = latency(stage)?;
+    drop(attackers);
+    ensure!(open >= ENOUGH, "only {open} connections are open, so nobody is under attack");
+    sleep(Duration::from_secs(1));
+    let after = latency(stage)?;
+    let alone = before.max(after);
+    println!(
+        "{open} connections held; p99 of honest clients {before:.2} ms before, {during:.2} ms during, {after:.2} ms after"
+    );
+    ensure!(during <= 2.0 * alone || during < NOISE_MS, "p99 rose from {alone:.2} to {during:.2} ms");
+    Ok(())
+}
+
+fn open_connections(stage: &Stage) -> Result<f64> {
+    let metrics = http::request(stage.admin, "GET", "localhost", "/metrics", "")?.body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("sluice_open_connections{entrypoint=\"web\"} "));
+    line.context("the gateway does not tell its connections")?.parse().context("read how many")
+}
+
+/// The latency honest clients see at the 99th percentile, in milliseconds.
+fn latency(stage: &Stage) -> Result<f64> {
+    let mut command = Command::new("wrk");
+    command.args(["-t1", "-c8", "-d5s", "--latency", "-H", "Host: shop.test"]).arg(stage.url("/"));
+    let text = output(&mut command, &[])?;
+    let found = text.lines().find_map(|line| line.trim().strip_prefix("99%")).map(str::trim);
+    let found = found.with_context(|| format!("wrk printed no percentiles:\n{text}"))?;
+    let at = found.find(|byte: char| byte.is_ascii_alphabetic()).unwrap_or(found.len());
+    let (number, unit) = found.split_at(at);
+    let scale = match unit {
+        "us" => 0.001,
+        "ms" => 1.0,
+        _ => 1000.0,
+    };
+    Ok(number.parse::<f64>().with_context(|| format!("read {found}"))? * scale)
+}
