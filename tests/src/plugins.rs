@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::process::{replace, target_dir};
 
+include!(concat!(env!("OUT_DIR"), "/guests.rs"));
+
 /// A default plugin as the build made it, `rate-limit` for example.
 ///
 /// # Panics

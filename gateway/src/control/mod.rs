@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use sluice_model::link::{Declared, LinkProblem, link};
 use sluice_model::{Action, Catalog};
-use sluice_wasm::{Artifact, Engine, LoadError};
+use sluice_wasm::{Artifact, Engine};
 
 use crate::config::Config;
 use crate::live::Live;
@@ -95,7 +95,7 @@ pub struct Compiled {
     /// Who signed it, where that was asked for.
     pub signed: Option<Signed>,
     /// Ready to instantiate, or why not.
-    pub artifact: Result<Artifact, LoadError>,
+    pub artifact: Result<Artifact, String>,
     /// How long that took.
     pub took: Duration,
 }
@@ -188,7 +188,9 @@ impl Control {
             }
             let failing = self.plugins.watch(Instant::now());
             if !failing.is_empty() {
-                self.build(&failing.join(", "));
+                if self.plugins.settled() && self.providers.any_catalog() {
+                    self.build(&failing.join(", "));
+                }
                 self.report();
             }
             if files && self.policies.files_have_changed() {

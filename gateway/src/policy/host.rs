@@ -155,3 +155,39 @@ fn edit(exchange: &mut Exchange, edit: HeaderEdit) -> Change {
     exchange.response_edits.push(edit);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_and_what_is_no_header_cannot_be_set() {
+        for name in [
+            "connection",
+            "Content-Length",
+            "TRANSFER-ENCODING",
+            "Host",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "upgrade",
+            "http2-settings",
+            "expect",
+            ":path",
+            ":authority",
+            "",
+            "a b",
+            "a:b",
+            "a\r\nb",
+            "a\0",
+            "h\u{e9}",
+        ] {
+            assert!(header_name(name).is_err(), "{name:?}");
+        }
+        for value in ["a\r\nset-cookie: b", "a\nb", "a\rb", "a\0b", "\u{7f}"] {
+            assert!(header_value("x-a", value).is_err(), "{value:?}");
+        }
+        assert!(header_name("X-Forwarded-User").is_ok() && header_value("x-a", "b; c=\"d\"").is_ok());
+    }
+}

@@ -1,7 +1,7 @@
 //! The compiler and the clock that stops runaway plugins.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,6 +64,10 @@ fn open_cache(directory: &Path) -> Result<Cache, EngineError> {
     let fail = |reason: String| EngineError::Cache { directory: directory.to_path_buf(), reason };
     let absolute: PathBuf = std::path::absolute(directory).map_err(|error| fail(error.to_string()))?;
     DirBuilder::new().recursive(true).mode(0o700).create(&absolute).map_err(|error| fail(error.to_string()))?;
+    let mode = absolute.metadata().map_err(|error| fail(error.to_string()))?.mode();
+    if mode & 0o002 != 0 {
+        return Err(fail("every user may write into it, and what is in it is run".to_owned()));
+    }
     let mut config = CacheConfig::new();
     config.with_directory(absolute);
     Cache::new(config).map_err(|error| fail(format!("{error:#}")))

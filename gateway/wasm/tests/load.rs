@@ -152,6 +152,20 @@ fn compiled_plugins_are_cached_where_told() {
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
+#[test]
+fn code_that_everybody_could_have_written_is_not_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = std::env::temp_dir().join(format!("sluice-wasm-open-cache-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = Engine::new(Some(&directory)).err().map(|error| error.to_string());
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let accepted = Engine::new(Some(&directory)).is_ok();
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(refused.is_some_and(|reason| reason.contains("every user may write into it")));
+    assert!(accepted);
+}
+
 fn walk(directory: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()

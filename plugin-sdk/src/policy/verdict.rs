@@ -40,7 +40,9 @@ impl Verdict {
         Self::Reroute(Reroute::to(service))
     }
 
-    /// Discard the answer and send the request again after waiting.
+    /// Discard the answer and send the request again after waiting. A request with a body can be sent again where it was
+    /// read to its end: for `on_request_body`, up to what was declared, or by a step that buffers it. Otherwise this is
+    /// the same as `next`.
     #[must_use]
     pub fn retry(wait: Duration) -> Self {
         let nanoseconds = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);

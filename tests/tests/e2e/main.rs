@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+use sluice_tests::plugins::{Guest, guest};
+
 mod admin;
 mod article;
 mod balance;
@@ -44,3 +46,22 @@ mod tcp;
 mod tls;
 mod upgrade;
 mod verdicts;
+
+/// A test of each guest. One that has none does not compile.
+fn test_of(guest: Guest) -> fn() {
+    match guest {
+        Guest::Hostile => hostile_plugins::each_costs_the_request_that_met_it_and_nothing_else,
+        Guest::Scripted => verdicts::exchanges_go_to_other_services,
+        Guest::Waiting => verdicts::policies_wait_for_answers_of_others,
+    }
+}
+
+#[test]
+fn every_guest_is_there_and_has_a_test_of_its_own() {
+    let tests: std::collections::HashSet<usize> =
+        Guest::ALL.iter().map(|(guest, _)| test_of(*guest) as usize).collect();
+    assert_eq!(tests.len(), Guest::ALL.len());
+    for (_, name) in Guest::ALL {
+        assert!(guest(name).starts_with(b"\0asm"), "{name}");
+    }
+}

@@ -45,7 +45,7 @@ async fn outcome(gateway: &Gateway, name: &str, seen: u64) -> Value {
 }
 
 #[tokio::test]
-async fn exchanges_go_to_other_services() {
+pub(crate) async fn exchanges_go_to_other_services() {
     let (main, broken, spare) =
         (Upstream::echo().await, Upstream::start(Behaviour::Status(503)).await, Upstream::echo().await);
     let cases = [
@@ -227,7 +227,7 @@ async fn bodies_are_shown_and_replaced() {
 }
 
 #[tokio::test]
-async fn policies_wait_for_answers_of_others() {
+pub(crate) async fn policies_wait_for_answers_of_others() {
     let (main, yes, no) = (
         Upstream::echo().await,
         Upstream::start(Behaviour::Slow(Duration::from_millis(300))).await,
@@ -237,7 +237,7 @@ async fn policies_wait_for_answers_of_others() {
     let policy = |name: &str, target: &str| {
         format!(
             "[[policies]]\nname = \"{name}\"\nplugin = \"waiting\"\nattach = [\"service:{name}\"]\n\
-             config = {{ target = \"{target}\", path = \"/verify?x\" }}"
+             config = {{ target = \"{target}\", path = \"/verify?x\", tell = \"content-type\" }}"
         )
     };
     let services = ["let", "kept", "refused", "local"].map(|name| plain(name, &main));
@@ -265,6 +265,7 @@ async fn policies_wait_for_answers_of_others() {
     for answer in [asked.0, asked.1, asked.2, asked.3] {
         assert_eq!(answer.status(), 200, "{}", answer.text());
         assert_eq!(answer.json()["headers"]["x-answered"][0], "200");
+        assert_eq!(answer.head.get("x-told"), Some("application/json"));
     }
     let request = yes.received().pop().expect("a request");
     assert_eq!((request.head.word(0), request.head.word(1)), ("GET", "/verify?x"));

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use sluice_wasm::World;
+use sluice_wasm::{Artifact, World};
 
 use super::contribute::Providers;
 use super::directory::PluginFile;
@@ -32,7 +32,7 @@ use super::policies::Policies;
 use super::{Compiled, Event, Parts, PluginState, PluginStatus, Tracker};
 use crate::config::Config;
 use crate::telemetry::Telemetry;
-use compile_thread::{CompileThread, Urgency, Version};
+use compile_thread::{CompileThread, LONGEST, Urgency, Version};
 use version::{Candidate, Entry, InForce, limits_for};
 
 /// All plugins by name.
@@ -51,9 +51,12 @@ impl Plugins {
     /// Starts compiling the built-in router; policies are compiled when they are used, and the others when there is
     /// nothing else to do.
     pub(super) fn start(parts: &Parts, events: Sender<Event>) -> std::io::Result<Self> {
+        let engine = parts.engine.clone();
+        let load =
+            move |name: &str, bytes: &[u8]| Artifact::load(&engine, name, bytes).map_err(|error| error.to_string());
         let mut plugins = Self {
             entries: BTreeMap::new(),
-            compile: CompileThread::start(parts.engine.clone(), events)?,
+            compile: CompileThread::start(load, events)?,
             config: Arc::clone(&parts.config),
             telemetry: Arc::clone(&parts.telemetry),
             tracker: Arc::clone(&parts.tracker),
@@ -145,7 +148,6 @@ impl Plugins {
         let Compiled { name, source, signed, artifact, took } = compiled;
         let entry = self.entries.entry(Arc::clone(&name)).or_default();
         entry.compiling = entry.compiling.saturating_sub(1);
-        let artifact = artifact.map_err(|error| error.to_string());
         match artifact.and_then(|artifact| entry.in_its_place(&name, artifact)) {
             Ok(artifact) => {
                 tracing::info!(plugin = %name, source = %source, digest = %artifact.digest(), took = ?took, "plugin compiled");
@@ -225,9 +227,17 @@ impl Plugins {
         }
     }
 
-    /// Puts versions away that fail too often; answers what changed.
+    /// Puts versions away that fail too often, or cannot be compiled in time; answers what changed.
     pub(super) fn watch(&mut self, now: Instant) -> Vec<String> {
         let mut causes = Vec::new();
+        if let Some((name, source)) = self.compile.give_up(now) {
+            let entry = self.entries.entry(Arc::clone(&name)).or_default();
+            entry.compiling = entry.compiling.saturating_sub(1);
+            self.telemetry.plugin_reload(&name, false);
+            let reason = format!("compiling it takes more than {} s; make its functions smaller", LONGEST.as_secs());
+            entry.refuse(&name, &source, reason, &self.tracker);
+            causes.push(format!("plugin {name} given up"));
+        }
         for (name, entry) in &mut self.entries {
             if let Some((source, reason)) = entry.check(now) {
                 entry.refuse(name, &source, reason, &self.tracker);

@@ -10,6 +10,8 @@ use sluice_plugin_sdk::policy::{Field, Fields, Policy, Reply, Subscription, Verd
 struct Settings {
     target: String,
     path: String,
+    /// A header of the answer that the client gets as `x-told` as well.
+    tell: Option<String>,
 }
 
 struct Waiting(Settings);
@@ -18,7 +20,9 @@ impl Policy for Waiting {
     type Settings = Settings;
 
     fn configure(settings: Settings) -> Result<(Self, Subscription), String> {
-        Ok((Self(settings), Subscription::new().on_request([Field::Path])))
+        let wanted = Subscription::new().on_request([Field::Path]);
+        let wanted = if settings.tell.is_some() { wanted.on_response(Vec::<String>::new()) } else { wanted };
+        Ok((Self(settings), wanted))
     }
 
     fn on_request(&mut self, fields: Fields) -> Verdict {
@@ -32,6 +36,12 @@ impl Policy for Waiting {
             Ok(answer) => Verdict::Respond(Reply::text(answer.status, answer.body.len().to_string())),
             Err(error) => Verdict::Respond(Reply::text(502, error)),
         }
+    }
+
+    fn on_response(&mut self, _: u64, _: u16, _: Fields) -> Verdict {
+        let told = self.0.tell.as_deref().and_then(exchange::response_header).unwrap_or_default();
+        exchange::set_response_header("x-told", &told).ok();
+        Verdict::next()
     }
 }
 
