@@ -1,13 +1,14 @@
 //! Services with the keys Traefik's API uses, and how their instances are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use sluice_model::service::Strategy;
 
 use super::View;
 use super::http_view::provider_of;
-use crate::live::{Balancer, Endpoint, Generation, Kind, Service};
+use crate::live::{Balancer, Endpoint, Generation, Kind, RouteStatus, Service};
 
 pub(super) fn list(view: &View) -> Vec<Value> {
     let generation = view.live.load();
@@ -143,15 +144,25 @@ fn servers(balancer: &Balancer) -> Value {
 /// Which routes use a service, through other services as well.
 fn users(generation: &Generation) -> BTreeMap<&str, Vec<&str>> {
     let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for route in generation.routes.iter().filter_map(|status| status.route.as_ref()) {
-        let mut open = vec![&route.service];
+    for status in &generation.routes {
+        let mut open: Vec<_> =
+            status.route.as_ref().map(|route| &route.service).or(asked(generation, status)).into_iter().collect();
         while let Some(service) = open.pop() {
             let users = users.entry(&service.name).or_default();
-            if users.last() != Some(&&*route.name) {
-                users.push(&route.name);
+            if users.last() != Some(&&*status.name) {
+                users.push(&status.name);
             }
             open.extend(service.parts());
         }
     }
     users
+}
+
+/// The service a route that does not work asks for.
+fn asked<'a>(generation: &'a Generation, status: &RouteStatus) -> Option<&'a Arc<Service>> {
+    let name = &status.spec.service;
+    if name.contains('@') {
+        return generation.services.get(name.as_str());
+    }
+    generation.services.get(format!("{name}@{}", provider_of(&status.name)).as_str())
 }

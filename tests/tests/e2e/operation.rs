@@ -61,7 +61,7 @@ async fn scripts_written_for_traefiks_api_find_what_they_look_for() {
     assert_eq!(service["loadBalancer"]["servers"][0]["url"], url);
     assert_eq!(service["loadBalancer"]["passHostHeader"], true);
     assert_eq!(service["serverStatus"][&url], "UP");
-    assert_eq!(service["usedBy"], serde_json::json!(["shop@file"]));
+    assert_eq!(service["usedBy"], serde_json::json!(["shop@file", "torn@file"]));
 
     for (name, kind, key, status) in [
         ("pre", "addprefix", "addPrefix", "enabled"),
