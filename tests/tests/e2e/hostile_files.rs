@@ -140,9 +140,19 @@ async fn what_is_no_plain_file_of_ours_is_not_read() {
     let said = refused(&gateway, "a directory", &digest, &mut last).await;
     assert!(said.contains("is not a regular file"), "{said}");
 
+    fs::remove_dir(&place).expect("take the directory away");
+    let open_to = |mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(gateway.plugins().path(), permissions).expect("change who may write");
+    };
+    open_to(0o777);
+    gateway.plugins().put("scripted", &variant(&guest("scripted"), 10));
+    let said = refused(&gateway, "a directory everybody may write into", &digest, &mut last).await;
+    assert!(said.starts_with("every user may write into") && said.contains("chmod o-w"), "{said}");
+    open_to(0o755);
+
     let grown = gateway.resident_bytes().saturating_sub(before);
     assert!(grown < 32 << 20, "{grown} bytes more than before");
-    fs::remove_dir(&place).expect("take the directory away");
     gateway.plugins().put("scripted", &variant(&guest("scripted"), 9));
     until("a good version is taken", async || plugin(&gateway).await["digest"] != digest).await;
     let report = load.stop().await;

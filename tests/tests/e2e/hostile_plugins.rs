@@ -210,6 +210,17 @@ async fn a_version_that_keeps_failing_makes_way_for_the_one_before_it() {
     let first = plugin().await["digest"].clone();
     gateway.plugins().put("scripted", &variant(&guest("scripted"), 1));
     until("the new version is in force", async || plugin().await["digest"] != first).await;
+    // One request of thirty, and one call of sixty: a plugin is not put away for that.
+    let normal = Request::get("shop.test", "/");
+    for _ in 0..22 {
+        assert_eq!(gateway.send(normal.clone().header("x-boom", "yes")).await.status(), 503);
+        for _ in 0..30 {
+            assert_eq!(gateway.send(normal.clone()).await.status(), 200);
+        }
+    }
+    // Longer than it takes to look.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(plugin().await["state"], "active");
     until("it is put away", async || {
         for _ in 0..20 {
             gateway.send(Request::get("shop.test", "/").header("x-boom", "yes")).await;
