@@ -2,7 +2,7 @@
 
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,6 +14,10 @@ use crate::process::Child;
 const ATTACKERS: u32 = 2000;
 /// So many of them have to be there while the others are measured, or it proves nothing.
 const ENOUGH: f64 = 1800.0;
+/// For that many to be there; slow heads are cut off after ten seconds.
+const GATHERING: Duration = Duration::from_secs(8);
+/// Until the last of them has sent what it has.
+const SETTLING: Duration = Duration::from_secs(1);
 /// Below this many milliseconds a ratio of latencies is noise.
 const NOISE_MS: f64 = 5.0;
 /// Slow heads, slow bodies, slow reading.
@@ -26,17 +30,25 @@ pub(super) fn attack(stage: &Stage) -> Result<()> {
     let share = ATTACKERS.div_ceil(3).to_string();
     let mut attackers = Vec::new();
     for (way, path, options) in WAYS {
-        let mut command = Command::new("slowhttptest");
-        command.args([way, "-c", &share, "-r", &share, "-l", "20", "-i", "2"]).args(options);
+        // What the attackers themselves need of this machine is no part of the attack.
+        let mut command = Command::new("nice");
+        command
+            .args(["-n", "19", "slowhttptest", way, "-c", &share, "-r", &share, "-l", "20", "-i", "2"])
+            .args(options);
         command.arg("-u").arg(stage.url(path));
         let log = stage.folder.join(format!("slowhttptest{way}.log"));
         attackers.push(Child::spawn_logged("slowhttptest", &mut command, &log)?);
     }
-    sleep(Duration::from_secs(3));
-    let open = open_connections(stage)?;
+    let begun = Instant::now();
+    let mut open = 0.0;
+    while open < ENOUGH {
+        ensure!(begun.elapsed() < GATHERING, "only {open} connections are open, so nobody is under attack");
+        sleep(Duration::from_millis(200));
+        open = open_connections(stage)?;
+    }
+    sleep(SETTLING);
     let during = latency(stage)?;
     drop(attackers);
-    ensure!(open >= ENOUGH, "only {open} connections are open, so nobody is under attack");
     sleep(Duration::from_secs(1));
     let after = latency(stage)?;
     let alone = before.max(after);
@@ -56,8 +68,11 @@ fn open_connections(stage: &Stage) -> Result<f64> {
 /// The latency honest clients see at the 99th percentile, in milliseconds.
 fn latency(stage: &Stage) -> Result<f64> {
     let mut command = Command::new("wrk");
-    command.args(["-t1", "-c8", "-d5s", "--latency", "-H", "Host: shop.test"]).arg(stage.url("/"));
+    command.args(["-t1", "-c4", "-d4s", "--latency", "-H", "Host: shop.test"]).arg(stage.url("/"));
     let text = output(&mut command, &[])?;
+    let answered = text.lines().find_map(|line| line.trim().split_once(" requests in "));
+    ensure!(answered.is_some_and(|(count, _)| count.parse().is_ok_and(|count: u32| count > 100)), "wrk says:\n{text}");
+    ensure!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "honest clients are refused:\n{text}");
     let found = text.lines().find_map(|line| line.trim().strip_prefix("99%")).map(str::trim);
     let found = found.with_context(|| format!("wrk printed no percentiles:\n{text}"))?;
     let at = found.find(|byte: char| byte.is_ascii_alphabetic()).unwrap_or(found.len());
