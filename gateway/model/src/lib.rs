@@ -15,6 +15,7 @@ pub mod path;
 pub mod retry;
 pub mod rule;
 pub mod service;
+mod shards;
 pub mod table;
 pub mod tcp;
 
@@ -27,3 +28,4 @@ pub use contribution::{
 pub use explain::Mismatch;
 pub use keys::HostKey;
 pub use service::{Balancer, ServiceKind, ServiceSpec, Target};
+pub use shards::Shards;

@@ -1,81 +1,111 @@
 //! The route table: which of thousands of routes answers a request.
 //!
-//! Routes are ranked once, by priority and then by name. Each is filed under the hosts its rule demands and, within a
-//! host, under the literal text its path has to begin with, so a look-up tests only the few routes that can match,
-//! in rank order, and the first match wins. Its cost does not grow with the number of routes on other hosts or paths.
+//! Routes are ranked by priority and then by name. Each is filed under the hosts its rule demands and, within a host,
+//! under the literal text its path has to begin with, so a look-up tests only the few routes that can match, in rank
+//! order, and the first match wins. Its cost does not grow with the number of routes on other hosts or paths.
+//!
+//! A copy shares everything with the original; a change files anew what is on the same hosts.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::contribution::PathView;
 use crate::keys::{self, HostKey};
 use crate::rule::{RequestView, Rule};
+use crate::shards::Shards;
 
-/// An immutable table of routes carrying values of type `T`.
+/// A table of routes carrying values of type `T`.
 #[derive(Debug)]
 pub struct RouteTable<T> {
-    /// In rank order.
-    routes: Vec<Ranked<T>>,
-    by_host: HashMap<Box<str>, PathIndex>,
+    by_name: Shards<Arc<Entry<T>>>,
+    by_host: Shards<Arc<PathIndex<T>>>,
     /// By the part after one label, with its leading dot.
-    by_suffix: HashMap<Box<str>, PathIndex>,
-    any_host: PathIndex,
+    by_suffix: Shards<Arc<PathIndex<T>>>,
+    any_host: Arc<PathIndex<T>>,
 }
 
-#[derive(Debug)]
-struct Ranked<T> {
-    rule: std::sync::Arc<Rule>,
-    value: T,
-}
-
-/// A route on its way into a table.
+/// A route in a table.
 #[derive(Debug)]
 pub struct Entry<T> {
     /// Higher is tried first.
     pub priority: i64,
-    /// Breaks ties between equal priorities, smaller first.
-    pub name: std::sync::Arc<str>,
+    /// Breaks ties between equal priorities, smaller first. No two routes of a table have the same.
+    pub name: Arc<str>,
     /// When it answers.
-    pub rule: std::sync::Arc<Rule>,
+    pub rule: Arc<Rule>,
     /// What a look-up returns.
     pub value: T,
 }
 
-type Rank = u32;
+/// A route to be filed, or taken out.
+struct Move<T> {
+    entry: Arc<Entry<T>>,
+    stays: bool,
+}
+
+/// By host, where one is demanded, and by the text a path has to begin with.
+type Moves<T> = BTreeMap<Option<HostKey>, BTreeMap<String, Vec<Move<T>>>>;
 
 impl<T> Default for RouteTable<T> {
     fn default() -> Self {
-        Self { routes: Vec::new(), by_host: HashMap::new(), by_suffix: HashMap::new(), any_host: PathIndex::default() }
+        Self {
+            by_name: Shards::default(),
+            by_host: Shards::default(),
+            by_suffix: Shards::default(),
+            any_host: Arc::default(),
+        }
+    }
+}
+
+impl<T> Clone for RouteTable<T> {
+    fn clone(&self) -> Self {
+        Self {
+            by_name: self.by_name.clone(),
+            by_host: self.by_host.clone(),
+            by_suffix: self.by_suffix.clone(),
+            any_host: Arc::clone(&self.any_host),
+        }
+    }
+}
+
+impl<T> Entry<T> {
+    fn rank(&self, other: &Self) -> Ordering {
+        other.priority.cmp(&self.priority).then_with(|| self.name.cmp(&other.name))
     }
 }
 
 impl<T> RouteTable<T> {
     /// Ranks and files the routes.
     #[must_use]
-    pub fn new(mut entries: Vec<Entry<T>>) -> Self {
-        entries.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
-        let mut by_host: HashMap<Box<str>, PathFiler> = HashMap::with_capacity(entries.len());
-        let mut by_suffix: HashMap<Box<str>, PathFiler> = HashMap::new();
-        let mut any_host = PathFiler::default();
-        for (rank, entry) in (0..).zip(&entries) {
-            let paths = keys::path_prefixes(&entry.rule);
-            match keys::hosts(&entry.rule) {
-                None => any_host.file(rank, &paths),
-                Some(hosts) => {
-                    for host in hosts {
-                        let (map, key) = match host {
-                            HostKey::Name(name) => (&mut by_host, name),
-                            HostKey::Suffix(suffix) => (&mut by_suffix, suffix),
-                        };
-                        map.entry(key.into()).or_default().file(rank, &paths);
-                    }
-                }
-            }
+    pub fn new(entries: Vec<Entry<T>>) -> Self {
+        let mut table = Self::default();
+        table.change([], entries);
+        table
+    }
+
+    /// Takes routes out by name, then files others; each takes the place of the one that has its name.
+    pub fn change<'a>(&mut self, gone: impl IntoIterator<Item = &'a str>, entries: Vec<Entry<T>>) {
+        let mut moves = Moves::new();
+        for name in gone {
+            file(&mut moves, self.by_name.remove(name), false);
         }
-        Self {
-            routes: entries.into_iter().map(|entry| Ranked { rule: entry.rule, value: entry.value }).collect(),
-            by_host: by_host.into_iter().map(|(host, filer)| (host, filer.finish())).collect(),
-            by_suffix: by_suffix.into_iter().map(|(suffix, filer)| (suffix, filer.finish())).collect(),
-            any_host: any_host.finish(),
+        for entry in entries.into_iter().map(Arc::new) {
+            file(&mut moves, self.by_name.insert(Arc::clone(&entry.name), Arc::clone(&entry)), false);
+            file(&mut moves, Some(entry), true);
+        }
+        for (host, moves) in moves {
+            let (map, key) = match host {
+                None => {
+                    self.any_host = Arc::new(self.any_host.changed(&moves));
+                    continue;
+                }
+                Some(HostKey::Name(name)) => (&mut self.by_host, name),
+                Some(HostKey::Suffix(suffix)) => (&mut self.by_suffix, suffix),
+            };
+            let index =
+                map.get(&key).map_or_else(|| PathIndex::default().changed(&moves), |known| known.changed(&moves));
+            map.set(&key.into(), (!index.nodes.is_empty()).then(|| Arc::new(index)));
         }
     }
 
@@ -94,10 +124,9 @@ impl<T> RouteTable<T> {
             index.collect(request, &mut lists);
         }
         self.any_host.collect(request, &mut lists);
-        while let Some(rank) = lists.pop_smallest() {
-            let route = self.routes.get(rank as usize)?;
-            if route.rule.matches(request) {
-                return Some(&route.value);
+        while let Some(entry) = lists.pop_first() {
+            if entry.rule.matches(request) {
+                return Some(&entry.value);
             }
         }
         None
@@ -119,71 +148,79 @@ impl<T> RouteTable<T> {
 
     /// Every route in rank order, with its rule: for explanations, not for requests.
     pub fn iter(&self) -> impl Iterator<Item = (&Rule, &T)> {
-        self.routes.iter().map(|route| (route.rule.as_ref(), &route.value))
+        let mut entries: Vec<_> = self.by_name.values().collect();
+        entries.sort_unstable_by(|a, b| a.rank(b));
+        entries.into_iter().map(|entry| (entry.rule.as_ref(), &entry.value))
     }
 
     /// How many routes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.routes.len()
+        self.by_name.len()
     }
 
     /// Whether there is no route.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.routes.is_empty()
+        self.by_name.is_empty()
     }
 }
 
-/// Ranks filed under the literal text a path has to begin with; the empty text for those that demand none.
-#[derive(Debug, Default)]
-struct PathIndex {
+fn file<T>(moves: &mut Moves<T>, entry: Option<Arc<Entry<T>>>, stays: bool) {
+    let Some(entry) = entry else { return };
+    let texts = keys::path_prefixes(&entry.rule).unwrap_or_else(|| vec![String::new()]);
+    let hosts = keys::hosts(&entry.rule).map_or_else(|| vec![None], |hosts| hosts.into_iter().map(Some).collect());
+    for host in hosts {
+        let by_text = moves.entry(host).or_default();
+        for text in &texts {
+            by_text.entry(text.clone()).or_default().push(Move { entry: Arc::clone(&entry), stays });
+        }
+    }
+}
+
+/// Routes filed under the literal text a path has to begin with; the empty text for those that demand none.
+#[derive(Debug)]
+struct PathIndex<T> {
     /// Sorted by text. The ones that are prefixes of a path form a chain of parents that ends at its predecessor.
-    nodes: Vec<PathNode>,
+    nodes: Vec<PathNode<T>>,
 }
 
 #[derive(Debug)]
-struct PathNode {
-    text: Box<str>,
+struct PathNode<T> {
+    text: Arc<str>,
     /// The longest other text that is a prefix of this one.
     parent: Option<u32>,
-    ranks: Vec<Rank>,
+    /// In rank order.
+    entries: Arc<[Arc<Entry<T>>]>,
 }
 
-#[derive(Default)]
-struct PathFiler {
-    texts: HashMap<String, Vec<Rank>>,
-}
-
-impl PathFiler {
-    fn file(&mut self, rank: Rank, prefixes: &Option<Vec<String>>) {
-        match prefixes {
-            None => self.texts.entry(String::new()).or_default().push(rank),
-            Some(prefixes) => {
-                for prefix in prefixes {
-                    self.texts.entry(prefix.clone()).or_default().push(rank);
-                }
-            }
-        }
+impl<T> Default for PathIndex<T> {
+    fn default() -> Self {
+        Self { nodes: Vec::new() }
     }
+}
 
-    fn finish(self) -> PathIndex {
-        let mut texts: Vec<_> = self.texts.into_iter().collect();
-        texts.sort_unstable();
-        let mut nodes: Vec<PathNode> = Vec::with_capacity(texts.len());
-        for (text, mut ranks) in texts {
-            ranks.sort_unstable();
-            ranks.dedup();
-            let last = nodes.len().checked_sub(1).and_then(|last| u32::try_from(last).ok());
-            let parent = nearest_prefix(&nodes, last, &text);
-            nodes.push(PathNode { text: text.into(), parent, ranks });
-        }
-        PathIndex { nodes }
+impl<T> Clone for PathNode<T> {
+    fn clone(&self) -> Self {
+        Self { text: Arc::clone(&self.text), parent: self.parent, entries: Arc::clone(&self.entries) }
+    }
+}
+
+impl<T> PathNode<T> {
+    /// The routes of one text after some have moved; none where none are left.
+    fn changed(text: &str, before: Option<&Self>, moves: &[Move<T>]) -> Option<Self> {
+        let leaves = |entry: &Arc<Entry<T>>| moves.iter().any(|one| !one.stays && Arc::ptr_eq(&one.entry, entry));
+        let kept = before.into_iter().flat_map(|node| node.entries.iter());
+        let came = moves.iter().filter(|one| one.stays).map(|one| &one.entry);
+        let mut entries: Vec<_> = kept.chain(came).filter(|entry| !leaves(entry)).map(Arc::clone).collect();
+        entries.sort_unstable_by(|a, b| a.rank(b));
+        let text = before.map_or_else(|| text.into(), |node| Arc::clone(&node.text));
+        (!entries.is_empty()).then(|| Self { text, parent: None, entries: entries.into() })
     }
 }
 
 /// From `start` up its parents, the first whose text `path` begins with.
-fn nearest_prefix(nodes: &[PathNode], start: Option<u32>, path: &str) -> Option<u32> {
+fn nearest_prefix<T>(nodes: &[PathNode<T>], start: Option<u32>, path: &str) -> Option<u32> {
     let mut at = start;
     while let Some(node) = at.and_then(|at| nodes.get(at as usize)) {
         if path.starts_with(&*node.text) {
@@ -194,35 +231,63 @@ fn nearest_prefix(nodes: &[PathNode], start: Option<u32>, path: &str) -> Option<
     None
 }
 
-impl PathIndex {
-    fn collect<'a>(&'a self, request: &RequestView<'_>, lists: &mut Lists<'a>) {
+impl<T> PathIndex<T> {
+    /// Merges what moves, by text, into what is there.
+    fn changed(&self, moves: &BTreeMap<String, Vec<Move<T>>>) -> Self {
+        let mut changed = Self { nodes: Vec::with_capacity(self.nodes.len() + moves.len()) };
+        let mut before = self.nodes.iter().peekable();
+        for (text, moves) in moves {
+            while let Some(node) = before.next_if(|node| *node.text < **text) {
+                changed.push(node.clone());
+            }
+            let known = before.next_if(|node| *node.text == **text);
+            if let Some(node) = PathNode::changed(text, known, moves) {
+                changed.push(node);
+            }
+        }
+        before.for_each(|node| changed.push(node.clone()));
+        changed
+    }
+
+    fn push(&mut self, mut node: PathNode<T>) {
+        let last = self.nodes.len().checked_sub(1).and_then(|last| u32::try_from(last).ok());
+        node.parent = nearest_prefix(&self.nodes, last, &node.text);
+        self.nodes.push(node);
+    }
+
+    fn collect<'a>(&'a self, request: &RequestView<'_>, lists: &mut Lists<'a, T>) {
         self.collect_view(request.path.view(PathView::Routing), lists);
         if request.path.has_encodings() {
             self.collect_view(request.path.view(PathView::Decoded), lists);
         }
     }
 
-    fn collect_view<'a>(&'a self, path: &str, lists: &mut Lists<'a>) {
+    fn collect_view<'a>(&'a self, path: &str, lists: &mut Lists<'a, T>) {
         let after = self.nodes.partition_point(|node| *node.text <= *path);
         let start = after.checked_sub(1).and_then(|at| u32::try_from(at).ok());
         let mut at = nearest_prefix(&self.nodes, start, path);
         while let Some(node) = at.and_then(|at| self.nodes.get(at as usize)) {
-            lists.push(&node.ranks);
+            lists.push(&node.entries);
             at = node.parent;
         }
     }
 }
 
 /// A handful of sorted lists, read as one. Lives on the stack but for requests that hit unusually many.
-#[derive(Default)]
-struct Lists<'a> {
-    few: [&'a [Rank]; 8],
+struct Lists<'a, T> {
+    few: [&'a [Arc<Entry<T>>]; 8],
     used: usize,
-    more: Vec<&'a [Rank]>,
+    more: Vec<&'a [Arc<Entry<T>>]>,
 }
 
-impl<'a> Lists<'a> {
-    fn push(&mut self, list: &'a [Rank]) {
+impl<T> Default for Lists<'_, T> {
+    fn default() -> Self {
+        Self { few: [&[]; 8], used: 0, more: Vec::new() }
+    }
+}
+
+impl<'a, T> Lists<'a, T> {
+    fn push(&mut self, list: &'a [Arc<Entry<T>>]) {
         match self.few.get_mut(self.used) {
             Some(slot) => {
                 *slot = list;
@@ -232,18 +297,19 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Takes the smallest rank out of every list it heads.
-    fn pop_smallest(&mut self) -> Option<Rank> {
+    /// Takes the first in rank order out of every list it heads.
+    fn pop_first(&mut self) -> Option<&'a Entry<T>> {
         let used = self.few.get_mut(..self.used).unwrap_or_default();
-        let smallest = used.iter().chain(&self.more).filter_map(|list| list.first()).min().copied()?;
+        let heads = used.iter().chain(&self.more).filter_map(|list| list.first());
+        let first = heads.min_by(|a, b| a.rank(b))?;
         for list in used.iter_mut().chain(&mut self.more) {
-            if let [first, rest @ ..] = list
-                && *first == smallest
+            if let [head, rest @ ..] = list
+                && Arc::ptr_eq(head, first)
             {
                 *list = rest;
             }
         }
-        Some(smallest)
+        Some(first)
     }
 }
 

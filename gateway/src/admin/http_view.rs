@@ -53,7 +53,7 @@ fn entrypoint(view: &View, entrypoint: &Entrypoint) -> Value {
 }
 
 pub(super) fn routers(view: &View) -> Vec<Value> {
-    view.live.load().routes.iter().map(router).collect()
+    view.live.load().routes.sorted().into_iter().map(|(_, status)| router(status)).collect()
 }
 
 fn router(status: &RouteStatus) -> Value {
@@ -92,9 +92,7 @@ fn router(status: &RouteStatus) -> Value {
 
 pub(super) fn middlewares(view: &View) -> Vec<Value> {
     let generation = view.live.load();
-    let mut steps: Vec<_> = generation.steps.iter().collect();
-    steps.sort_by(|a, b| a.0.cmp(b.0));
-    steps.into_iter().map(|(name, step)| middleware(&generation, name, step)).collect()
+    generation.steps.sorted().into_iter().map(|(name, step)| middleware(&generation, name, step)).collect()
 }
 
 /// One step as in the list; a name that has no step any more is shown alone.
@@ -104,8 +102,9 @@ pub(super) fn shown_step(generation: &Generation, name: &str) -> Value {
 }
 
 fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
-    let users = generation.routes.iter().filter(|route| route.steps.iter().any(|used| **used == *name));
-    let users: Vec<&str> = users.map(|route| &*route.name).collect();
+    let users = generation.routes.values().filter(|route| route.steps.iter().any(|used| **used == *name));
+    let mut users: Vec<&str> = users.map(|route| &*route.name).collect();
+    users.sort_unstable();
     let error = generation.policies.get(name).and_then(|status| status.policy.as_ref().err());
     let error = error.or_else(|| generation.broken_steps.get(name));
     let (kind, settings) = action_view::of(&step.action);
@@ -127,9 +126,9 @@ fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
 
 pub(super) fn overview(view: &View) -> Value {
     let generation = view.live.load();
-    let broken_routes = generation.routes.iter().filter(|status| status.route.is_none()).count();
+    let broken_routes = generation.routes.values().filter(|status| status.route.is_none()).count();
     let warned =
-        generation.routes.iter().filter(|status| status.route.is_some() && !status.warnings.is_empty()).count();
+        generation.routes.values().filter(|status| status.route.is_some() && !status.warnings.is_empty()).count();
     let broken_steps = generation.policies.values().filter(|status| status.policy.is_err()).count();
     let broken_steps = broken_steps + generation.broken_steps.len();
     let broken_services = generation.broken_services.len();

@@ -22,7 +22,7 @@ fn generation(view: &View) -> Vec<Family> {
     info.add([("generation", generation.id.to_string())], 1);
     let published = seconds(generation.published);
     let reload = "When the generation in force was published";
-    let enabled = generation.routes.iter().filter(|status| status.route.is_some()).count();
+    let enabled = generation.routes.values().filter(|status| status.route.is_some()).count();
     let mut routers = Family::new(MetricKind::Gauge, "routers", "Routes by whether they work");
     routers.add([("status", "enabled".to_owned())], enabled as u64);
     routers.add([("status", "disabled".to_owned())], (generation.routes.len() - enabled) as u64);

@@ -144,7 +144,7 @@ fn servers(balancer: &Balancer) -> Value {
 /// Which routes use a service, through other services as well.
 fn users(generation: &Generation) -> BTreeMap<&str, Vec<&str>> {
     let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for status in &generation.routes {
+    for (_, status) in generation.routes.sorted() {
         let mut open: Vec<_> =
             status.route.as_ref().map(|route| &route.service).or(asked(generation, status)).into_iter().collect();
         while let Some(service) = open.pop() {

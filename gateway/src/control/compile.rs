@@ -1,21 +1,22 @@
 //! Compiling: from linked names to a generation. What did not change since the last one is shared with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use sluice_model::link::{self, Item, LinkProblem, Linked, LinkedRoute, LinkedService};
+use sluice_model::link::{self, Item, LinkProblem, Linked, LinkedRoute, LinkedService, Touched};
 use sluice_model::rule::Rule;
-use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Diagnostic, Severity, StepSpec, Transport};
+use sluice_model::{Diagnostic, Severity, Shards, StepSpec};
 
 use super::policies::Policies;
-use super::services::{Compiled, ServiceCompiler};
+use super::services::ServiceCompiler;
+use super::status::Place;
+use super::tables::Tables;
 use super::tcp::{self, TcpCompiler};
 use super::tls_hosts::{self, OptionNames};
 use super::{Parts, configured, consul_provider, native};
 use crate::config::{Attachment, Config};
-use crate::live::{Broken, EntrypointTable, Generation, Route, RouteStatus, Step, Tcp, Unnoted};
+use crate::live::{Broken, Generation, Route, RouteStatus, Step, Tcp, TlsHosts, Unnoted};
 use crate::telemetry::Telemetry;
 
 /// Compiles generations, remembering the last one.
@@ -25,10 +26,17 @@ pub(super) struct Compiler {
     entrypoints: Vec<Listening>,
     last_id: u64,
     services: ServiceCompiler,
-    routes: HashMap<Arc<str>, Arc<Route>>,
+    steps: Shards<Arc<StepSpec>>,
     natives: HashMap<Arc<str>, Native>,
+    broken_steps: Shards<String>,
+    routes: Shards<Arc<RouteStatus>>,
+    /// Those that name TLS options.
+    with_options: BTreeSet<Arc<str>>,
+    /// By the entrypoint's position.
+    tables: Vec<Tables>,
     tls_options: OptionNames,
     tcp: TcpCompiler,
+    tcp_now: Arc<Tcp>,
 }
 
 /// A native step as declared and compiled.
@@ -40,7 +48,7 @@ pub(super) struct Listening {
     /// Whether it is TLS as a whole.
     pub(super) tls: bool,
     as_default: bool,
-    unnoted: Unnoted,
+    pub(super) unnoted: Unnoted,
 }
 
 impl Compiler {
@@ -60,10 +68,15 @@ impl Compiler {
             entrypoints: listening.collect(),
             last_id: 0,
             services: ServiceCompiler::new(parts),
-            routes: HashMap::new(),
+            steps: Shards::default(),
             natives: HashMap::new(),
+            broken_steps: Shards::default(),
+            routes: Shards::default(),
+            with_options: BTreeSet::new(),
+            tables: parts.config.entrypoints.iter().map(|_| Tables::default()).collect(),
             tls_options: OptionNames::new(&parts.config),
             tcp: TcpCompiler::new(Arc::clone(&parts.checks)),
+            tcp_now: Arc::default(),
         }
     }
 
@@ -77,44 +90,103 @@ impl Compiler {
         self.last_id == 0
     }
 
-    pub(super) fn compile(&mut self, linked: &Linked, policies: &Policies, cause: &str) -> Generation {
-        self.natives = linked
-            .steps
-            .iter()
-            .filter_map(|(name, item)| self.native(item).map(|step| (Arc::clone(name), (Arc::clone(&item.spec), step))))
-            .collect();
-        let services = self.services.compile(linked, &|service| self.own_chain(service, policies));
-        self.services.remember(&services);
-        let mut routes: Vec<RouteStatus> =
-            linked.routes.iter().map(|route| self.route(route, &services, policies)).collect();
-        let working = routes.iter().filter_map(|status| status.route.clone());
-        self.routes = working.map(|route| (Arc::clone(&route.name), route)).collect();
-        let mut tcp = self.tcp.compile(&linked.tcp, &self.entrypoints, &self.tls_options, &self.telemetry);
-        tcp::warn_of_shadows(&mut tcp, &routes, &self.entrypoints);
-        let entrypoints =
-            self.entrypoints.iter().map(|entrypoint| self.table(entrypoint, &mut routes, &tcp, (linked, policies)));
+    /// Compiles what a change has touched; answers the problems it has, or has no longer, as well.
+    pub(super) fn compile(
+        &mut self,
+        linked: &Linked,
+        touched: &Touched,
+        policies: &Policies,
+        cause: &str,
+    ) -> (Generation, Vec<(Place, Vec<LinkProblem>)>) {
+        self.compile_steps(linked, &touched.steps);
+        let services = self.services.compile(linked, &touched.services, &|service| self.own_chain(service, policies));
+        self.services.keep(&touched.services, &services);
+        self.compile_routes(linked, &touched.routes, policies);
+        let tcp = self.compile_tcp(linked, touched.tcp);
+        for (entrypoint, tables) in self.entrypoints.iter().zip(&mut self.tables) {
+            tables.update(entrypoint, &self.routes, touched, &tcp);
+        }
+        let (tls, warned) = self.tls_hosts();
+        let tables = self.entrypoints.iter().zip(&self.tables).zip(tls);
+        let entrypoints = tables.map(|((entrypoint, tables), tls)| {
+            let prelude = self.working_prelude(entrypoint, linked, policies);
+            tables.publish(entrypoint, prelude, tls)
+        });
         let entrypoints = entrypoints.collect();
         self.last_id += 1;
-        Generation {
+        let generation = Generation {
             id: self.last_id,
             published: SystemTime::now(),
             cause: cause.to_owned(),
             entrypoints,
-            routes,
-            broken_services: services
-                .iter()
-                .filter_map(|(name, made)| Some((Arc::clone(name), made.clone().err()?)))
-                .collect(),
-            services: services.into_iter().filter_map(|(name, made)| Some((name, made.ok()?))).collect(),
-            steps: linked.steps.iter().map(|(name, item)| (Arc::clone(name), Arc::clone(&item.spec))).collect(),
-            broken_steps: self
-                .natives
-                .iter()
-                .filter_map(|(name, (_, step))| Some((Arc::clone(name), step.clone().err()?)))
-                .collect(),
+            routes: self.routes.clone(),
+            broken_services: self.services.broken().clone(),
+            services: self.services.working().clone(),
+            steps: self.steps.clone(),
+            broken_steps: self.broken_steps.clone(),
             policies: policies.statuses(),
             tcp,
+        };
+        let problems = problems(&generation, touched.routes.union(&warned));
+        (generation, problems)
+    }
+
+    fn compile_steps(&mut self, linked: &Linked, touched: &BTreeSet<Arc<str>>) {
+        for name in touched {
+            let item = linked.steps.get(name);
+            let native = item.and_then(|item| Some((Arc::clone(&item.spec), self.native(item)?)));
+            let broken = native.as_ref().and_then(|(_, step)| step.clone().err());
+            self.broken_steps.set(name, broken);
+            self.steps.set(name, item.map(|item| Arc::clone(&item.spec)));
+            match native {
+                Some(native) => self.natives.insert(Arc::clone(name), native),
+                None => self.natives.remove(name),
+            };
         }
+    }
+
+    fn compile_routes(&mut self, linked: &Linked, touched: &BTreeSet<Arc<str>>, policies: &Policies) {
+        for name in touched {
+            let status = linked.routes.get(name).map(|route| Arc::new(self.route(route, policies)));
+            if status.as_ref().is_some_and(|status| !status.spec.tls_options.is_empty()) {
+                self.with_options.insert(Arc::clone(name));
+            } else {
+                self.with_options.remove(name);
+            }
+            self.routes.set(name, status);
+        }
+    }
+
+    fn compile_tcp(&mut self, linked: &Linked, touched: bool) -> Arc<Tcp> {
+        if touched {
+            let tcp = self.tcp.compile(&linked.tcp, &self.entrypoints, &self.tls_options, &self.telemetry);
+            self.tcp_now = Arc::new(tcp);
+        }
+        let mut tcp = Arc::clone(&self.tcp_now);
+        tcp::warn_of_shadows(&mut tcp, &self.routes, &self.entrypoints);
+        tcp
+    }
+
+    /// The TLS options of every entrypoint's hosts. Routes that do not get those they name are told, and answered.
+    fn tls_hosts(&mut self) -> (Vec<TlsHosts>, BTreeSet<Arc<str>>) {
+        let (routes, asking) = (&self.routes, &self.with_options);
+        let made = self.entrypoints.iter().map(|one| tls_hosts::hosts(one, routes, asking, &self.tls_options));
+        let (hosts, torn): (Vec<_>, Vec<_>) = made.unzip();
+        let mut warnings: HashMap<Arc<str>, Vec<String>> = HashMap::new();
+        for (name, warning) in torn.into_iter().flatten() {
+            warnings.entry(name).or_default().push(warning);
+        }
+        let mut warned = BTreeSet::new();
+        for name in &self.with_options {
+            let Some(status) = self.routes.get(name) else { continue };
+            let warnings = warnings.remove(name).unwrap_or_default();
+            if status.warnings != warnings {
+                let status = RouteStatus { warnings, ..RouteStatus::clone(status) };
+                self.routes.insert(Arc::clone(name), Arc::new(status));
+                warned.insert(Arc::clone(name));
+            }
+        }
+        (hosts, warned)
     }
 
     /// What a request passes at a service that is part of another: attached policies, then the service's own steps.
@@ -135,7 +207,7 @@ impl Compiler {
         }
     }
 
-    fn route(&self, linked: &LinkedRoute, services: &Compiled, policies: &Policies) -> RouteStatus {
+    fn route(&self, linked: &LinkedRoute, policies: &Policies) -> RouteStatus {
         let mut errors = linked.errors.clone();
         let entrypoints: Vec<Arc<str>> = self
             .entrypoints
@@ -146,7 +218,7 @@ impl Compiler {
         if entrypoints.is_empty() {
             errors.push(no_entrypoint(&linked.spec.entrypoints));
         }
-        let service = match linked.service.as_ref().and_then(|name| services.get(name)) {
+        let service = match linked.service.as_ref().and_then(|name| self.services.get(name)) {
             Some(Ok(service)) => Some(service),
             // What the linker has found is among the route's errors already.
             Some(Err(error)) if errors.is_empty() => {
@@ -168,7 +240,7 @@ impl Compiler {
                     && before.chain.len() == chain.len()
                     && before.chain.iter().zip(&chain).all(|(a, b)| a.is_same(b))
             };
-            self.routes.get(&linked.name).filter(same).map_or_else(
+            self.last_route(&linked.name).filter(same).map_or_else(
                 || {
                     Arc::new(Route {
                         name: Arc::clone(&linked.name),
@@ -185,8 +257,12 @@ impl Compiler {
         RouteStatus { name, spec, origin, steps, chain: names, route, entrypoints, errors, warnings: Vec::new() }
     }
 
+    fn last_route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.get(name)?.route.as_ref()
+    }
+
     fn rule(&self, linked: &LinkedRoute) -> Result<Arc<Rule>, String> {
-        match self.routes.get(&linked.name).filter(|before| before.spec.rule == linked.spec.rule) {
+        match self.last_route(&linked.name).filter(|before| before.spec.rule == linked.spec.rule) {
             Some(before) => Ok(Arc::clone(&before.rule)),
             None => Rule::compile(&linked.spec.rule)
                 .map(Arc::new)
@@ -223,45 +299,23 @@ impl Compiler {
         }
     }
 
-    fn table(
+    /// What requests pass at an entrypoint. One step that does not work must not open it: it fails closed for every route.
+    fn working_prelude(
         &self,
         entrypoint: &Listening,
-        routes: &mut [RouteStatus],
-        tcp: &Tcp,
-        (linked, policies): (&Linked, &Policies),
-    ) -> EntrypointTable {
-        // One that does not work must not open the entrypoint: it fails closed for every route there.
+        linked: &Linked,
+        policies: &Policies,
+    ) -> Result<(Vec<Arc<str>>, Arc<[Step]>), Broken> {
         let broken = |reason, may_come| Broken { entrypoint: Arc::clone(&entrypoint.name), reason, may_come };
         let prelude = self.prelude(entrypoint, linked).map_err(|(reason, may_come)| broken(reason, may_come));
         let prelude = prelude.and_then(|names| {
             let steps = names.iter().map(|name| self.step(name, policies)).collect::<Result<Arc<[Step]>, String>>();
             steps.map(|steps| (names, steps)).map_err(|reason| broken(reason, false))
         });
-        let (prelude_names, prelude) = match prelude {
-            Ok(prelude) => prelude,
-            Err(error) => {
-                tracing::error!(entrypoint = %entrypoint.name, error = %error.reason, "a policy or step of the entrypoint does not work; it routes nothing");
-                return EntrypointTable {
-                    unnoted: entrypoint.unnoted,
-                    broken: Some(Arc::new(error)),
-                    ..EntrypointTable::default()
-                };
-            }
-        };
-        let tcp = tcp::tables(tcp, &entrypoint.name);
-        let asks_for_tls =
-            |status: &RouteStatus| status.spec.transport == Transport::Tls && status.is_at(&entrypoint.name);
-        let some_tls = tcp.as_ref().is_some_and(|tcp| !tcp.tls.is_empty()) || routes.iter().any(asks_for_tls);
-        let (table, secure) = match (entrypoint.tls, some_tls) {
-            (true, _) => (route_table(entrypoint, routes, &[]), None),
-            (false, false) => (route_table(entrypoint, routes, &[Transport::Tls]), None),
-            (false, true) => (
-                route_table(entrypoint, routes, &[Transport::Tls]),
-                Some(route_table(entrypoint, routes, &[Transport::Plain])),
-            ),
-        };
-        let tls = tls_hosts::hosts(entrypoint, routes, &self.tls_options);
-        EntrypointTable { table, secure, tls, tcp, prelude, prelude_names, unnoted: entrypoint.unnoted, broken: None }
+        if let Err(error) = &prelude {
+            tracing::error!(entrypoint = %entrypoint.name, error = %error.reason, "a policy or step of the entrypoint does not work; it routes nothing");
+        }
+        prelude
     }
 
     /// What requests pass at an entrypoint: its redirect, attached policies, then the steps it names.
@@ -287,35 +341,18 @@ impl Listening {
     }
 }
 
-/// The routes of an entrypoint but those of some transports.
-fn route_table(entrypoint: &Listening, routes: &[RouteStatus], without: &[Transport]) -> RouteTable<Arc<Route>> {
-    let entries = routes.iter().filter(|status| status.is_at(&entrypoint.name)).filter_map(|status| {
-        let route = status.route.as_ref().filter(|route| !without.contains(&route.spec.transport))?;
-        Some(Entry {
-            priority: route.spec.priority,
-            name: Arc::clone(&route.name),
-            rule: Arc::clone(&route.rule),
-            value: Arc::clone(route),
-        })
-    });
-    RouteTable::new(entries.collect())
-}
-
-/// What does not work of a generation's routes, and what works otherwise than they say.
-pub(super) fn problems(generation: &Generation) -> impl Iterator<Item = LinkProblem> {
-    let of_routes = generation.routes.iter().flat_map(|status| {
-        let object = format!("route {}", status.spec.name);
-        let errors = status.errors.iter().map(|message| (Severity::Error, message));
-        let all = errors.chain(status.warnings.iter().map(|message| (Severity::Warning, message)));
-        all.map(move |(severity, message)| problem(severity, &status.name, &status.origin, &object, message))
-            .collect::<Vec<_>>()
+/// What does not work of these routes and of what is not compiled by halves, and what works otherwise than it says.
+fn problems<'a>(generation: &Generation, routes: impl Iterator<Item = &'a Arc<str>>) -> Vec<(Place, Vec<LinkProblem>)> {
+    let of_routes = routes.map(|name| {
+        let found = generation.routes.get(name).map_or_else(Vec::new, |status| {
+            let object = || format!("route {}", status.spec.name);
+            all_of((&status.name, &status.origin), object, &status.errors, &status.warnings)
+        });
+        (Place::Route(Arc::clone(name)), found)
     });
     let of_tcp = generation.tcp.routes.iter().flat_map(|status| {
-        let object = format!("tcp route {}", status.spec.name);
-        let errors = status.errors.iter().map(|message| (Severity::Error, message));
-        let all = errors.chain(status.warnings.iter().map(|message| (Severity::Warning, message)));
-        all.map(move |(severity, message)| problem(severity, &status.name, &status.origin, &object, message))
-            .collect::<Vec<_>>()
+        let object = || format!("tcp route {}", status.spec.name);
+        all_of((&status.name, &status.origin), object, &status.errors, &status.warnings)
     });
     let of_entrypoints = generation.entrypoints.iter().filter_map(|table| table.broken.as_deref());
     let of_entrypoints = of_entrypoints.map(|broken| {
@@ -324,7 +361,19 @@ pub(super) fn problems(generation: &Generation) -> impl Iterator<Item = LinkProb
         let message = format!("{}; the entrypoint routes nothing", broken.reason);
         problem(severity, &name, &"configuration".into(), &format!("entrypoint {}", broken.entrypoint), &message)
     });
-    of_routes.chain(of_tcp).chain(of_entrypoints)
+    let whole = [(Place::TcpRoutes, of_tcp.collect()), (Place::Entrypoints, of_entrypoints.collect())];
+    of_routes.chain(whole).collect()
+}
+
+fn all_of(
+    (name, origin): (&str, &Arc<str>),
+    object: impl Fn() -> String,
+    errors: &[String],
+    warnings: &[String],
+) -> Vec<LinkProblem> {
+    let errors = errors.iter().map(|message| (Severity::Error, message));
+    let all = errors.chain(warnings.iter().map(|message| (Severity::Warning, message)));
+    all.map(|(severity, message)| problem(severity, name, origin, &object(), message)).collect()
 }
 
 fn problem(severity: Severity, name: &str, origin: &Arc<str>, object: &str, message: &str) -> LinkProblem {

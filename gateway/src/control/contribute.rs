@@ -1,10 +1,11 @@
 //! Contributions: what the router plugin makes of each catalog service, asked again only for services that changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::json;
-use sluice_model::link::Declared;
+use sluice_model::link::{Declared, Linker};
 use sluice_model::{Catalog, CatalogService};
 
 use super::last_good::Catalogs;
@@ -25,15 +26,18 @@ pub(super) struct Provider {
     /// JSON for the router plugin.
     pub(super) settings: String,
     catalog: Option<Arc<Catalog>>,
-    contributions: HashMap<String, Contributed>,
+    /// What was made of each service that contributes; nothing where it has to be asked for again.
+    contributed: HashMap<String, Option<Arc<CatalogService>>>,
+    pending: Pending,
     stale: bool,
     /// Why nothing could be contributed.
     pub(super) error: Option<String>,
 }
 
-struct Contributed {
-    service: Arc<CatalogService>,
-    declared: Arc<Declared>,
+/// Services to ask the router plugin for.
+enum Pending {
+    Some(BTreeSet<String>),
+    Every,
 }
 
 impl Providers {
@@ -50,12 +54,12 @@ impl Providers {
         let Some(provider) = self.by_name.get_mut(provider) else { return 0 };
         let first = provider.catalog.is_none();
         let old = provider.catalog.replace(Arc::clone(&catalog)).unwrap_or_default();
-        let changed = catalog.services.iter().filter(|(name, service)| {
-            old.services.get(*name).is_none_or(|known| !Arc::ptr_eq(known, service) && known != *service)
-        });
-        let gone = old.services.keys().filter(|name| !catalog.services.contains_key(*name));
-        let count = changed.count() + gone.count();
+        let changed = differing(&old, &catalog);
+        let count = changed.len();
         provider.stale |= count > 0 || first;
+        if let Pending::Some(pending) = &mut provider.pending {
+            pending.extend(changed);
+        }
         // An empty first catalog is news as well: the gateway is ready then.
         count + usize::from(first && count == 0)
     }
@@ -68,8 +72,7 @@ impl Providers {
             if *provider.router != *router || provider.settings != settings {
                 provider.router = router.into();
                 provider.settings = settings;
-                provider.contributions.clear();
-                provider.stale = true;
+                provider.ask_again();
             }
         }
     }
@@ -81,7 +84,7 @@ impl Providers {
             if let Some(provider) = provider {
                 tracing::info!(provider = name, services = catalog.services.len(), "last good catalog restored");
                 provider.catalog = Some(catalog);
-                provider.stale = true;
+                provider.ask_again();
             }
         }
     }
@@ -106,11 +109,11 @@ impl Providers {
     }
 
     /// Has the router plugins contribute whatever changed.
-    pub(super) fn contribute(&mut self, plugins: &mut Plugins) {
+    pub(super) fn contribute(&mut self, plugins: &mut Plugins, linker: &mut Linker) {
         for provider in self.by_name.values_mut().filter(|provider| provider.stale) {
             let router = Arc::clone(&provider.router);
             match plugins.router(&router) {
-                Ok(router) => provider.contribute(router),
+                Ok(router) => provider.contribute(router, linker),
                 Err(reason) => provider.fail(reason),
             }
         }
@@ -119,14 +122,8 @@ impl Providers {
     /// Forgets what a router plugin has contributed, because a new version is in force.
     pub(super) fn recontribute(&mut self, router: &str) {
         for provider in self.by_name.values_mut().filter(|provider| &*provider.router == router) {
-            provider.contributions.clear();
-            provider.stale = true;
+            provider.ask_again();
         }
-    }
-
-    pub(super) fn declared(&self) -> Vec<Arc<Declared>> {
-        let contributions = self.by_name.values().flat_map(|provider| provider.contributions.values());
-        contributions.map(|contributed| Arc::clone(&contributed.declared)).collect()
     }
 
     /// Why providers contribute nothing new.
@@ -134,6 +131,27 @@ impl Providers {
         let errors =
             self.by_name.values().filter_map(|provider| Some((Arc::clone(&provider.name), provider.error.clone()?)));
         errors.collect()
+    }
+}
+
+/// Names of services that came, changed or went.
+fn differing(old: &Catalog, new: &Catalog) -> Vec<String> {
+    let (mut before, mut now) = (old.services.iter().peekable(), new.services.iter().peekable());
+    let mut differing = Vec::new();
+    loop {
+        // Both are in order of their names: whoever is behind has a name the other does not.
+        let order = match (before.peek(), now.peek()) {
+            (None, None) => return differing,
+            (Some((was, _)), Some((is, _))) => was.cmp(is),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+        };
+        let was = if order.is_le() { before.next() } else { None };
+        let is = if order.is_ge() { now.next() } else { None };
+        match (was, is) {
+            (Some((_, was)), Some((_, is))) if Arc::ptr_eq(was, is) || was == is => {}
+            (was, is) => differing.extend(was.or(is).map(|(name, _)| name.clone())),
+        }
     }
 }
 
@@ -145,7 +163,8 @@ impl Provider {
             handle,
             router: tags.router.as_str().into(),
             catalog: None,
-            contributions: HashMap::new(),
+            contributed: HashMap::new(),
+            pending: Pending::Every,
             stale: false,
             error: None,
         }
@@ -155,31 +174,60 @@ impl Provider {
         self.catalog.iter().flat_map(|catalog| catalog.services.values())
     }
 
-    fn contribute(&mut self, router: &mut Router) {
+    /// Forgets what the router plugin was asked for. What it contributed stays until it contributes anew.
+    fn ask_again(&mut self) {
+        self.contributed.values_mut().for_each(|service| *service = None);
+        self.pending = Pending::Every;
+        self.stale = true;
+    }
+
+    fn contribute(&mut self, router: &mut Router, linker: &mut Linker) {
         let Some(catalog) = self.catalog.clone() else { return };
         if let Err(reason) = router.configure(self.handle, &self.settings) {
             return self.fail(format!("router plugin `{}` refuses the provider's settings: {reason}", self.router));
         }
         self.error = None;
-        self.contributions.retain(|name, _| catalog.services.contains_key(name));
-        for (name, service) in &catalog.services {
-            let known = self.contributions.get(name);
-            if known.is_some_and(|known| Arc::ptr_eq(&known.service, service) || known.service == *service) {
-                continue;
-            }
-            match router.contribute(self.handle, service) {
-                Ok(contribution) => {
-                    let declared = Arc::new(Declared::new(&self.name, name, contribution));
-                    self.contributions.insert(name.clone(), Contributed { service: Arc::clone(service), declared });
-                }
-                // What it had contributed before stays; so does everything else.
-                Err(error) => {
-                    tracing::error!(provider = %self.name, service = %name, %error, "router plugin failed on a service");
-                    self.error = Some(format!("router plugin `{}` failed on service `{name}`: {error}", self.router));
+        let names = match std::mem::replace(&mut self.pending, Pending::Some(BTreeSet::new())) {
+            Pending::Some(names) => names,
+            Pending::Every => catalog.services.keys().chain(self.contributed.keys()).cloned().collect(),
+        };
+        let mut failed = BTreeSet::new();
+        for name in names {
+            match catalog.services.get(&name) {
+                None if self.contributed.remove(&name).is_some() => linker.retract(&self.name, &name.as_str().into()),
+                None => {}
+                Some(service) => {
+                    if let Err(error) = self.contribute_one(&name, service, router, linker) {
+                        self.error = Some(error);
+                        failed.insert(name);
+                    }
                 }
             }
         }
+        // They are tried again when something else changes.
+        self.pending = Pending::Some(failed);
         self.stale = false;
+    }
+
+    /// What a service had contributed before stays where the plugin fails on it; so does everything else.
+    fn contribute_one(
+        &mut self,
+        name: &str,
+        service: &Arc<CatalogService>,
+        router: &mut Router,
+        linker: &mut Linker,
+    ) -> Result<(), String> {
+        let known = self.contributed.get(name).and_then(Option::as_ref);
+        if known.is_some_and(|known| Arc::ptr_eq(known, service) || known == service) {
+            return Ok(());
+        }
+        let contribution = router.contribute(self.handle, service).map_err(|error| {
+            tracing::error!(provider = %self.name, service = %name, %error, "router plugin failed on a service");
+            format!("router plugin `{}` failed on service `{name}`: {error}", self.router)
+        })?;
+        linker.declare(Arc::new(Declared::new(&self.name, name, contribution)));
+        self.contributed.insert(name.to_owned(), Some(Arc::clone(service)));
+        Ok(())
     }
 
     fn fail(&mut self, reason: String) {
@@ -212,4 +260,23 @@ pub(crate) fn router_settings(provider: &str, tags: &TagOptions, entrypoints: &[
         settings.insert("entrypoints".to_owned(), entrypoints.collect());
     }
     settings.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_that_came_changed_or_went_differ() {
+        let service = |name: &str| Arc::new(CatalogService { name: name.to_owned(), instances: Vec::new() });
+        let catalog = |names: &[&str]| Catalog {
+            services: names.iter().map(|name| ((*name).to_owned(), service(name))).collect(),
+        };
+        let mut changed = catalog(&["b", "c", "d"]);
+        changed.services.insert("c".to_owned(), service("another"));
+        assert_eq!(differing(&catalog(&["a", "b", "c"]), &changed), ["a", "c", "d"]);
+        assert_eq!(differing(&catalog(&[]), &catalog(&["a"])), ["a"]);
+        assert_eq!(differing(&catalog(&["a", "b"]), &catalog(&["a"])), ["b"]);
+        assert!(differing(&changed, &changed.clone()).is_empty());
+    }
 }

@@ -18,6 +18,7 @@ mod policies;
 mod services;
 mod settings_files;
 mod status;
+mod tables;
 mod tcp;
 mod tls_hosts;
 mod wake;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use sluice_model::link::{Declared, LinkProblem, link};
+use sluice_model::link::{Linker, Touched};
 use sluice_model::{Action, Catalog};
 use sluice_wasm::{Artifact, Engine};
 
@@ -49,6 +50,7 @@ use contribute::Providers;
 use last_good::Store;
 use plugins::Plugins;
 use policies::Policies;
+use status::Place;
 
 /// When nothing has happened for that long, nobody minds what is compiled for the case that it is used.
 const QUIET: Duration = Duration::from_secs(15);
@@ -129,7 +131,14 @@ pub struct Control {
     plugins: Plugins,
     policies: Policies,
     compiler: Compiler,
-    configured: Arc<Declared>,
+    linker: Linker,
+    /// What the next generation differs in, as far as names are concerned.
+    touched: Touched,
+    /// It may differ in anything.
+    anew: bool,
+    /// When what nobody uses was last forgotten.
+    swept: Instant,
+    sweeps: bool,
     last_good: Option<Store>,
     /// What is to be built waits for a plugin.
     postponed: bool,
@@ -151,14 +160,29 @@ impl Control {
         let last_good = directory.map(Store::start).transpose()?;
         let policies = Policies::new(Arc::clone(&parts.state));
         let compiler = Compiler::new(&parts);
-        let configured = configured::declared(&parts.config);
-        Ok(Self { parts, providers, plugins, policies, compiler, configured, last_good, postponed: false })
+        let mut linker = Linker::default();
+        linker.declare(configured::declared(&parts.config));
+        Ok(Self {
+            parts,
+            providers,
+            plugins,
+            policies,
+            compiler,
+            linker,
+            touched: Touched::default(),
+            anew: true,
+            swept: Instant::now(),
+            sweeps: false,
+            last_good,
+            postponed: false,
+        })
     }
 
     /// Handles events until there are no more.
     pub fn run(mut self, events: &Receiver<Event>) {
         while let Some(first) = self.wait(events) {
             let mut causes = self.plugins.watch(Instant::now());
+            self.anew |= !causes.is_empty();
             // Everything that has piled up goes into one generation.
             for event in std::iter::once(first).chain(events.try_iter()) {
                 if matches!(event, Event::Stop) {
@@ -186,14 +210,17 @@ impl Control {
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => quiet += time,
             }
+            self.sweep();
             let failing = self.plugins.watch(Instant::now());
             if !failing.is_empty() {
+                self.anew = true;
                 if self.plugins.settled() && self.providers.any_catalog() {
                     self.build(&failing.join(", "));
                 }
                 self.report();
             }
             if files && self.policies.files_have_changed() {
+                self.anew = true;
                 self.build("a file of a policy's settings");
                 self.report();
             }
@@ -219,6 +246,8 @@ impl Control {
 
     /// Takes an event in; answers what changed, if that calls for a new generation.
     fn take(&mut self, event: Event) -> Option<String> {
+        // Where it is not the catalog that changed, a generation may differ from the last one in anything.
+        self.anew |= !matches!(event, Event::Catalog { .. } | Event::Stop);
         match event {
             Event::Catalog { provider, catalog } => {
                 let changed = self.providers.update(&provider, catalog);
@@ -255,7 +284,7 @@ impl Control {
         for section in config.needs_restart(&before) {
             tracing::warn!(section, "changes of this section take effect after a restart");
         }
-        self.configured = configured::declared(&config);
+        self.linker.declare(configured::declared(&config));
         self.compiler.reconfigure(Arc::clone(&config));
         self.plugins.reconfigure(Arc::clone(&config));
         self.providers.reconfigure(&config);
@@ -267,11 +296,14 @@ impl Control {
     fn build(&mut self, cause: &str) {
         self.plugins.adopt_routers(&mut self.providers);
         self.plugins.adopt_policies(&mut self.policies);
-        self.providers.contribute(&mut self.plugins);
-        let mut declared = self.providers.declared();
-        declared.push(Arc::clone(&self.configured));
-        let linked = link(&declared);
-        let used = linked.steps.values().filter_map(|step| match &step.spec.action {
+        self.providers.contribute(&mut self.plugins, &mut self.linker);
+        self.touched.add(self.linker.link());
+        if self.anew {
+            self.touched.add(self.linker.everything());
+        }
+        let linked = self.linker.linked();
+        let touched = self.touched.steps.iter().filter_map(|name| linked.steps.get(name));
+        let used = touched.filter_map(|step| match &step.spec.action {
             Action::Policy { plugin, .. } => Some(plugin.as_str()),
             _ => None,
         });
@@ -280,8 +312,10 @@ impl Control {
             // What is in force stays until it is compiled.
             return;
         }
-        self.policies.prepare(&linked, &mut self.plugins);
-        let generation = self.compiler.compile(&linked, &self.policies, cause);
+        let touched = std::mem::take(&mut self.touched);
+        self.anew = false;
+        self.policies.prepare(linked, &touched.steps, &mut self.plugins);
+        let (generation, problems) = self.compiler.compile(linked, &touched, &self.policies, cause);
         self.policies.commit(&self.parts.config);
         self.parts.tracker.policy_errors(self.policies.errors());
         tracing::info!(
@@ -291,13 +325,27 @@ impl Control {
             services = generation.services.len(),
             "published"
         );
-        let problems: Vec<LinkProblem> = linked.problems.into_iter().chain(compile::problems(&generation)).collect();
-        self.parts.tracker.linked(&declared, &problems);
+        let of_names = touched.problems.into_iter().map(|subject| {
+            let found = linked.problems.get(&subject).cloned().unwrap_or_default();
+            (Place::Linked(subject), found)
+        });
+        self.parts.tracker.found(of_names.chain(problems));
         self.parts.live.publish(generation);
+        self.sweeps = true;
+        self.sweep();
+    }
+
+    /// Forgets what nobody uses. Whoever changes something many times a second waits for that once.
+    fn sweep(&mut self) {
+        if !self.sweeps || self.swept.elapsed() < WATCH {
+            return;
+        }
         self.parts.state.sweep();
         self.parts.instances.sweep();
         self.parts.services.sweep();
         self.parts.checks.sweep();
+        self.sweeps = false;
+        self.swept = Instant::now();
     }
 
     fn report(&mut self) {

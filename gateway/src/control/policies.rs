@@ -1,10 +1,10 @@
 //! Configured uses of policy plugins: each tried on the control plane's own instance before a worker sees it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use sluice_model::Action;
 use sluice_model::link::Linked;
+use sluice_model::{Action, Shards};
 
 use super::plugins::{Plugins, Probe};
 use super::settings_files;
@@ -16,6 +16,14 @@ use crate::state::{Recording, Registry};
 pub(super) struct Policies {
     state: Arc<Registry>,
     uses: HashMap<Arc<str>, Use>,
+    /// For the generation.
+    statuses: Shards<PolicyStatus>,
+    /// Uses that do not work, and why.
+    errors: BTreeMap<Arc<str>, String>,
+    /// Those whose settings name files.
+    with_files: BTreeSet<Arc<str>>,
+    /// Looked at again and not in force yet.
+    fresh: BTreeSet<Arc<str>>,
 }
 
 struct Use {
@@ -32,7 +40,14 @@ struct Use {
 
 impl Policies {
     pub(super) fn new(state: Arc<Registry>) -> Self {
-        Self { state, uses: HashMap::new() }
+        Self {
+            state,
+            uses: HashMap::new(),
+            statuses: Shards::default(),
+            errors: BTreeMap::new(),
+            with_files: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+        }
     }
 
     /// Whether a version accepts everything the one in force has accepted.
@@ -49,37 +64,64 @@ impl Policies {
         Ok(())
     }
 
-    /// Makes uses for the policies of a linked catalog; what has not changed is kept as it is.
-    pub(super) fn prepare(&mut self, linked: &Linked, plugins: &mut Plugins) {
-        let mut before = std::mem::take(&mut self.uses);
-        for (name, step) in &linked.steps {
-            let Action::Policy { plugin, settings } = &step.spec.action else { continue };
-            let kept = before.remove(name).filter(|known| {
-                let in_force = plugins.policy(plugin).ok().map(|probe| probe.plugin.id);
-                *known.plugin == **plugin && *known.settings == **settings && known.version == in_force
-            });
-            let known = match kept {
-                Some(known) if known.files.iter().any(settings_files::Seen::has_changed) => {
-                    let again = self.make(name, plugin, settings, plugins);
-                    // A file that is being written is no reason to lose what works.
-                    if again.policy.is_err() && known.policy.is_ok() {
-                        Use { files: again.files, ..known }
-                    } else {
-                        again
-                    }
+    /// Makes uses for the policies among these steps; what has not changed is kept as it is.
+    pub(super) fn prepare(&mut self, linked: &Linked, steps: &BTreeSet<Arc<str>>, plugins: &mut Plugins) {
+        for name in steps {
+            let before = self.uses.remove(name);
+            let now = match linked.steps.get(name).map(|step| &step.spec.action) {
+                Some(Action::Policy { plugin, settings }) => {
+                    Some(self.renew(name, (plugin, settings), before, plugins))
                 }
-                Some(known) => known,
-                None => self.make(name, plugin, settings, plugins),
+                _ => {
+                    release(before, plugins);
+                    None
+                }
             };
-            self.uses.insert(Arc::clone(name), known);
+            self.keep(name, now);
         }
-        for gone in before.into_values() {
-            if let (Ok(policy), Ok(probe)) = (&gone.policy, plugins.policy(&gone.plugin))
-                && probe.plugin.id == policy.plugin.id
-            {
-                probe.release(policy.handle);
+    }
+
+    fn renew(
+        &mut self,
+        name: &Arc<str>,
+        (plugin, settings): (&str, &str),
+        before: Option<Use>,
+        plugins: &mut Plugins,
+    ) -> Use {
+        let kept = before.filter(|known| {
+            let in_force = plugins.policy(plugin).ok().map(|probe| probe.plugin.id);
+            *known.plugin == *plugin && *known.settings == *settings && known.version == in_force
+        });
+        match kept {
+            Some(known) if known.files.iter().any(settings_files::Seen::has_changed) => {
+                let again = self.make(name, plugin, settings, plugins);
+                // A file that is being written is no reason to lose what works.
+                if again.policy.is_err() && known.policy.is_ok() { Use { files: again.files, ..known } } else { again }
             }
+            Some(known) => known,
+            None => self.make(name, plugin, settings, plugins),
         }
+    }
+
+    /// Notes what a step is a use of now.
+    fn keep(&mut self, name: &Arc<str>, now: Option<Use>) {
+        let status = now.as_ref().map(|known| PolicyStatus {
+            plugin: Arc::clone(&known.plugin),
+            settings: Arc::clone(&known.settings),
+            policy: known.policy.clone(),
+        });
+        self.statuses.set(name, status);
+        self.errors.remove(name);
+        self.with_files.remove(name);
+        let Some(now) = now else { return };
+        if let Err(error) = &now.policy {
+            self.errors.insert(Arc::clone(name), error.clone());
+        }
+        if !now.files.is_empty() {
+            self.with_files.insert(Arc::clone(name));
+        }
+        self.fresh.insert(Arc::clone(name));
+        self.uses.insert(Arc::clone(name), now);
     }
 
     fn make(&mut self, name: &Arc<str>, plugin: &str, settings: &str, plugins: &mut Plugins) -> Use {
@@ -132,7 +174,8 @@ impl Policies {
 
     /// Brings limits into force. Counts stay.
     pub(super) fn commit(&mut self, config: &Config) {
-        for known in self.uses.values_mut() {
+        for name in std::mem::take(&mut self.fresh) {
+            let Some(known) = self.uses.get_mut(&name) else { continue };
             if let Ok(policy) = &known.policy {
                 policy.state.set_kv_quota(config.plugins.settings_of(&known.plugin).state);
             }
@@ -151,12 +194,13 @@ impl Policies {
 
     /// Whether settings name files.
     pub(super) fn have_files(&self) -> bool {
-        self.uses.values().any(|known| !known.files.is_empty())
+        !self.with_files.is_empty()
     }
 
     /// Whether one of them is another one than was read.
     pub(super) fn files_have_changed(&self) -> bool {
-        self.uses.values().flat_map(|known| &known.files).any(settings_files::Seen::has_changed)
+        let files = self.with_files.iter().filter_map(|name| self.uses.get(name)).flat_map(|known| &known.files);
+        files.into_iter().any(settings_files::Seen::has_changed)
     }
 
     /// The use behind a step.
@@ -165,19 +209,21 @@ impl Policies {
     }
 
     /// Uses that do not work, and why.
-    pub(super) fn errors(&self) -> BTreeMap<Arc<str>, String> {
-        let errors =
-            self.uses.iter().filter_map(|(name, known)| Some((Arc::clone(name), known.policy.as_ref().err()?.clone())));
-        errors.collect()
+    pub(super) fn errors(&self) -> &BTreeMap<Arc<str>, String> {
+        &self.errors
     }
 
     /// All uses, for the generation.
-    pub(super) fn statuses(&self) -> HashMap<Arc<str>, PolicyStatus> {
-        let status = |known: &Use| PolicyStatus {
-            plugin: Arc::clone(&known.plugin),
-            settings: Arc::clone(&known.settings),
-            policy: known.policy.clone(),
-        };
-        self.uses.iter().map(|(name, known)| (Arc::clone(name), status(known))).collect()
+    pub(super) fn statuses(&self) -> Shards<PolicyStatus> {
+        self.statuses.clone()
+    }
+}
+
+fn release(gone: Option<Use>, plugins: &mut Plugins) {
+    if let Some(gone) = gone
+        && let (Ok(policy), Ok(probe)) = (&gone.policy, plugins.policy(&gone.plugin))
+        && probe.plugin.id == policy.plugin.id
+    {
+        probe.release(policy.handle);
     }
 }

@@ -1,7 +1,7 @@
 //! Compiling services: instances with their shared state, cookies, strategies, and the services they are put together
 //! from. What did not change since the last generation is shared with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use sluice_model::balance::{Cycle, Maglev, fnv1};
 use sluice_model::link::{Linked, LinkedService};
 use sluice_model::service::{self, CookieValue, SameSite, StickyCookie, Strategy};
-use sluice_model::{ServiceKind, Target};
+use sluice_model::{ServiceKind, Shards, Target};
 
 use super::Parts;
 use crate::live::{
@@ -27,10 +27,11 @@ pub(super) struct ServiceCompiler {
     telemetry: Arc<Telemetry>,
     /// Names of the transports there are; they are set up once, at the start.
     transports: Vec<String>,
-    last: HashMap<Arc<str>, Arc<Service>>,
+    working: Shards<Arc<Service>>,
+    broken: Shards<String>,
 }
 
-/// Every service by qualified name, or why it cannot work.
+/// Services by qualified name, or why they cannot work; nothing where there is no such service.
 pub(super) type Compiled = HashMap<Arc<str>, Result<Arc<Service>, String>>;
 
 /// The chain of a service as a part of others.
@@ -44,30 +45,50 @@ impl ServiceCompiler {
             checks: Arc::clone(&parts.checks),
             telemetry: Arc::clone(&parts.telemetry),
             transports: parts.config.all_transports().into_iter().map(|transport| transport.name).collect(),
-            last: HashMap::new(),
+            working: Shards::default(),
+            broken: Shards::default(),
         }
     }
 
-    /// Compiles every service.
-    pub(super) fn compile(&self, linked: &Linked, chains: Chains<'_>) -> Compiled {
-        let mut compiled = Compiled::with_capacity(linked.services.len());
-        for name in linked.services.keys() {
+    /// Compiles the services a change has touched.
+    pub(super) fn compile(&self, linked: &Linked, touched: &BTreeSet<Arc<str>>, chains: Chains<'_>) -> Compiled {
+        let mut compiled = Compiled::new();
+        for name in touched.iter().filter(|name| linked.services.contains_key(*name)) {
             // It is in the map now, whatever became of it.
-            self.service(linked, name, chains, &mut compiled).ok();
+            self.service(linked, touched, name, chains, &mut compiled).ok();
         }
         compiled
     }
 
-    /// What the next services are shared with, where they are the same.
-    pub(super) fn remember(&mut self, compiled: &Compiled) {
-        let working = compiled.iter().filter_map(|(name, service)| Some((Arc::clone(name), service.clone().ok()?)));
-        self.last = working.collect();
+    /// Puts them in force: the next ones are shared with them, where they are the same.
+    pub(super) fn keep(&mut self, touched: &BTreeSet<Arc<str>>, compiled: &Compiled) {
+        for name in touched {
+            let made = compiled.get(name);
+            self.working.set(name, made.and_then(|made| made.clone().ok()));
+            self.broken.set(name, made.and_then(|made| made.clone().err()));
+        }
+    }
+
+    /// Every service that works.
+    pub(super) fn working(&self) -> &Shards<Arc<Service>> {
+        &self.working
+    }
+
+    /// Those that do not, and why.
+    pub(super) fn broken(&self) -> &Shards<String> {
+        &self.broken
+    }
+
+    /// A service, or why it does not work.
+    pub(super) fn get(&self, name: &str) -> Option<Result<&Arc<Service>, &String>> {
+        self.working.get(name).map(Ok).or_else(|| self.broken.get(name).map(Err))
     }
 
     /// Parts first; the linker has made sure that no service contains itself.
     fn service(
         &self,
         linked: &Linked,
+        touched: &BTreeSet<Arc<str>>,
         name: &Arc<str>,
         chains: Chains<'_>,
         compiled: &mut Compiled,
@@ -75,15 +96,17 @@ impl ServiceCompiler {
         if let Some(done) = compiled.get(name) {
             return done.clone();
         }
+        if let Some(known) = self.get(name).filter(|_| !touched.contains(name)) {
+            return known.cloned().map_err(Clone::clone);
+        }
         let made = match linked.services.get(name) {
             None => Err(format!("service `{name}` does not exist")),
             Some(declared) => match declared.errors.first() {
                 Some(error) => Err(error.clone()),
                 None => {
-                    let parts = declared
-                        .parts
-                        .iter()
-                        .map(|part| part.as_ref().map(|part| self.service(linked, part, chains, compiled)).transpose());
+                    let parts = declared.parts.iter().map(|part| {
+                        part.as_ref().map(|part| self.service(linked, touched, part, chains, compiled)).transpose()
+                    });
                     parts.collect::<Result<Vec<_>, _>>().and_then(|parts| self.make(declared, chains, parts))
                 }
             },
@@ -99,7 +122,7 @@ impl ServiceCompiler {
         parts: Vec<Option<Arc<Service>>>,
     ) -> Result<Arc<Service>, String> {
         let chain = chains(declared)?;
-        let before = self.last.get(&declared.name);
+        let before = self.working.get(&declared.name);
         let same = before.filter(|before| {
             let same_parts = before.parts().into_iter().map(Arc::as_ptr).eq(parts.iter().flatten().map(Arc::as_ptr));
             let same_chain =

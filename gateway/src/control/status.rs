@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sluice_model::Diagnostic;
-use sluice_model::link::{Declared, LinkProblem};
+use sluice_model::link::{LinkProblem, Subject};
 use sluice_wasm::World;
 
 use super::plugins::{Signed, Source};
@@ -90,10 +90,25 @@ pub struct Refusal {
     pub diagnostic: Diagnostic,
 }
 
+/// Who has found problems, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// The linker, or the router plugin.
+    Linked(Subject),
+    /// The compiler, in a route.
+    Route(Arc<str>),
+    /// The compiler, in TCP routes.
+    TcpRoutes,
+    /// The compiler, at an entrypoint.
+    Entrypoints,
+}
+
 /// Holds the [`Status`].
 #[derive(Debug, Default)]
 pub struct Tracker {
     status: Mutex<Status>,
+    /// What [`Status::refusals`] are made of when somebody asks.
+    problems: Mutex<BTreeMap<Place, Vec<LinkProblem>>>,
     consul: OnceLock<sluice_consul::Handle>,
 }
 
@@ -101,7 +116,9 @@ impl Tracker {
     /// A copy of the status now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        Status { refusals: refusals(problems.values().flatten()), ..status }
     }
 
     fn change(&self, change: impl FnOnce(&mut Status)) {
@@ -145,48 +162,52 @@ impl Tracker {
         });
     }
 
-    pub(super) fn policy_errors(&self, errors: BTreeMap<Arc<str>, String>) {
-        self.change(|status| status.policy_errors = errors);
+    pub(super) fn policy_errors(&self, errors: &BTreeMap<Arc<str>, String>) {
+        self.change(|status| {
+            if status.policy_errors != *errors {
+                status.policy_errors.clone_from(errors);
+            }
+        });
     }
 
     pub(super) fn plugins(&self, plugins: Vec<PluginStatus>) {
         self.change(|status| status.plugins = plugins);
     }
 
-    /// Notes the problems of everything linked; what is new goes into the log.
-    pub(super) fn linked(&self, declared: &[Arc<Declared>], problems: &[LinkProblem]) {
-        let mut refusals: BTreeMap<Arc<str>, Vec<Refusal>> = BTreeMap::new();
-        let of_tags = declared.iter().flat_map(|declared| {
-            declared.diagnostics.iter().map(move |diagnostic| (&declared.provider, &declared.origin, diagnostic))
-        });
-        let of_names = problems.iter().map(|problem| (&problem.provider, &problem.origin, &problem.diagnostic));
-        for (provider, service, diagnostic) in of_tags.chain(of_names) {
-            let refusal = Refusal { service: Arc::clone(service), diagnostic: diagnostic.clone() };
-            refusals.entry(Arc::clone(provider)).or_default().push(refusal);
+    /// Notes what is found now at each of these places, in place of what was; what is new goes into the log.
+    pub(super) fn found(&self, found: impl Iterator<Item = (Place, Vec<LinkProblem>)>) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, now) in found {
+            let before = problems.get(&place).map_or(&[][..], Vec::as_slice);
+            now.iter().filter(|problem| !before.contains(problem)).for_each(log);
+            if now.is_empty() {
+                problems.remove(&place);
+            } else {
+                problems.insert(place, now);
+            }
         }
-        for list in refusals.values_mut() {
-            list.sort_by(|a, b| a.service.cmp(&b.service));
-        }
-        self.change(|status| {
-            log_news(&status.refusals, &refusals);
-            status.refusals = refusals;
-        });
     }
 }
 
-fn log_news(before: &BTreeMap<Arc<str>, Vec<Refusal>>, now: &BTreeMap<Arc<str>, Vec<Refusal>>) {
-    for (provider, refusals) in now {
-        let known = before.get(provider);
-        for Refusal { service, diagnostic } in
-            refusals.iter().filter(|refusal| known.is_none_or(|known| !known.contains(refusal)))
-        {
-            let Diagnostic { severity, object, tag, message } = diagnostic;
-            match severity {
-                sluice_model::Severity::Error => {
-                    tracing::error!(%provider, %service, object, tag, "left out: {message}")
-                }
-                sluice_model::Severity::Warning => tracing::warn!(%provider, %service, object, tag, "{message}"),
-            }
+/// By provider, ordered by service.
+fn refusals<'a>(problems: impl Iterator<Item = &'a LinkProblem>) -> BTreeMap<Arc<str>, Vec<Refusal>> {
+    let mut refusals: BTreeMap<Arc<str>, Vec<Refusal>> = BTreeMap::new();
+    for LinkProblem { provider, origin, diagnostic } in problems {
+        let refusal = Refusal { service: Arc::clone(origin), diagnostic: diagnostic.clone() };
+        refusals.entry(Arc::clone(provider)).or_default().push(refusal);
+    }
+    for list in refusals.values_mut() {
+        list.sort_by(|a, b| a.service.cmp(&b.service));
+    }
+    refusals
+}
+
+fn log(LinkProblem { provider, origin: service, diagnostic }: &LinkProblem) {
+    let Diagnostic { severity, object, tag, message } = diagnostic;
+    match severity {
+        sluice_model::Severity::Error => {
+            tracing::error!(%provider, %service, object, tag, "left out: {message}")
         }
+        sluice_model::Severity::Warning => tracing::warn!(%provider, %service, object, tag, "{message}"),
     }
 }

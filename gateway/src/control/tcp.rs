@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use sluice_model::balance::Cycle;
 use sluice_model::link::{Item, LinkedTcp, LinkedTcpRoute};
 use sluice_model::tcp::{TcpAction, TcpEntry, TcpRule, TcpServiceSpec, TcpStepSpec, TcpTable, TcpTarget, TcpTls};
-use sluice_model::{Scheme, Transport};
+use sluice_model::{Scheme, Shards, Transport};
 
 use super::compile::{Listening, no_entrypoint};
 use super::tls_hosts::OptionNames;
@@ -133,14 +133,18 @@ impl TcpCompiler {
 }
 
 /// Tells a plain catch-all where it takes connections that routes for requests wait for, as it does with Traefik.
-pub(super) fn warn_of_shadows(tcp: &mut Tcp, routes: &[RouteStatus], entrypoints: &[Listening]) {
-    let is_catch_all = |status: &&mut TcpRouteStatus| {
+pub(super) fn warn_of_shadows(tcp: &mut Arc<Tcp>, routes: &Shards<Arc<RouteStatus>>, entrypoints: &[Listening]) {
+    let is_catch_all = |status: &TcpRouteStatus| {
         status.route.as_ref().is_some_and(|route| route.spec.tls == TcpTls::None && route.rule.is_catch_all())
     };
-    for status in tcp.routes.iter_mut().filter(is_catch_all) {
+    if !tcp.routes.iter().any(is_catch_all) {
+        return;
+    }
+    for status in Arc::make_mut(tcp).routes.iter_mut().filter(|status| is_catch_all(status)) {
         for entrypoint in entrypoints.iter().filter(|one| !one.tls && status.entrypoints.contains(&one.name)) {
-            let waits = |route: &&RouteStatus| route.is_at(&entrypoint.name) && route.spec.transport != Transport::Tls;
-            let waiting = routes.iter().filter(waits).count();
+            let waits =
+                |route: &&Arc<RouteStatus>| route.is_at(&entrypoint.name) && route.spec.transport != Transport::Tls;
+            let waiting = routes.values().filter(waits).count();
             if waiting > 0 {
                 status.warnings.push(format!(
                     "it takes every plain connection of entrypoint `{}`, so {waiting} routes for requests get none there: \
@@ -153,7 +157,7 @@ pub(super) fn warn_of_shadows(tcp: &mut Tcp, routes: &[RouteStatus], entrypoints
 }
 
 /// The tables of an entrypoint; none where no route is for it.
-pub(super) fn tables(tcp: &Tcp, entrypoint: &Arc<str>) -> Option<Box<TcpTables>> {
+pub(super) fn tables(tcp: &Tcp, entrypoint: &Arc<str>) -> Option<TcpTables> {
     let table = |is_tls: bool| {
         let here = tcp.routes.iter().filter(|status| status.entrypoints.contains(entrypoint));
         let working = here.filter_map(|status| status.route.as_ref());
@@ -166,7 +170,7 @@ pub(super) fn tables(tcp: &Tcp, entrypoint: &Arc<str>) -> Option<Box<TcpTables>>
         TcpTable::new(entries.collect())
     };
     let tables = TcpTables { plain: table(false), tls: table(true) };
-    (!tables.plain.is_empty() || !tables.tls.is_empty()).then(|| Box::new(tables))
+    (!tables.plain.is_empty() || !tables.tls.is_empty()).then_some(tables)
 }
 
 fn range(text: &str) -> Result<IpNet, String> {

@@ -4,9 +4,10 @@
 //! they do not, the entrypoint's own are used, as in Traefik, and each route that asked for others is told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sluice_model::rule::Rule;
-use sluice_model::{HostKey, Transport};
+use sluice_model::{HostKey, Shards, Transport};
 
 use super::compile::Listening;
 use crate::config::Config;
@@ -44,28 +45,35 @@ impl OptionNames {
     }
 }
 
-/// The options of every host of an entrypoint.
-pub(super) fn hosts(entrypoint: &Listening, routes: &mut [RouteStatus], names: &OptionNames) -> TlsHosts {
-    let here = |status: &RouteStatus| {
+/// The options of every host of an entrypoint, and what is said to routes that do not get theirs. `asking` are the
+/// routes that name options.
+pub(super) fn hosts(
+    entrypoint: &Listening,
+    routes: &Shards<Arc<RouteStatus>>,
+    asking: &BTreeSet<Arc<str>>,
+    names: &OptionNames,
+) -> (TlsHosts, Vec<(Arc<str>, String)>) {
+    let here = |status: &&Arc<RouteStatus>| {
         status.is_at(&entrypoint.name) && (entrypoint.tls || status.spec.transport == Transport::Tls)
     };
-    if !routes.iter().any(|status| here(status) && !status.spec.tls_options.is_empty()) {
-        return TlsHosts::default();
+    let asking = || asking.iter().filter_map(|name| routes.get(name)).filter(here);
+    if asking().next().is_none() {
+        return (TlsHosts::default(), Vec::new());
     }
     let mut asked: BTreeMap<HostKey, BTreeSet<usize>> = BTreeMap::new();
-    for status in routes.iter().filter(|status| here(status)) {
+    for status in routes.values().filter(here) {
         let number = names.number(&status.spec.tls_options).unwrap_or(0);
         for host in hosts_of(status) {
             asked.entry(host).or_default().insert(number);
         }
     }
-    for status in routes.iter_mut().filter(|status| here(status) && !status.spec.tls_options.is_empty()) {
+    let warnings = asking().flat_map(|status| {
         let torn = hosts_of(status).into_iter().filter(|host| asked.get(host).is_some_and(|all| all.len() > 1));
-        let warnings: Vec<String> = torn.map(|host| conflict(&host, entrypoint)).collect();
-        status.warnings.extend(warnings);
-    }
+        torn.map(|host| (Arc::clone(&status.name), conflict(&host, entrypoint)))
+    });
+    let warnings = warnings.collect();
     let agreed = |all: BTreeSet<usize>| if all.len() == 1 { all.first().copied().unwrap_or(0) } else { 0 };
-    TlsHosts::new(asked.into_iter().map(|(host, all)| (host, agreed(all))))
+    (TlsHosts::new(asked.into_iter().map(|(host, all)| (host, agreed(all)))), warnings)
 }
 
 fn hosts_of(status: &RouteStatus) -> Vec<HostKey> {

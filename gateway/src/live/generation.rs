@@ -1,12 +1,11 @@
 //! One immutable, complete state of the gateway.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use sluice_model::rule::Rule;
 use sluice_model::table::RouteTable;
-use sluice_model::{RouteSpec, StepSpec};
+use sluice_model::{RouteSpec, Shards, StepSpec};
 
 use super::chain::{PolicyUse, Step};
 use super::service::Service;
@@ -24,20 +23,20 @@ pub struct Generation {
     pub cause: String,
     /// By the entrypoint's position in the configuration.
     pub entrypoints: Vec<EntrypointTable>,
-    /// Every route, those that cannot work included, ordered by name.
-    pub routes: Vec<RouteStatus>,
+    /// Every route by qualified name, those that cannot work included.
+    pub routes: Shards<Arc<RouteStatus>>,
     /// Every service that works, by qualified name.
-    pub services: HashMap<Arc<str>, Arc<Service>>,
+    pub services: Shards<Arc<Service>>,
     /// Those that do not, and why.
-    pub broken_services: BTreeMap<Arc<str>, String>,
+    pub broken_services: Shards<String>,
     /// Every step by qualified name.
-    pub steps: HashMap<Arc<str>, Arc<StepSpec>>,
+    pub steps: Shards<Arc<StepSpec>>,
     /// Native ones that do not work, and why.
-    pub broken_steps: HashMap<Arc<str>, String>,
+    pub broken_steps: Shards<String>,
     /// Every configured use of a policy plugin, by the step's qualified name.
-    pub policies: HashMap<Arc<str>, PolicyStatus>,
+    pub policies: Shards<PolicyStatus>,
     /// Everything of TCP.
-    pub tcp: Tcp,
+    pub tcp: Arc<Tcp>,
 }
 
 /// The routes an entrypoint answers, and the policies and steps of the entrypoint itself.
@@ -50,7 +49,7 @@ pub struct EntrypointTable {
     /// What TLS connections are made with.
     pub tls: TlsHosts,
     /// Where whole connections go; absent where there are no such routes.
-    pub tcp: Option<Box<TcpTables>>,
+    pub tcp: Option<Arc<TcpTables>>,
     /// Run before the route's own chain.
     pub prelude: Arc<[Step]>,
     /// The names of these, for people.
@@ -155,13 +154,13 @@ impl Generation {
             published: SystemTime::UNIX_EPOCH,
             cause: "start".to_owned(),
             entrypoints: (0..entrypoints).map(|_| EntrypointTable::default()).collect(),
-            routes: Vec::new(),
-            services: HashMap::new(),
-            broken_services: BTreeMap::new(),
-            steps: HashMap::new(),
-            broken_steps: HashMap::new(),
-            policies: HashMap::new(),
-            tcp: Tcp::default(),
+            routes: Shards::default(),
+            services: Shards::default(),
+            broken_services: Shards::default(),
+            steps: Shards::default(),
+            broken_steps: Shards::default(),
+            policies: Shards::default(),
+            tcp: Arc::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::state::{CheckState, ConnectionCounts};
 use crate::telemetry::TcpMetrics;
 
 /// Everything of TCP, for the admin API.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tcp {
     /// Every route, those that cannot work included, ordered by name.
     pub routes: Vec<TcpRouteStatus>,

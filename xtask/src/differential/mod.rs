@@ -26,7 +26,7 @@ use crate::workspace::{build_gateway, cargo, execute, find_program, target_dir};
 use upstream::Upstream;
 
 /// For both gateways to serve a new catalog.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Differences that are printed in full.
 const SHOWN: usize = 10;
 

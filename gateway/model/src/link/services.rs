@@ -6,74 +6,62 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Declared, Item, LinkProblem, Settled, find, unroll};
-use crate::contribution::{Severity, StepSpec};
+use super::LinkProblem;
+use super::book::Claim;
+use super::search::{Search, Unrolled};
+use crate::contribution::Severity;
 use crate::service::{Balancer, ServiceKind, ServiceSpec};
 
 /// Deeper nesting is refused: nobody needs it, and whatever walks the parts may recurse.
 const MOST_DEPTH: usize = 16;
 
 /// A service with what it refers to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedService {
     /// `name@provider`.
     pub name: Arc<str>,
     /// As declared.
     pub spec: Arc<ServiceSpec>,
+    /// The catalog service it was made of.
+    pub origin: Arc<str>,
     /// Qualified names of its parts, in the order of [`ServiceSpec::parts`]; `None` where there is no such service.
     pub parts: Vec<Option<Arc<str>>>,
     /// Qualified names of its steps with chains unrolled.
     pub steps: Vec<Arc<str>>,
     /// Why it cannot work; empty for services that do.
     pub errors: Vec<String>,
+    /// How many of those are because of its steps. They come first.
+    of_steps: usize,
 }
 
-/// Resolves what services refer to.
-pub(super) fn resolve(
-    settled: &Settled<'_, ServiceSpec>,
-    steps: &HashMap<Arc<str>, Item<StepSpec>>,
-    problems: &mut Vec<LinkProblem>,
-) -> HashMap<Arc<str>, LinkedService> {
-    let mut services: HashMap<_, _> =
-        settled.iter().map(|(name, (item, owner))| (Arc::clone(name), one(item, owner, settled, steps))).collect();
-    let mut known = HashMap::new();
-    let broken: Vec<_> = services
-        .keys()
-        .filter_map(|name| Some((Arc::clone(name), depth(&services, name, &mut Vec::new(), &mut known).err()?)))
-        .collect();
-    for (name, error) in broken {
-        if let Some(service) = services.get_mut(&name) {
-            service.errors.push(error);
-        }
+/// What a service refers to; whether its parts work is seen by [`depth`] once all are there.
+pub(super) fn resolve(claim: &Claim<ServiceSpec>, search: &mut Search<'_>) -> LinkedService {
+    let Claim { item, owner } = claim;
+    let Unrolled { steps, errors } = search.unroll(&owner.provider, &item.spec.steps);
+    let parts = item.spec.parts().into_iter().map(|name| search.service(&owner.provider, name)).collect();
+    LinkedService {
+        name: Arc::clone(&item.name),
+        spec: Arc::clone(&item.spec),
+        origin: Arc::clone(&owner.origin),
+        parts,
+        steps,
+        of_steps: errors.len(),
+        errors,
     }
-    for (name, (item, owner)) in settled {
-        let Some(service) = services.get(name) else { continue };
-        let missing = service.parts.iter().zip(item.spec.parts()).filter(|(part, _)| part.is_none());
-        let left_out = missing.map(|(_, name)| (Severity::Warning, format!("its part `{name}` does not exist")));
-        let errors = service.errors.iter().map(|error| (Severity::Error, error.clone()));
-        let found = left_out.chain(errors);
-        problems.extend(found.map(|(how, why)| owner.problem(how, format!("service {}", item.spec.name), why)));
-    }
-    services
 }
 
-fn one(
-    item: &Item<ServiceSpec>,
-    owner: &Declared,
-    services: &Settled<'_, ServiceSpec>,
-    steps: &HashMap<Arc<str>, Item<StepSpec>>,
-) -> LinkedService {
-    let (mut unrolled, mut errors) = (Vec::new(), Vec::new());
-    for name in &item.spec.steps {
-        unroll(steps, &owner.provider, name, &mut Vec::new(), &mut unrolled, &mut errors);
-    }
-    let parts = item.spec.parts().into_iter().map(|name| find(services, &owner.provider, name)).collect();
-    LinkedService { name: Arc::clone(&item.name), spec: Arc::clone(&item.spec), parts, steps: unrolled, errors }
+/// What of a service does not work.
+pub(super) fn problems(service: &LinkedService, claim: &Claim<ServiceSpec>) -> Vec<LinkProblem> {
+    let missing = service.parts.iter().zip(service.spec.parts()).filter(|(part, _)| part.is_none());
+    let left_out = missing.map(|(_, name)| (Severity::Warning, format!("its part `{name}` does not exist")));
+    let errors = service.errors.iter().map(|error| (Severity::Error, error.clone()));
+    let problem = |(how, why)| claim.owner.problem(how, format!("service {}", service.spec.name), why);
+    left_out.chain(errors).map(problem).collect()
 }
 
 /// How deep a service is nested, or why it cannot work because of its parts. `open` are the services that contain it;
 /// `known` are those found to work, so that none is walked twice.
-fn depth(
+pub(super) fn depth(
     services: &HashMap<Arc<str>, LinkedService>,
     name: &Arc<str>,
     open: &mut Vec<Arc<str>>,
@@ -100,7 +88,7 @@ fn depth(
     open.push(Arc::clone(name));
     let mut deepest = 0;
     for part in service.parts.iter().flatten() {
-        if let Some(error) = services.get(part).and_then(|part| part.errors.first()) {
+        if let Some(error) = services.get(part).and_then(LinkedService::error_of_steps) {
             return Err(format!("its part `{part}`: {error}"));
         }
         deepest = deepest.max(depth(services, part, open, known)?);
@@ -111,6 +99,18 @@ fn depth(
     }
     known.insert(Arc::clone(name), deepest + 1);
     Ok(deepest + 1)
+}
+
+impl LinkedService {
+    fn error_of_steps(&self) -> Option<&String> {
+        self.errors.get(..self.of_steps).and_then(<[String]>::first)
+    }
+
+    /// Leaves nothing of what [`depth`] may have found before.
+    pub(super) fn set_depth(&mut self, depth: Result<usize, String>) {
+        self.errors.truncate(self.of_steps);
+        self.errors.extend(depth.err());
+    }
 }
 
 /// Services that differ in nothing but their targets are one service.

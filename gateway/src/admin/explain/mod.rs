@@ -65,8 +65,8 @@ pub fn explain(
         client: asked.client,
     };
     let winner = routes.find(&request).map(|route| Arc::clone(&route.name));
-    let winner = winner.and_then(|name| generation.routes.iter().find(|route| route.name == name));
-    let mut ranked: Vec<&RouteStatus> = generation.routes.iter().collect();
+    let winner = winner.and_then(|name| generation.routes.get(&name)).map(AsRef::as_ref);
+    let mut ranked: Vec<&RouteStatus> = generation.routes.values().map(AsRef::as_ref).collect();
     ranked.sort_by(|a, b| b.spec.priority.cmp(&a.spec.priority).then_with(|| a.name.cmp(&b.name)));
     let candidates = ranked.into_iter().map(|route| candidate(route, (entrypoint, asked.tls), &request, winner));
     let service = winner.and_then(|route| Some(services::service(&route.route.as_ref()?.service)));

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
+use crate::action::Action;
 use crate::contribution::{Observability, RuleSpec, Scheme, Transport};
 use crate::service::{Failover, ServiceKind, Share, Split, Target, WeightedServices};
 
-fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
+pub(super) fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
     RouteSpec {
         name: name.into(),
         rule: RuleSpec { text: format!("rule of {name} for {service}"), ..RuleSpec::default() },
@@ -19,7 +20,7 @@ fn route(name: &str, service: &str, steps: &[&str]) -> RouteSpec {
     }
 }
 
-fn service(name: &str, ports: &[u16]) -> ServiceSpec {
+pub(super) fn service(name: &str, ports: &[u16]) -> ServiceSpec {
     let target = |port: &u16| Target {
         instance: port.to_string(),
         scheme: Scheme::Http,
@@ -31,12 +32,30 @@ fn service(name: &str, ports: &[u16]) -> ServiceSpec {
     ServiceSpec::of_targets(name, ports.iter().map(target).collect())
 }
 
-fn step(name: &str, action: Action) -> StepSpec {
+pub(super) fn step(name: &str, action: Action) -> StepSpec {
     StepSpec { name: name.into(), action }
 }
 
-fn declared(provider: &str, origin: &str, contribution: Contribution) -> Arc<Declared> {
+pub(super) fn declared(provider: &str, origin: &str, contribution: Contribution) -> Arc<Declared> {
     Arc::new(Declared::new(&provider.into(), origin, contribution))
+}
+
+/// Everything at once, with routes in order.
+struct Everything {
+    routes: Vec<LinkedRoute>,
+    services: HashMap<Arc<str>, LinkedService>,
+    tcp: LinkedTcp,
+    problems: Vec<LinkProblem>,
+}
+
+fn link(contributions: &[Arc<Declared>]) -> Everything {
+    let mut linker = Linker::default();
+    contributions.iter().for_each(|one| linker.declare(Arc::clone(one)));
+    linker.link();
+    let Linked { routes, services, tcp, problems, .. } = linker.into_linked();
+    let mut routes: Vec<_> = routes.into_values().collect();
+    routes.sort_by(|a, b| a.name.cmp(&b.name));
+    Everything { routes, services, tcp, problems: problems.into_values().flatten().collect() }
 }
 
 fn one(origin: &str, routes: Vec<RouteSpec>, services: Vec<ServiceSpec>, steps: Vec<StepSpec>) -> Arc<Declared> {
@@ -162,13 +181,13 @@ fn tcp_routes_are_linked_beside_http_ones_by_the_same_rules() {
     assert!(linked.routes.is_empty() && linked.services.is_empty());
 }
 
-fn weighted(name: &str, parts: &[&str]) -> ServiceSpec {
+pub(super) fn weighted(name: &str, parts: &[&str]) -> ServiceSpec {
     let parts = parts.iter().map(|part| Share { service: (*part).to_owned(), weight: 1 }).collect();
     let weighted = WeightedServices { parts, split: Split::Weighted, sticky: None, health_check: false };
     ServiceSpec { name: name.into(), kind: ServiceKind::Weighted(weighted), steps: vec![] }
 }
 
-fn failover(name: &str, service: &str, fallback: &str) -> ServiceSpec {
+pub(super) fn failover(name: &str, service: &str, fallback: &str) -> ServiceSpec {
     let (service, fallback) = (service.to_owned(), fallback.to_owned());
     let failover = Failover { service, fallback, statuses: vec![], most_body: 0 };
     ServiceSpec { name: name.into(), kind: ServiceKind::Failover(failover), steps: vec![] }
@@ -251,4 +270,20 @@ fn a_missing_step_of_a_service_disables_its_routes() {
     let guarded = ServiceSpec { steps: vec!["auth".into()], ..service("web", &[1]) };
     let linked = link(&[one("a", vec![route("r", "web", &[])], vec![guarded], vec![])]);
     assert_eq!(linked.routes[0].errors, ["service `web@file`: step `auth` does not exist"]);
+}
+
+#[test]
+fn chains_have_bounds() {
+    let chain = |name: String, parts: [String; 2]| step(&name, Action::Chain(parts.to_vec()));
+    let doubling = (0..15).map(|at| chain(format!("d{at}"), [format!("d{}", at + 1), format!("d{}", at + 1)]));
+    let deep = (0..1000).map(|at| chain(format!("c{at}"), [format!("c{}", at + 1), "x".to_owned()]));
+    let ends = [step("d15", Action::ContentType), step("c1000", Action::ContentType), step("x", Action::ContentType)];
+    let steps = doubling.chain(deep).chain(ends).collect();
+    let routes = vec![route("deep", "web", &["c0"]), route("wide", "web", &["d0"]), route("fine", "web", &["d8"])];
+    let linked = link(&[one("a", routes, vec![service("web", &[1])], steps)]);
+    let said: Vec<_> = linked.routes.iter().map(|route| (&*route.name, route.errors.join(", "))).collect();
+    assert!(said[0].0 == "deep@file" && said[0].1.contains("nested more than 16 deep"), "{said:?}");
+    assert_eq!(said[1], ("fine@file", String::new()));
+    assert!(said[2].1.contains("more than 256 steps"), "{said:?}");
+    assert!(linked.routes.iter().all(|route| route.steps.len() < 1000));
 }
