@@ -3,6 +3,7 @@
 //! Proxy, load and upstream share the cores, so requests per second say how the cores were shared; the proxy's own CPU
 //! time per request is the figure that carries over to other machines, and the ratio to nginx the one that is quoted.
 
+mod cost;
 mod load;
 mod peers;
 mod usage;
@@ -41,7 +42,7 @@ pub(crate) struct Options {
     /// Connections kept open, each with one request on its way
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// Measure only the proxies whose name contains this
+    /// Measure only the proxies whose name contains this, or `cost`: what changes and look-ups cost
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }
@@ -87,7 +88,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             score.rounds.push(measured);
         }
     }
-    print_table(&scores);
+    if !scores.is_empty() {
+        print_table(&scores);
+    }
+    if options.only.as_ref().is_none_or(|part| "cost".contains(part.as_str())) {
+        cost::run(&place)?;
+    }
     Ok(())
 }
 

@@ -26,7 +26,9 @@ use crate::workspace::{build_gateway, cargo, execute, find_program, target_dir};
 use upstream::Upstream;
 
 /// For both gateways to serve a new catalog.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Above everything a catalog says.
+const MARKER_PRIORITY: u32 = 1_000_000_000;
 /// Differences that are printed in full.
 const SHOWN: usize = 10;
 
@@ -165,9 +167,11 @@ impl Stage {
             }
         }
         let host = format!("marker-{number}.test");
-        let tag = format!("traefik.http.routers.marker-{number}.rule=Host(`{host}`)");
         let marker = format!("marker-{number}");
-        self.registry.register(&marker, &marker, self.marker.address(), &[&tag])?;
+        let rule = format!("traefik.http.routers.{marker}.rule=Host(`{host}`)");
+        // Catalogs have routes for every host: the marker goes before all of them.
+        let priority = format!("traefik.http.routers.{marker}.priority={MARKER_PRIORITY}");
+        self.registry.register(&marker, &marker, self.marker.address(), &[&rule, &priority])?;
         self.until_both(&host, 200)?;
         let differences = catalog.requests.iter().filter_map(|request| self.ask_both(catalog, request).transpose());
         let differences = differences.collect::<Result<Vec<_>>>()?;
@@ -191,10 +195,10 @@ impl Stage {
 
     fn until_both(&self, host: &str, status: u16) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        for gateway in [self.traefik, self.sluice] {
+        for (name, gateway) in [("traefik", self.traefik), ("sluice", self.sluice)] {
             while http::request(gateway, "GET", host, "/", "").ok().is_none_or(|answer| answer.status != status) {
                 if Instant::now() > deadline {
-                    bail!("{gateway} does not answer {status} for {host} after {PATIENCE:?}");
+                    bail!("{name} at {gateway} does not answer {status} for {host} after {PATIENCE:?}");
                 }
                 sleep(Duration::from_millis(20));
             }
