@@ -11,7 +11,7 @@ use sluice_model::{Diagnostic, Severity, Shards, StepSpec};
 use super::policies::Policies;
 use super::services::ServiceCompiler;
 use super::status::Place;
-use super::tables::Tables;
+use super::tables::{Prelude, Tables};
 use super::tcp::{self, TcpCompiler};
 use super::tls_hosts::{self, OptionNames};
 use super::{Parts, configured, consul_provider, native};
@@ -300,12 +300,7 @@ impl Compiler {
     }
 
     /// What requests pass at an entrypoint. One step that does not work must not open it: it fails closed for every route.
-    fn working_prelude(
-        &self,
-        entrypoint: &Listening,
-        linked: &Linked,
-        policies: &Policies,
-    ) -> Result<(Vec<Arc<str>>, Arc<[Step]>), Broken> {
+    fn working_prelude(&self, entrypoint: &Listening, linked: &Linked, policies: &Policies) -> Prelude {
         let broken = |reason, may_come| Broken { entrypoint: Arc::clone(&entrypoint.name), reason, may_come };
         let prelude = self.prelude(entrypoint, linked).map_err(|(reason, may_come)| broken(reason, may_come));
         let prelude = prelude.and_then(|names| {

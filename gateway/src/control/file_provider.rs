@@ -53,7 +53,7 @@ impl FileProvider {
             return true;
         }
         self.bytes = bytes;
-        let read = services_file::load(path).map_err(|problems| problems.to_string());
+        let read = services_file::load(path).map(|file| self.shared(file)).map_err(|problems| problems.to_string());
         if self.last.as_ref() == Some(&read) {
             return true;
         }
@@ -68,6 +68,18 @@ impl FileProvider {
         };
         self.last = Some(read);
         sent
+    }
+
+    /// Services that did not change are those of before, so that nobody has to compare them again.
+    fn shared(&self, mut file: ServicesFile) -> ServicesFile {
+        if let Some(Ok(before)) = &self.last {
+            for (name, service) in &mut file.catalog.services {
+                if let Some(known) = before.catalog.services.get(name).filter(|known| *known == service) {
+                    *service = Arc::clone(known);
+                }
+            }
+        }
+        file
     }
 
     fn publish(&self, file: &ServicesFile) -> bool {

@@ -23,6 +23,9 @@ pub(super) struct Tables {
 
 type Routes = Shards<Arc<RouteStatus>>;
 
+/// The names of the steps of an entrypoint and these compiled, or why it routes nothing.
+pub(super) type Prelude = Result<(Vec<Arc<str>>, Arc<[Step]>), Broken>;
+
 impl Tables {
     pub(super) fn update(&mut self, entrypoint: &Listening, routes: &Routes, touched: &Touched, tcp: &Tcp) {
         if touched.tcp {
@@ -51,12 +54,7 @@ impl Tables {
     }
 
     /// As requests use them; without anything to route where the entrypoint's own steps do not work.
-    pub(super) fn publish(
-        &self,
-        entrypoint: &Listening,
-        prelude: Result<(Vec<Arc<str>>, Arc<[Step]>), Broken>,
-        tls: TlsHosts,
-    ) -> EntrypointTable {
+    pub(super) fn publish(&self, entrypoint: &Listening, prelude: Prelude, tls: TlsHosts) -> EntrypointTable {
         let unnoted = entrypoint.unnoted;
         match prelude {
             Ok((prelude_names, prelude)) => EntrypointTable {
