@@ -29,6 +29,8 @@ use upstream::Upstream;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Above everything a catalog says.
 const MARKER_PRIORITY: u32 = 1_000_000_000;
+/// Traefik leaves out what instances define differently; here the definition of most instances stays.
+const TORN: &str = "(instances contradict each other) ";
 /// Differences that are printed in full.
 const SHOWN: usize = 10;
 
@@ -66,6 +68,16 @@ struct Request {
     plans: Vec<String>,
 }
 
+impl Catalog {
+    /// Whether instances of a service that are told to the gateways have different tags.
+    fn contradicts_itself(&self) -> bool {
+        self.services.iter().any(|service| {
+            let mut told = service.instances.iter().filter(|instance| instance.health != "maintenance");
+            told.next().is_some_and(|first| told.any(|other| other.tags != first.tags))
+        })
+    }
+}
+
 /// Runs the catalogs; fails only where nothing could be compared.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let traefik = find_traefik()?;
@@ -79,12 +91,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         asked += u32::try_from(catalog.requests.len())?;
         differences.extend(stage.compare(number, catalog)?);
     }
+    // What nobody decided to do otherwise is shown first.
+    differences.sort_by_key(|difference| difference.starts_with(TORN));
     for difference in differences.iter().take(SHOWN) {
         println!("{difference}\n");
     }
     let alike = asked - u32::try_from(differences.len())?;
     let percent = f64::from(alike) * 100.0 / f64::from(asked.max(1));
     println!("{} catalogs, {asked} requests: {alike} answered alike, {percent:.2} %", catalogs.len());
+    let torn = differences.iter().filter(|difference| difference.starts_with(TORN)).count();
+    println!("of the {} others {torn} where instances contradict each other", differences.len());
     ensure!(asked > 0, "there was nothing to compare");
     Ok(())
 }
@@ -213,12 +229,16 @@ impl Stage {
             return Ok(None);
         }
         let tags = catalog.services.iter().flat_map(|service| {
-            let first = service.instances.first().map(|instance| instance.tags.join("\n    "));
-            first.map(|tags| format!("  {}\n    {tags}", service.name))
+            let shown = |instance: &Instance| {
+                let Instance { id, tags, health } = instance;
+                format!("  {} {id} {health}\n    {}", service.name, tags.join("\n    "))
+            };
+            service.instances.iter().map(shown).collect::<Vec<_>>()
         });
         let Request { method, host, target, plans } = request;
+        let torn = if catalog.contradicts_itself() { TORN } else { "" };
         let tags = tags.collect::<Vec<_>>().join("\n");
-        Ok(Some(format!("{method} {host} {target} {plans:?}\n{tags}\n  traefik: {traefik}\n  sluice:  {sluice}")))
+        Ok(Some(format!("{torn}{method} {host} {target} {plans:?}\n{tags}\n  traefik: {traefik}\n  sluice:  {sluice}")))
     }
 }
 
