@@ -53,6 +53,8 @@
 #[doc(hidden)]
 #[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all, clippy::restriction, reason = "generated")]
 pub mod bindings;
+#[doc(hidden)]
+pub mod export;
 mod host;
 pub mod log;
 #[cfg(not(target_arch = "wasm32"))]

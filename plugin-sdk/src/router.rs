@@ -124,6 +124,8 @@ macro_rules! export_router {
         const _: () = {
             use $crate::bindings::router as bindings;
 
+            $crate::__export_version!();
+
             struct Exported;
 
             ::std::thread_local! {

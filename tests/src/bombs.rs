@@ -98,7 +98,7 @@ fn module(boom: &str) -> String {
             (func (export "{plugin}#on-response-body") (param i32 i64 i32 i32 i32) (result i32) (i32.const 2048))
             (func (export "{plugin}#schema") (result i32) (i32.const 2048))
             (func (export "{plugin}#on-complete")
-                (param i32 i64 i32 i32 i32 i64 i32 i32 i32 i32 i64 i64 i32) unreachable)
+                (param i32 i64 i32 i32 i32 i64 i32 i32 i32 i32 i64 i64 i32 i32 i32) unreachable)
         )"#
     )
 }

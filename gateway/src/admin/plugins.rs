@@ -25,6 +25,7 @@ fn plugin(view: &View, status: &PluginStatus) -> Value {
     json!({
         "name": *status.name,
         "kind": kind,
+        "version": status.version,
         "digest": status.digest,
         "source": status.source.as_ref().map(ToString::to_string),
         "state": status.state.as_str(),

@@ -37,6 +37,8 @@ pub struct PluginStatus {
     pub name: Arc<str>,
     /// Router or policy, once a version is known.
     pub world: Option<World>,
+    /// The plugin's own name for the version shown.
+    pub version: Option<String>,
     /// SHA-256 of the version shown.
     pub digest: Option<String>,
     /// Where that version came from.

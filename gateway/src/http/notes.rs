@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -38,6 +39,8 @@ pub struct Notes {
     pub response: Option<HeaderMap>,
     /// Set once a policy has sent the exchange to another service.
     pub rerouted: bool,
+    /// How long that service may take to answer, where the policy says.
+    pub patience: Option<Duration>,
     /// What the client gets in place of the next answer's own status.
     pub status: Option<StatusCode>,
     /// The instance that answered, while a policy that leaves instances out is asked.

@@ -1,5 +1,7 @@
 //! Another service for an exchange, checked.
 
+use std::time::Duration;
+
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use sluice_model::path::NormalPath;
@@ -19,6 +21,8 @@ pub struct Reroute {
     pub request: Option<Request>,
     /// What the client gets in place of the answer's own status.
     pub status: Option<StatusCode>,
+    /// How long that service may take to answer.
+    pub timeout: Option<Duration>,
     /// Comes back in later hooks.
     pub context: u64,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -56,6 +60,7 @@ impl Reroute {
             service: wanted.service,
             request: (method.is_some() || path.is_some()).then_some(Request { method, path }),
             status: status.map_err(|error| error.to_string())?,
+            timeout: wanted.timeout,
             context: wanted.context,
             headers: headers.collect::<Result<_, _>>()?,
         })
@@ -95,6 +100,7 @@ mod tests {
             method: Some(method.into()),
             status: Some(503),
             headers: vec![(header.into(), "yes".into())],
+            timeout: None,
             context: 0,
         }
     }

@@ -43,6 +43,7 @@ pub(super) fn redirect(worker: &Worker, exchange: &mut Exchange, mut reroute: Re
     begin(exchange)?;
     reroute.apply(exchange)?;
     exchange.service = Some(Arc::clone(&service.name));
+    exchange.notes().patience = reroute.timeout;
     Ok(service)
 }
 
@@ -64,13 +65,26 @@ pub(super) async fn substitute(
     }
     exchange.service = Some(Arc::clone(&service.name));
     exchange.notes().tried.clear();
-    let answer = match balancer_of(&service, exchange) {
-        Some(balancer) => send(worker, balancer, exchange).await,
-        None => Err(Failure::NoInstance),
+    let answer = async {
+        match balancer_of(&service, exchange) {
+            Some(balancer) => send(worker, balancer, exchange).await,
+            None => Err(Failure::NoInstance),
+        }
     };
-    let mut response = answer.unwrap_or_else(reply_to);
+    let mut response = within(reroute.timeout, answer).await.unwrap_or_else(reply_to);
     *response.status_mut() = reroute.status.unwrap_or(discarded);
     Ok(response)
+}
+
+/// What comes in time, where there is a time for it.
+pub(super) async fn within<T>(
+    time: Option<Duration>,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match time {
+        None => answer.await,
+        Some(time) => tokio::time::timeout(time, answer).await.unwrap_or(Err(Failure::ResponseTimeout)),
+    }
 }
 
 /// The answer of the same service to the same request; `None` where it cannot be sent again.

@@ -36,14 +36,16 @@ pub(super) async fn of_request(
     fn limit_of(passed: &policy::Passed) -> Option<u64> {
         passed.policy.subscription.request_body
     }
-    let Some(limit) = wanting().map(|(_, limit)| limit).min() else { return (exchange, Ok(body)) };
+    let Some((limit, too_long)) = wanting().map(|(passed, limit)| (limit, too_long(passed))).min() else {
+        return (exchange, Ok(body));
+    };
     if body.is_end_stream() || exchange.upgrade.is_some() {
         return (exchange, Ok(body));
     }
     let mut whole = match gather(&mut body, limit).await {
         Ok(Gathered::Whole(whole)) => whole,
         Ok(Gathered::Longer(_)) => {
-            let refused = plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large");
+            let refused = plain(too_long, too_long.canonical_reason().unwrap_or_default());
             return (exchange, Err(Stopped::Answered(refused)));
         }
         Err(BodyError::Stalled(_) | BodyError::Slow(_)) => {
@@ -77,6 +79,11 @@ pub(super) async fn of_request(
         }
     }
     (exchange, Ok(RequestBody::whole(whole)))
+}
+
+/// What a body is refused with that is longer than a policy takes.
+fn too_long(passed: &policy::Passed) -> StatusCode {
+    StatusCode::from_u16(passed.policy.subscription.request_body_status).unwrap_or(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// Shows the answer's body to the policies that want it, in reverse order, if it is not longer than each of them takes.

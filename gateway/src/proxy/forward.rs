@@ -91,12 +91,18 @@ pub(super) async fn deliver(
             Sendable::Once | Sendable::Gone | Sendable::Nothing => Sendable::Nothing,
         };
     }
+    let patience = exchange.notes.as_ref().and_then(|notes| notes.patience);
+    // Apart, so that requests without a plan or a time limit do not carry their state around.
     let sent = match extras.plan.take() {
-        None => send(worker, balancer, &mut exchange, body, wanted, &mut trace, &mut extras).await,
-        // Apart, so that requests without a plan do not carry its state around.
         Some(plan) => {
-            Box::pin(planned::send(worker, balancer, &mut exchange, body, &plan, wanted, &mut trace, &mut extras)).await
+            let sent = planned::send(worker, balancer, &mut exchange, body, &plan, wanted, &mut trace, &mut extras);
+            Box::pin(again::within(patience, sent)).await
         }
+        None if patience.is_some() => {
+            let sent = send(worker, balancer, &mut exchange, body, wanted, &mut trace, &mut extras);
+            Box::pin(again::within(patience, sent)).await
+        }
+        None => send(worker, balancer, &mut exchange, body, wanted, &mut trace, &mut extras).await,
     };
     match sent {
         Ok((answer, lease)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -247,6 +253,9 @@ async fn stream_back(
         head.headers.append(SET_COOKIE, cookie.clone());
     }
     trace.upstream_answered(head.status);
+    if !passed.is_empty() {
+        trace.grpc(&head.headers);
+    }
     // A policy that reads the body reads it as the instance sent it, and what it makes of it is sent as it is.
     let as_sent = bodies::are_wanted(&passed);
     let shown = Some(&incoming).filter(|_| !as_sent);

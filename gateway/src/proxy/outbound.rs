@@ -18,6 +18,7 @@ use crate::balance::{self, Asking, Picked};
 use crate::http::RequestBody;
 use crate::live::Kind;
 use crate::policy::checked_header;
+use crate::upstream::TlsTo;
 
 /// The longest answer a plugin gets.
 const BODY_BYTES: usize = 1 << 20;
@@ -44,8 +45,10 @@ async fn to_origin(
     let address = origin.resolve().await?;
     let host = HeaderValue::try_from(origin.authority).map_err(|_| format!("`{}` is not a host", origin.authority))?;
     let head = head(&request, host)?;
+    let transport = request.transport;
+    let tls = origin.tls.then_some(TlsTo { name: origin.host, transport: transport.as_deref() });
     let request = Request::from_parts(head, Full::new(Bytes::from(request.body)));
-    let answer = worker.pool.send_once(address, origin.tls.then_some(origin.host), request).await;
+    let answer = worker.pool.send_once(address, tls, request).await;
     whole(answer.map_err(|error| format!("{}: {error}", origin.authority))?).await
 }
 

@@ -54,6 +54,12 @@ impl Ending {
         self.trace.ended(self.status, sent, self.passed);
     }
 
+    fn trailers(&mut self, frame: &Frame<Bytes>) {
+        if let Some(trailers) = frame.trailers_ref().filter(|_| !self.passed.is_empty()) {
+            self.trace.grpc(trailers);
+        }
+    }
+
     /// The answer broke off; its connection is of no further use.
     fn abort(mut self, sent: u64, failure: Failure) {
         self.trace.note(failure);
@@ -92,7 +98,11 @@ impl HttpBody for UpstreamBody {
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.idle.reset();
-                this.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                match (frame.data_ref(), &mut this.ending) {
+                    (Some(data), _) => this.sent += data.len() as u64,
+                    (None, Some(ending)) => ending.trailers(&frame),
+                    (None, None) => {}
+                }
                 if this.incoming.is_end_stream() {
                     this.end();
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hyper::body::Body as _;
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, REFERER, USER_AGENT};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 use sluice_model::Observability;
@@ -37,6 +37,7 @@ pub(super) struct Trace {
     retries: u32,
     leases: Leases,
     upstream_status: Option<StatusCode>,
+    grpc_status: Option<u32>,
     request_bytes: u64,
     rerouted: bool,
     annotations: Vec<(String, String)>,
@@ -69,6 +70,7 @@ impl Line {
 
 /// What a client that went away before its answer counts as, in nginx's and Traefik's spelling.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 impl Trace {
     pub(super) fn begin(worker: &Rc<Worker>, client: &Arc<Client>, head: &Parts) -> Self {
@@ -85,6 +87,7 @@ impl Trace {
             retries: 0,
             leases: Leases::default(),
             upstream_status: None,
+            grpc_status: None,
             request_bytes: declared_length(head),
             rerouted: false,
             annotations: Vec::new(),
@@ -136,6 +139,13 @@ impl Trace {
     /// An instance answered.
     pub(super) fn upstream_answered(&mut self, status: StatusCode) {
         self.upstream_status = Some(status);
+    }
+
+    /// A head or trailers that may say how a gRPC call ended.
+    pub(super) fn grpc(&mut self, headers: &HeaderMap) {
+        if let Some(status) = headers.get(GRPC_STATUS) {
+            self.grpc_status = status.to_str().ok().and_then(|status| status.parse().ok());
+        }
     }
 
     /// Takes over what policies left with the exchange, once they have seen its answer.
@@ -202,6 +212,7 @@ impl Trace {
                 request_bytes: self.request_bytes,
                 response_bytes: sent,
                 rerouted: self.rerouted,
+                grpc_status: self.grpc_status,
             };
             if passed.policy.plugin.waits {
                 let (passed, instance) = (passed.clone(), outcome.instance.into());

@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::http1::{Http1, Stream};
+use super::once::TlsTo;
 use super::pool::{Connection, Way};
 use crate::live::Transports;
 use crate::local::LocalExecutor;
@@ -33,10 +34,15 @@ impl Connector {
     }
 
     /// Shakes hands over a connection there is; what is spoken on it is HTTP/1.1.
-    pub(super) async fn secure(&self, name: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let transport = self.transports.get(None).ok_or_else(|| io::Error::other("there is no transport"))?;
-        // The name of a transport is what instances have to prove, and this is none.
-        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    pub(super) async fn secure(&self, to: TlsTo<'_>, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let named = to.transport.unwrap_or_default();
+        let missing = || io::Error::other(format!("there is no `[transports.{named}]` in the configuration"));
+        let transport = self.transports.get(to.transport).ok_or_else(missing)?;
+        let name = match to.transport {
+            Some(_) => transport.server_name(to.name).map_err(io::Error::other)?,
+            // What instances of the default one have to prove is not for this address.
+            None => ServerName::try_from(to.name.to_owned()).map_err(io::Error::other)?,
+        };
         TlsConnector::from(Arc::clone(&transport.http1)).connect(name, stream).await
     }
 

@@ -13,6 +13,7 @@ mod pool;
 pub use body::AnswerBody;
 pub use connect::Connector;
 pub use http1::Switched;
+pub use once::TlsTo;
 pub use pool::{Connection, Pool, PoolLimits};
 
 use std::future::{Future, poll_fn};

@@ -17,22 +17,31 @@ use super::Pool;
 /// More response headers than this and the answer is refused.
 const MOST_HEADERS: usize = 256;
 
+/// How TLS is spoken to an address.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsTo<'a> {
+    /// What it has to prove to be, unless the transport says another name.
+    pub name: &'a str,
+    /// By name; the default one where there is none.
+    pub transport: Option<&'a str>,
+}
+
 impl Pool {
-    /// Sends a request to an address, with TLS where there is a name to verify.
+    /// Sends a request to an address, with TLS where it is spoken.
     ///
     /// # Errors
     /// There is no connection or no answer.
     pub async fn send_once(
         &self,
         address: SocketAddr,
-        tls_name: Option<&str>,
+        tls: Option<TlsTo<'_>>,
         request: Request<Full<Bytes>>,
     ) -> io::Result<Response<Incoming>> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        match tls_name {
+        match tls {
             None => exchange(stream, request).await,
-            Some(name) => exchange(self.connector().secure(name, stream).await?, request).await,
+            Some(to) => exchange(self.connector().secure(to, stream).await?, request).await,
         }
     }
 }

@@ -9,11 +9,13 @@ use wasmtime::component::{Component, Linker};
 use crate::bindings::router::RouterPre;
 use crate::encode;
 use crate::engine::Engine;
-use crate::error::LoadError;
+use crate::error::{CallError, LoadError};
 use crate::host::NoExchange;
 use crate::inspect::{self, World};
-use crate::log::LogBudget;
-use crate::policy;
+use crate::limits::Limits;
+use crate::log::{LogBudget, PluginLog};
+use crate::metadata;
+use crate::policy::{self, PolicyInstance, PolicyPre};
 use crate::router::{self, RouterData};
 
 /// The largest file that is looked at. Plugins are a hundred kilobytes; one with a language runtime in it, ten megabytes.
@@ -24,6 +26,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 pub struct Artifact {
     name: Arc<str>,
     digest: Arc<str>,
+    version: Option<Arc<str>>,
     imports: Arc<[String]>,
     /// `interface/function` of this gateway's that it can call.
     functions: Arc<[String]>,
@@ -47,7 +50,8 @@ impl Artifact {
     /// The bytes are not a plugin this gateway can run; the error says why.
     pub fn load(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Self, LoadError> {
         check_size(name, bytes)?;
-        let component = compile(engine, name, &encode::component(name, bytes)?)?;
+        let encoded = encode::component(name, bytes)?;
+        let component = compile(engine, name, &encoded)?;
         let code = match inspect::world(name, &component)? {
             World::Router => Code::Router(link_router(engine, name, &component)?),
             World::Policy => Code::Policy(check_policy(engine, name, component.clone())?),
@@ -55,6 +59,7 @@ impl Artifact {
         Ok(Self {
             name: name.into(),
             digest: digest(bytes).into(),
+            version: metadata::version(&encoded).map(Into::into),
             imports: inspect::imports(&component).into(),
             functions: inspect::functions(&component).into(),
             engine: engine.clone(),
@@ -73,6 +78,23 @@ impl Artifact {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Its own version, where it says one.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// The JSON schema of its settings, empty where it has none. An instance is made to ask it.
+    ///
+    /// # Errors
+    /// It fails when it is started or asked.
+    pub fn schema(&self, limits: Limits, log: Arc<dyn PluginLog>) -> Result<String, CallError> {
+        match self.code {
+            Code::Router(_) => Ok(String::new()),
+            Code::Policy(_) => PolicyInstance::<NoExchange>::new(&PolicyPre::new(self)?, limits, log)?.schema(),
+        }
     }
 
     /// What it is.

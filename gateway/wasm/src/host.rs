@@ -116,6 +116,8 @@ pub struct OutboundRequest {
     pub body: Vec<u8>,
     /// For the whole exchange.
     pub timeout: Duration,
+    /// How TLS is spoken, by name; as the system believes where there is none.
+    pub transport: Option<String>,
 }
 
 /// The answer to it.

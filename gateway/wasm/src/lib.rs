@@ -19,6 +19,7 @@ mod inspect;
 mod instance;
 mod limits;
 mod log;
+mod metadata;
 mod policy;
 mod router;
 mod state;

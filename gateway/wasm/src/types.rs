@@ -57,6 +57,8 @@ pub struct Subscription {
     pub response_headers: Vec<String>,
     /// Call `on_request_body` for bodies of up to that many bytes.
     pub request_body: Option<u64>,
+    /// What longer ones are refused with.
+    pub request_body_status: u16,
     /// Call `on_response_body` for bodies of up to that many bytes.
     pub response_body: Option<u64>,
 }
@@ -110,6 +112,8 @@ pub struct Reroute {
     pub status: Option<u16>,
     /// Added to the answer.
     pub headers: Vec<(String, String)>,
+    /// The answer has to begin within that.
+    pub timeout: Option<Duration>,
     /// Comes back in this exchange's later hooks of the policy.
     pub context: u64,
 }
@@ -155,6 +159,8 @@ pub struct Outcome<'a> {
     pub response_bytes: u64,
     /// Whether a policy sent it to another service.
     pub rerouted: bool,
+    /// What the answer to a gRPC call says.
+    pub grpc_status: Option<u32>,
 }
 
 impl Outcome<'_> {
@@ -170,6 +176,7 @@ impl Outcome<'_> {
             request_bytes: 0,
             response_bytes: 0,
             rerouted: false,
+            grpc_status: None,
         }
     }
 }

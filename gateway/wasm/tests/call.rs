@@ -29,7 +29,8 @@ fn a_subscription_comes_from_configure() {
     let artifact = load(&described(&policy(NEXT), "policy")).unwrap();
     let mut instance = start_artifact(&artifact, journal.clone());
     let wanted = instance.configure(3, "{}", journal.clone()).unwrap().unwrap();
-    assert_eq!(wanted, Subscription { on_request: true, ..Subscription::default() });
+    let expected = Subscription { on_request: true, request_body_status: 413, ..Subscription::default() };
+    assert_eq!(wanted, expected);
     assert_eq!(*journal.opened.lock().unwrap(), ["x", "x"]);
 }
 

@@ -96,9 +96,10 @@ pub mod sluice {
                 pub request_fields: _rt::Vec<Field>,
                 /// Names of response headers, pushed to `on-response` in this order.
                 pub response_headers: _rt::Vec<_rt::String>,
-                /// The longest body, in bytes, that is gathered for `on-request-body`; at most 16 MiB. A longer one is refused
-                /// with 413.
+                /// The longest body, in bytes, that is gathered for `on-request-body`; at most 16 MiB. A longer one is refused.
                 pub request_body_limit: u64,
+                /// The status it is refused with, 400 to 599; 0 is 413.
+                pub request_body_status: u16,
                 /// The longest body that is gathered for `on-response-body`; at most 16 MiB. A longer one goes on as it is, and
                 /// the hook is not called.
                 pub response_body_limit: u64,
@@ -113,6 +114,7 @@ pub mod sluice {
                         .field("request-fields", &self.request_fields)
                         .field("response-headers", &self.response_headers)
                         .field("request-body-limit", &self.request_body_limit)
+                        .field("request-body-status", &self.request_body_status)
                         .field("response-body-limit", &self.response_body_limit)
                         .finish()
                 }
@@ -182,6 +184,9 @@ pub mod sluice {
                 pub status: ::core::option::Option<u16>,
                 /// Added to the answer.
                 pub headers: _rt::Vec<Header>,
+                /// How long that service may take until its answer begins; after that, 504 takes its place. 0 is no limit but the
+                /// service's own.
+                pub timeout_ns: u64,
                 pub context: u64,
             }
             impl ::core::fmt::Debug for Reroute {
@@ -195,6 +200,7 @@ pub mod sluice {
                         .field("method", &self.method)
                         .field("status", &self.status)
                         .field("headers", &self.headers)
+                        .field("timeout-ns", &self.timeout_ns)
                         .field("context", &self.context)
                         .finish()
                 }
@@ -325,6 +331,8 @@ pub mod sluice {
                 pub response_bytes: u64,
                 /// Whether a policy sent the exchange to another service.
                 pub rerouted: bool,
+                /// What the instance's answer to a gRPC call says, in its head or its trailers.
+                pub grpc_status: ::core::option::Option<u32>,
             }
             impl ::core::fmt::Debug for Outcome {
                 fn fmt(
@@ -340,6 +348,7 @@ pub mod sluice {
                         .field("request-bytes", &self.request_bytes)
                         .field("response-bytes", &self.response_bytes)
                         .field("rerouted", &self.rerouted)
+                        .field("grpc-status", &self.grpc_status)
                         .finish()
                 }
             }
@@ -2845,6 +2854,9 @@ pub mod sluice {
                 pub body: _rt::Vec<u8>,
                 /// For the whole exchange; a minute at most.
                 pub timeout_ns: u64,
+                /// How TLS is spoken to `https://HOST`: a `[transports.NAME]` of the gateway's configuration. As the system
+                /// believes where there is none.
+                pub transport: ::core::option::Option<_rt::String>,
             }
             impl ::core::fmt::Debug for Request {
                 fn fmt(
@@ -2858,6 +2870,7 @@ pub mod sluice {
                         .field("headers", &self.headers)
                         .field("body", &self.body)
                         .field("timeout-ns", &self.timeout_ns)
+                        .field("transport", &self.transport)
                         .finish()
                 }
             }
@@ -2905,6 +2918,7 @@ pub mod sluice {
                         headers: headers0,
                         body: body0,
                         timeout_ns: timeout_ns0,
+                        transport: transport0,
                     } = request;
                     let vec1 = target0;
                     let ptr1 = vec1.as_ptr().cast::<u8>();
@@ -2952,12 +2966,21 @@ pub mod sluice {
                     let vec8 = body0;
                     let ptr8 = vec8.as_ptr().cast::<u8>();
                     let len8 = vec8.len();
-                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    let (result10_0, result10_1, result10_2) = match transport0 {
+                        Some(e) => {
+                            let vec9 = e;
+                            let ptr9 = vec9.as_ptr().cast::<u8>();
+                            let len9 = vec9.len();
+                            (1i32, ptr9.cast_mut(), len9)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let ptr11 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "sluice:gateway/outbound@0.1.0")]
                     unsafe extern "C" {
                         #[link_name = "send"]
-                        fn wit_import10(
+                        fn wit_import12(
                             _: *mut u8,
                             _: usize,
                             _: *mut u8,
@@ -2969,11 +2992,14 @@ pub mod sluice {
                             _: *mut u8,
                             _: usize,
                             _: i64,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
                             _: *mut u8,
                         );
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import10(
+                    unsafe extern "C" fn wit_import12(
                         _: *mut u8,
                         _: usize,
                         _: *mut u8,
@@ -2985,11 +3011,14 @@ pub mod sluice {
                         _: *mut u8,
                         _: usize,
                         _: i64,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
                         _: *mut u8,
                     ) {
                         unreachable!()
                     }
-                    wit_import10(
+                    wit_import12(
                         ptr1.cast_mut(),
                         len1,
                         ptr2.cast_mut(),
@@ -3001,100 +3030,105 @@ pub mod sluice {
                         ptr8.cast_mut(),
                         len8,
                         _rt::as_i64(timeout_ns0),
-                        ptr9,
+                        result10_0,
+                        result10_1,
+                        result10_2,
+                        ptr11,
                     );
-                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
-                    let result28 = match l11 {
+                    let l13 = i32::from(*ptr11.add(0).cast::<u8>());
+                    let result30 = match l13 {
                         0 => {
                             let e = {
-                                let l12 = i32::from(
-                                    *ptr9.add(::core::mem::size_of::<*const u8>()).cast::<u16>(),
+                                let l14 = i32::from(
+                                    *ptr11
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<u16>(),
                                 );
-                                let l13 = *ptr9
+                                let l15 = *ptr11
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l14 = *ptr9
+                                let l16 = *ptr11
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base21 = l13;
-                                let len21 = l14;
-                                let mut result21 = _rt::Vec::with_capacity(len21);
-                                for i in 0..len21 {
-                                    let base = base21
+                                let base23 = l15;
+                                let len23 = l16;
+                                let mut result23 = _rt::Vec::with_capacity(len23);
+                                for i in 0..len23 {
+                                    let base = base23
                                         .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                    let e21 = {
-                                        let l15 = *base.add(0).cast::<*mut u8>();
-                                        let l16 = *base
+                                    let e23 = {
+                                        let l17 = *base.add(0).cast::<*mut u8>();
+                                        let l18 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let len17 = l16;
-                                        let bytes17 = _rt::Vec::from_raw_parts(
-                                            l15.cast(),
-                                            len17,
-                                            len17,
+                                        let len19 = l18;
+                                        let bytes19 = _rt::Vec::from_raw_parts(
+                                            l17.cast(),
+                                            len19,
+                                            len19,
                                         );
-                                        let l18 = *base
+                                        let l20 = *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l19 = *base
+                                        let l21 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let len20 = l19;
-                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                            l18.cast(),
-                                            len20,
-                                            len20,
+                                        let len22 = l21;
+                                        let bytes22 = _rt::Vec::from_raw_parts(
+                                            l20.cast(),
+                                            len22,
+                                            len22,
                                         );
                                         super::super::super::sluice::gateway::policy_types::Header {
-                                            name: _rt::string_lift(bytes17),
-                                            value: _rt::string_lift(bytes20),
+                                            name: _rt::string_lift(bytes19),
+                                            value: _rt::string_lift(bytes22),
                                         }
                                     };
-                                    result21.push(e21);
+                                    result23.push(e23);
                                 }
                                 _rt::cabi_dealloc(
-                                    base21,
-                                    len21 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    base23,
+                                    len23 * (4 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l22 = *ptr9
+                                let l24 = *ptr11
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l23 = *ptr9
+                                let l25 = *ptr11
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let len24 = l23;
+                                let len26 = l25;
                                 Response {
-                                    status: l12 as u16,
-                                    headers: result21,
+                                    status: l14 as u16,
+                                    headers: result23,
                                     body: <_ as From<
                                         _rt::Vec<_>,
-                                    >>::from(_rt::Vec::from_raw_parts(l22.cast(), len24, len24)),
+                                    >>::from(_rt::Vec::from_raw_parts(l24.cast(), len26, len26)),
                                 }
                             };
                             Ok(e)
                         }
                         1 => {
                             let e = {
-                                let l25 = *ptr9
+                                let l27 = *ptr11
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l26 = *ptr9
+                                let l28 = *ptr11
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let len27 = l26;
-                                let bytes27 = _rt::Vec::from_raw_parts(
-                                    l25.cast(),
-                                    len27,
-                                    len27,
+                                let len29 = l28;
+                                let bytes29 = _rt::Vec::from_raw_parts(
+                                    l27.cast(),
+                                    len29,
+                                    len29,
                                 );
-                                _rt::string_lift(bytes27)
+                                _rt::string_lift(bytes29)
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result28
+                    result30
                 }
             }
         }
@@ -3171,6 +3205,7 @@ pub mod exports {
                                     request_fields: request_fields3,
                                     response_headers: response_headers3,
                                     request_body_limit: request_body_limit3,
+                                    request_body_status: request_body_status3,
                                     response_body_limit: response_body_limit3,
                                 } = e;
                                 let flags4 = hooks3;
@@ -3320,6 +3355,9 @@ pub mod exports {
                                     .cast::<i64>() = _rt::as_i64(request_body_limit3);
                                 *ptr2
                                     .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u16>() = (_rt::as_i32(request_body_status3)) as u16;
+                                *ptr2
+                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<i64>() = _rt::as_i64(response_body_limit3);
                             }
                             Err(e) => {
@@ -3590,6 +3628,7 @@ pub mod exports {
                                     method: method14,
                                     status: status14,
                                     headers: headers14,
+                                    timeout_ns: timeout_ns14,
                                     context: context14,
                                 } = e;
                                 let vec15 = (service14.into_bytes()).into_boxed_slice();
@@ -3708,6 +3747,9 @@ pub mod exports {
                                     .cast::<*mut u8>() = result21;
                                 *ptr6
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(timeout_ns14);
+                                *ptr6
+                                    .add(24 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<i64>() = _rt::as_i64(context14);
                             }
                             V23::Retry(e) => {
@@ -4173,6 +4215,7 @@ pub mod exports {
                                     method: method14,
                                     status: status14,
                                     headers: headers14,
+                                    timeout_ns: timeout_ns14,
                                     context: context14,
                                 } = e;
                                 let vec15 = (service14.into_bytes()).into_boxed_slice();
@@ -4291,6 +4334,9 @@ pub mod exports {
                                     .cast::<*mut u8>() = result21;
                                 *ptr6
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>() = _rt::as_i64(timeout_ns14);
+                                *ptr6
+                                    .add(24 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<i64>() = _rt::as_i64(context14);
                             }
                             V23::Retry(e) => {
@@ -4626,6 +4672,8 @@ pub mod exports {
                     arg10: i64,
                     arg11: i64,
                     arg12: i32,
+                    arg13: i32,
+                    arg14: i32,
                 ) {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
@@ -4664,6 +4712,14 @@ pub mod exports {
                                     request_bytes: arg10 as u64,
                                     response_bytes: arg11 as u64,
                                     rerouted: _rt::bool_lift(arg12 as u8),
+                                    grpc_status: match arg13 {
+                                        0 => None,
+                                        1 => {
+                                            let e = arg14 as u32;
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
                                 },
                             )
                         };
@@ -4782,9 +4838,10 @@ pub mod exports {
                         unsafe extern "C" fn export_on_complete(arg0 : i32, arg1 : i64,
                         arg2 : i32, arg3 : i32, arg4 : i32, arg5 : i64, arg6 : * mut u8,
                         arg7 : usize, arg8 : i32, arg9 : i32, arg10 : i64, arg11 : i64,
-                        arg12 : i32,) { unsafe { $($path_to_types)*::
-                        _export_on_complete_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4,
-                        arg5, arg6, arg7, arg8, arg9, arg10, arg11, arg12) } } };
+                        arg12 : i32, arg13 : i32, arg14 : i32,) { unsafe {
+                        $($path_to_types)*:: _export_on_complete_cabi::<$ty > (arg0,
+                        arg1, arg2, arg3, arg4, arg5, arg6, arg7, arg8, arg9, arg10,
+                        arg11, arg12, arg13, arg14) } } };
                     };
                 }
                 #[doc(hidden)]
@@ -4793,10 +4850,10 @@ pub mod exports {
                 struct _RetArea(
                     [::core::mem::MaybeUninit<
                         u8,
-                    >; 24 + 10 * ::core::mem::size_of::<*const u8>()],
+                    >; 32 + 10 * ::core::mem::size_of::<*const u8>()],
                 );
                 static mut _RET_AREA: _RetArea = _RetArea(
-                    [::core::mem::MaybeUninit::uninit(); 24
+                    [::core::mem::MaybeUninit::uninit(); 32
                         + 10 * ::core::mem::size_of::<*const u8>()],
                 );
             }
@@ -4980,97 +5037,98 @@ macro_rules! __export_policy_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4012] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4075] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xaf\x1e\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xee\x1e\x01A\x02\x01\
 A\x19\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x1d\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
+gateway/log@0.1.0\x05\0\x01B\x1e\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
 \x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0bclient-port\0\0\x0aentrypoint\0\0\
 \x05route\0\0\x07service\0\0\x03tls\0\0\x07attempt\0\0\x0arequest-id\0\0\x06head\
 er\x01s\0\x06cookie\x01s\0\x0bquery-param\x01s\0\x04\0\x05field\x03\0\0\x01n\x05\
 \x0aon-request\x0bon-response\x0bon-complete\x0crequest-body\x0dresponse-body\x04\
-\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x05\x05hooks\x03\x0erequest-fields\x04\
-\x10response-headers\x05\x12request-body-limitw\x13response-body-limitw\x04\0\x0c\
-subscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\x08\x01\
-p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\x04\0\x05reply\x03\0\x0c\
-\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\0\x0e\x01ks\x01k{\x01r\x06\
-\x07services\x04path\x10\x06method\x10\x06status\x11\x07headers\x0a\x07contextw\x04\
-\0\x07reroute\x03\0\x12\x01q\x05\x04next\x01w\0\x07respond\x01\x0d\0\x05delay\x01\
-\x0f\0\x07reroute\x01\x13\0\x05retry\x01\x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\
-\x04keep\0\0\x07replace\x01\x0b\0\x07respond\x01\x0d\0\x04\0\x0cbody-verdict\x03\
-\0\x16\x01m\x05\x07connect\x07timeout\x08protocol\x0bno-instance\x06client\x04\0\
-\x07failure\x03\0\x18\x01k\x19\x01r\x08\x06status{\x07failure\x1a\x0bduration-ns\
-w\x08instances\x0fupstream-status\x11\x0drequest-bytesw\x0eresponse-bytesw\x08re\
-routed\x7f\x04\0\x07outcome\x03\0\x1b\x03\0!sluice:gateway/policy-types@0.1.0\x05\
-\x01\x02\x03\0\x01\x05field\x02\x03\0\x01\x06header\x01B\x20\x02\x03\x02\x01\x02\
-\x04\0\x05field\x03\0\0\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\
-\x01\x05field\x01\0\x04\x04\0\x0drequest-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\
-\0\x0frequest-headers\x01\x07\x01ps\x01@\x01\x04names\0\x08\x04\0\x15request-hea\
-der-values\x01\x09\x01@\x01\x04names\0\x04\x04\0\x0fresponse-header\x01\x0a\x01j\
-\0\x01s\x01@\x02\x04names\x05values\0\x0b\x04\0\x12set-request-header\x01\x0c\x04\
-\0\x12add-request-header\x01\x0c\x01@\x01\x04names\0\x0b\x04\0\x15remove-request\
--header\x01\x0d\x04\0\x13set-response-header\x01\x0c\x04\0\x13add-response-heade\
-r\x01\x0c\x04\0\x16remove-response-header\x01\x0d\x01@\x01\x04paths\0\x0b\x04\0\x08\
-set-path\x01\x0e\x01@\x01\x05query\x04\0\x0b\x04\0\x09set-query\x01\x0f\x01@\x02\
-\x03keys\x05values\x01\0\x04\0\x08annotate\x01\x10\x01@\x01\x0bduration-nsw\0\x7f\
-\x04\0\x0eeject-instance\x01\x11\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\
-\x03\0\x01\x07failure\x01BV\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\
-\x0ctoken-bucket\x04gcra\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\
-\x02\x01r\x04\x04kind\x03\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-sp\
-ec\x03\0\x04\x01y\x04\0\x06bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09\
-remainingw\x04\0\x0breservation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07late\
-ncy\x7f\x07slow-nsw\x04\0\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\
-\x01r\x04\x08requestsw\x08failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\
-\x01m\x03\x09gradient2\x05vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\
-\x04kind\x11\x03miny\x03maxy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\
-\x05limity\x08adaptive\x14\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\
-\x04gate\x03\0\x18\x01r\x03\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07ente\
-red\x03\0\x1a\x01y\x04\0\x04cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04\
-spec\x05\0\x1e\x04\0\x0bopen-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04co\
-sty\x0bmax-wait-nsw\0\x09\x04\0\x07reserve\x01\x20\x01@\x03\x06bucket\x07\x03key\
-s\x04costy\x01\0\x04\0\x06refund\x01!\x01j\x01\x0d\x01s\x01@\x02\x04names\x04spe\
-c\x0b\0\"\x04\0\x0bopen-window\x01#\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04c\
-ode{\x07failure$\x0alatency-nsw\x01\0\x04\0\x07observe\x01%\x01@\x02\x06window\x0d\
-\x03keys\0\x0f\x04\0\x09count-all\x01&\x01@\x04\x06window\x0d\x03keys\x04from{\x02\
-to{\0w\x04\0\x0bcount-codes\x01'\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0c\
-divisor-from{\x0adivisor-to{\0u\x04\0\x0acode-ratio\x01(\x01@\x02\x06window\x0d\x03\
-keys\0u\x04\0\x13network-error-ratio\x01)\x01@\x03\x06window\x0d\x03keys\x08quan\
-tileu\0w\x04\0\x13latency-quantile-ms\x01*\x01@\x02\x06window\x0d\x03keys\x01\0\x04\
-\0\x06forget\x01+\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0,\x04\0\x09op\
-en-gate\x01-\x01@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01.\
-\x01@\x02\x04gate\x19\x05limity\x01\0\x04\0\x09set-limit\x01/\x01j\x01\x1d\x01s\x01\
-@\x01\x04names\00\x04\0\x09open-cell\x011\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04\
-load\x012\x01j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\03\x04\0\
-\x07swap-if\x014\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x015\x01\
-p}\x01k6\x01@\x01\x03keys\07\x04\0\x06kv-get\x018\x01j\0\x01s\x01@\x03\x03keys\x05\
-value6\x06ttl-nsw\09\x04\0\x06kv-set\x01:\x01@\x01\x03keys\x01\0\x04\0\x09kv-del\
-ete\x01;\x01@\x01\x06statuss\x01\0\x04\0\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06\
-forced\x01>\x03\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\
-\x06now-ns\x01\0\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\
-\x01B\x02\x01@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1\
-.0\x05\x08\x01B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-ns\
-w\x04\0\x08pressure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluic\
-e:gateway/system@0.1.0\x05\x09\x01B\x0b\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\
-\0\x01p\x01\x01p}\x01r\x06\x06targets\x06methods\x04paths\x07headers\x02\x04body\
-\x03\x0atimeout-nsw\x04\0\x07request\x03\0\x04\x01r\x03\x06status{\x07headers\x02\
-\x04body\x03\x04\0\x08response\x03\0\x06\x01j\x01\x07\x01s\x01@\x01\x07request\x05\
-\0\x08\x04\0\x04send\x01\x09\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\x0a\x02\x03\
-\0\x01\x0csubscription\x02\x03\0\x01\x07verdict\x02\x03\0\x01\x0cbody-verdict\x02\
-\x03\0\x01\x07outcome\x01B\x1c\x02\x03\x02\x01\x0b\x04\0\x0csubscription\x03\0\0\
-\x02\x03\x02\x01\x0c\x04\0\x07verdict\x03\0\x02\x02\x03\x02\x01\x0d\x04\0\x0cbod\
-y-verdict\x03\0\x04\x02\x03\x02\x01\x0e\x04\0\x07outcome\x03\0\x06\x01@\0\0s\x04\
-\0\x06schema\x01\x08\x01j\x01\x01\x01s\x01@\x02\x06handley\x08settingss\0\x09\x04\
-\0\x09configure\x01\x0a\x01@\x01\x06handley\x01\0\x04\0\x07release\x01\x0b\x01ks\
-\x01p\x0c\x01@\x02\x06handley\x06fields\x0d\0\x03\x04\0\x0aon-request\x01\x0e\x01\
-p}\x01@\x03\x06handley\x07contextw\x04body\x0f\0\x05\x04\0\x0fon-request-body\x01\
-\x10\x01@\x04\x06handley\x07contextw\x06status{\x07headers\x0d\0\x03\x04\0\x0bon\
--response\x01\x11\x01@\x04\x06handley\x07contextw\x06status{\x04body\x0f\0\x05\x04\
-\0\x10on-response-body\x01\x12\x01@\x03\x06handley\x07contextw\x07outcome\x07\x01\
-\0\x04\0\x0bon-complete\x01\x13\x04\0\"sluice:gateway/policy-plugin@0.1.0\x05\x0f\
-\x04\0\x1bsluice:gateway/policy@0.1.0\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rus\
-t\x060.63.0";
+\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x06\x05hooks\x03\x0erequest-fields\x04\
+\x10response-headers\x05\x12request-body-limitw\x13request-body-status{\x13respo\
+nse-body-limitw\x04\0\x0csubscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\
+\x06header\x03\0\x08\x01p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\
+\x04\0\x05reply\x03\0\x0c\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\
+\0\x0e\x01ks\x01k{\x01r\x07\x07services\x04path\x10\x06method\x10\x06status\x11\x07\
+headers\x0a\x0atimeout-nsw\x07contextw\x04\0\x07reroute\x03\0\x12\x01q\x05\x04ne\
+xt\x01w\0\x07respond\x01\x0d\0\x05delay\x01\x0f\0\x07reroute\x01\x13\0\x05retry\x01\
+\x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\x04keep\0\0\x07replace\x01\x0b\0\x07r\
+espond\x01\x0d\0\x04\0\x0cbody-verdict\x03\0\x16\x01m\x05\x07connect\x07timeout\x08\
+protocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x18\x01k\x19\x01ky\x01r\
+\x09\x06status{\x07failure\x1a\x0bduration-nsw\x08instances\x0fupstream-status\x11\
+\x0drequest-bytesw\x0eresponse-bytesw\x08rerouted\x7f\x0bgrpc-status\x1b\x04\0\x07\
+outcome\x03\0\x1c\x03\0!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05\
+field\x02\x03\0\x01\x06header\x01B\x20\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\
+\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\x01\x05field\x01\0\x04\
+\x04\0\x0drequest-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\0\x0frequest-headers\x01\
+\x07\x01ps\x01@\x01\x04names\0\x08\x04\0\x15request-header-values\x01\x09\x01@\x01\
+\x04names\0\x04\x04\0\x0fresponse-header\x01\x0a\x01j\0\x01s\x01@\x02\x04names\x05\
+values\0\x0b\x04\0\x12set-request-header\x01\x0c\x04\0\x12add-request-header\x01\
+\x0c\x01@\x01\x04names\0\x0b\x04\0\x15remove-request-header\x01\x0d\x04\0\x13set\
+-response-header\x01\x0c\x04\0\x13add-response-header\x01\x0c\x04\0\x16remove-re\
+sponse-header\x01\x0d\x01@\x01\x04paths\0\x0b\x04\0\x08set-path\x01\x0e\x01@\x01\
+\x05query\x04\0\x0b\x04\0\x09set-query\x01\x0f\x01@\x02\x03keys\x05values\x01\0\x04\
+\0\x08annotate\x01\x10\x01@\x01\x0bduration-nsw\0\x7f\x04\0\x0eeject-instance\x01\
+\x11\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\x03\0\x01\x07failure\x01\
+BV\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\x0ctoken-bucket\x04gcra\
+\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\x02\x01r\x04\x04kind\x03\
+\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\x04\x01y\x04\0\x06\
+bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0brese\
+rvation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07latency\x7f\x07slow-nsw\x04\0\
+\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\x01r\x04\x08requestsw\x08\
+failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\x01m\x03\x09gradient2\x05\
+vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\x04kind\x11\x03miny\x03m\
+axy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05limity\x08adaptive\x14\
+\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04gate\x03\0\x18\x01r\x03\
+\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07entered\x03\0\x1a\x01y\x04\0\x04\
+cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\0\x1e\x04\0\x0bop\
+en-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04costy\x0bmax-wait-nsw\0\x09\x04\
+\0\x07reserve\x01\x20\x01@\x03\x06bucket\x07\x03keys\x04costy\x01\0\x04\0\x06ref\
+und\x01!\x01j\x01\x0d\x01s\x01@\x02\x04names\x04spec\x0b\0\"\x04\0\x0bopen-windo\
+w\x01#\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04code{\x07failure$\x0alatency-n\
+sw\x01\0\x04\0\x07observe\x01%\x01@\x02\x06window\x0d\x03keys\0\x0f\x04\0\x09cou\
+nt-all\x01&\x01@\x04\x06window\x0d\x03keys\x04from{\x02to{\0w\x04\0\x0bcount-cod\
+es\x01'\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0cdivisor-from{\x0adivis\
+or-to{\0u\x04\0\x0acode-ratio\x01(\x01@\x02\x06window\x0d\x03keys\0u\x04\0\x13ne\
+twork-error-ratio\x01)\x01@\x03\x06window\x0d\x03keys\x08quantileu\0w\x04\0\x13l\
+atency-quantile-ms\x01*\x01@\x02\x06window\x0d\x03keys\x01\0\x04\0\x06forget\x01\
++\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0,\x04\0\x09open-gate\x01-\x01\
+@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01.\x01@\x02\x04gat\
+e\x19\x05limity\x01\0\x04\0\x09set-limit\x01/\x01j\x01\x1d\x01s\x01@\x01\x04name\
+s\00\x04\0\x09open-cell\x011\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x012\x01\
+j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\03\x04\0\x07swap-if\x01\
+4\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x015\x01p}\x01k6\x01@\x01\
+\x03keys\07\x04\0\x06kv-get\x018\x01j\0\x01s\x01@\x03\x03keys\x05value6\x06ttl-n\
+sw\09\x04\0\x06kv-set\x01:\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01;\x01@\x01\
+\x06statuss\x01\0\x04\0\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06forced\x01>\x03\
+\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\x06now-ns\x01\0\
+\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\x01B\x02\x01\
+@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\x08\x01\
+B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\x08pre\
+ssure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gateway/syst\
+em@0.1.0\x05\x09\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\0\x01p\x01\x01\
+p}\x01ks\x01r\x07\x06targets\x06methods\x04paths\x07headers\x02\x04body\x03\x0at\
+imeout-nsw\x09transport\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06status{\x07he\
+aders\x02\x04body\x03\x04\0\x08response\x03\0\x07\x01j\x01\x08\x01s\x01@\x01\x07\
+request\x06\0\x09\x04\0\x04send\x01\x0a\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\
+\x0a\x02\x03\0\x01\x0csubscription\x02\x03\0\x01\x07verdict\x02\x03\0\x01\x0cbod\
+y-verdict\x02\x03\0\x01\x07outcome\x01B\x1c\x02\x03\x02\x01\x0b\x04\0\x0csubscri\
+ption\x03\0\0\x02\x03\x02\x01\x0c\x04\0\x07verdict\x03\0\x02\x02\x03\x02\x01\x0d\
+\x04\0\x0cbody-verdict\x03\0\x04\x02\x03\x02\x01\x0e\x04\0\x07outcome\x03\0\x06\x01\
+@\0\0s\x04\0\x06schema\x01\x08\x01j\x01\x01\x01s\x01@\x02\x06handley\x08settings\
+s\0\x09\x04\0\x09configure\x01\x0a\x01@\x01\x06handley\x01\0\x04\0\x07release\x01\
+\x0b\x01ks\x01p\x0c\x01@\x02\x06handley\x06fields\x0d\0\x03\x04\0\x0aon-request\x01\
+\x0e\x01p}\x01@\x03\x06handley\x07contextw\x04body\x0f\0\x05\x04\0\x0fon-request\
+-body\x01\x10\x01@\x04\x06handley\x07contextw\x06status{\x07headers\x0d\0\x03\x04\
+\0\x0bon-response\x01\x11\x01@\x04\x06handley\x07contextw\x06status{\x04body\x0f\
+\0\x05\x04\0\x10on-response-body\x01\x12\x01@\x03\x06handley\x07contextw\x07outc\
+ome\x07\x01\0\x04\0\x0bon-complete\x01\x13\x04\0\"sluice:gateway/policy-plugin@0\
+.1.0\x05\x0f\x04\0\x1bsluice:gateway/policy@0.1.0\x04\0\x0b\x0c\x01\0\x06policy\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-\
+bindgen-rust\x060.63.0";
         };
     };
 }
@@ -5083,84 +5141,85 @@ pub use __export_policy_impl as __export_policy_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3558] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc9\x1a\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3621] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x88\x1b\x01A\x02\x01\
 A\x13\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x1d\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
+gateway/log@0.1.0\x05\0\x01B\x1e\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
 \x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0bclient-port\0\0\x0aentrypoint\0\0\
 \x05route\0\0\x07service\0\0\x03tls\0\0\x07attempt\0\0\x0arequest-id\0\0\x06head\
 er\x01s\0\x06cookie\x01s\0\x0bquery-param\x01s\0\x04\0\x05field\x03\0\0\x01n\x05\
 \x0aon-request\x0bon-response\x0bon-complete\x0crequest-body\x0dresponse-body\x04\
-\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x05\x05hooks\x03\x0erequest-fields\x04\
-\x10response-headers\x05\x12request-body-limitw\x13response-body-limitw\x04\0\x0c\
-subscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\x08\x01\
-p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\x04\0\x05reply\x03\0\x0c\
-\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\0\x0e\x01ks\x01k{\x01r\x06\
-\x07services\x04path\x10\x06method\x10\x06status\x11\x07headers\x0a\x07contextw\x04\
-\0\x07reroute\x03\0\x12\x01q\x05\x04next\x01w\0\x07respond\x01\x0d\0\x05delay\x01\
-\x0f\0\x07reroute\x01\x13\0\x05retry\x01\x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\
-\x04keep\0\0\x07replace\x01\x0b\0\x07respond\x01\x0d\0\x04\0\x0cbody-verdict\x03\
-\0\x16\x01m\x05\x07connect\x07timeout\x08protocol\x0bno-instance\x06client\x04\0\
-\x07failure\x03\0\x18\x01k\x19\x01r\x08\x06status{\x07failure\x1a\x0bduration-ns\
-w\x08instances\x0fupstream-status\x11\x0drequest-bytesw\x0eresponse-bytesw\x08re\
-routed\x7f\x04\0\x07outcome\x03\0\x1b\x03\0!sluice:gateway/policy-types@0.1.0\x05\
-\x01\x02\x03\0\x01\x05field\x02\x03\0\x01\x06header\x01B\x20\x02\x03\x02\x01\x02\
-\x04\0\x05field\x03\0\0\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\
-\x01\x05field\x01\0\x04\x04\0\x0drequest-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\
-\0\x0frequest-headers\x01\x07\x01ps\x01@\x01\x04names\0\x08\x04\0\x15request-hea\
-der-values\x01\x09\x01@\x01\x04names\0\x04\x04\0\x0fresponse-header\x01\x0a\x01j\
-\0\x01s\x01@\x02\x04names\x05values\0\x0b\x04\0\x12set-request-header\x01\x0c\x04\
-\0\x12add-request-header\x01\x0c\x01@\x01\x04names\0\x0b\x04\0\x15remove-request\
--header\x01\x0d\x04\0\x13set-response-header\x01\x0c\x04\0\x13add-response-heade\
-r\x01\x0c\x04\0\x16remove-response-header\x01\x0d\x01@\x01\x04paths\0\x0b\x04\0\x08\
-set-path\x01\x0e\x01@\x01\x05query\x04\0\x0b\x04\0\x09set-query\x01\x0f\x01@\x02\
-\x03keys\x05values\x01\0\x04\0\x08annotate\x01\x10\x01@\x01\x0bduration-nsw\0\x7f\
-\x04\0\x0eeject-instance\x01\x11\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\
-\x03\0\x01\x07failure\x01BV\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\
-\x0ctoken-bucket\x04gcra\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\
-\x02\x01r\x04\x04kind\x03\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-sp\
-ec\x03\0\x04\x01y\x04\0\x06bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09\
-remainingw\x04\0\x0breservation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07late\
-ncy\x7f\x07slow-nsw\x04\0\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\
-\x01r\x04\x08requestsw\x08failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\
-\x01m\x03\x09gradient2\x05vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\
-\x04kind\x11\x03miny\x03maxy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\
-\x05limity\x08adaptive\x14\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\
-\x04gate\x03\0\x18\x01r\x03\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07ente\
-red\x03\0\x1a\x01y\x04\0\x04cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04\
-spec\x05\0\x1e\x04\0\x0bopen-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04co\
-sty\x0bmax-wait-nsw\0\x09\x04\0\x07reserve\x01\x20\x01@\x03\x06bucket\x07\x03key\
-s\x04costy\x01\0\x04\0\x06refund\x01!\x01j\x01\x0d\x01s\x01@\x02\x04names\x04spe\
-c\x0b\0\"\x04\0\x0bopen-window\x01#\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04c\
-ode{\x07failure$\x0alatency-nsw\x01\0\x04\0\x07observe\x01%\x01@\x02\x06window\x0d\
-\x03keys\0\x0f\x04\0\x09count-all\x01&\x01@\x04\x06window\x0d\x03keys\x04from{\x02\
-to{\0w\x04\0\x0bcount-codes\x01'\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0c\
-divisor-from{\x0adivisor-to{\0u\x04\0\x0acode-ratio\x01(\x01@\x02\x06window\x0d\x03\
-keys\0u\x04\0\x13network-error-ratio\x01)\x01@\x03\x06window\x0d\x03keys\x08quan\
-tileu\0w\x04\0\x13latency-quantile-ms\x01*\x01@\x02\x06window\x0d\x03keys\x01\0\x04\
-\0\x06forget\x01+\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0,\x04\0\x09op\
-en-gate\x01-\x01@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01.\
-\x01@\x02\x04gate\x19\x05limity\x01\0\x04\0\x09set-limit\x01/\x01j\x01\x1d\x01s\x01\
-@\x01\x04names\00\x04\0\x09open-cell\x011\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04\
-load\x012\x01j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\03\x04\0\
-\x07swap-if\x014\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x015\x01\
-p}\x01k6\x01@\x01\x03keys\07\x04\0\x06kv-get\x018\x01j\0\x01s\x01@\x03\x03keys\x05\
-value6\x06ttl-nsw\09\x04\0\x06kv-set\x01:\x01@\x01\x03keys\x01\0\x04\0\x09kv-del\
-ete\x01;\x01@\x01\x06statuss\x01\0\x04\0\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06\
-forced\x01>\x03\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\
-\x06now-ns\x01\0\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\
-\x01B\x02\x01@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1\
-.0\x05\x08\x01B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-ns\
-w\x04\0\x08pressure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluic\
-e:gateway/system@0.1.0\x05\x09\x01B\x0b\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\
-\0\x01p\x01\x01p}\x01r\x06\x06targets\x06methods\x04paths\x07headers\x02\x04body\
-\x03\x0atimeout-nsw\x04\0\x07request\x03\0\x04\x01r\x03\x06status{\x07headers\x02\
-\x04body\x03\x04\0\x08response\x03\0\x06\x01j\x01\x07\x01s\x01@\x01\x07request\x05\
-\0\x08\x04\0\x04send\x01\x09\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\x0a\x04\0\
-;sluice:gateway/policy-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&po\
-licy-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\
-\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x06\x05hooks\x03\x0erequest-fields\x04\
+\x10response-headers\x05\x12request-body-limitw\x13request-body-status{\x13respo\
+nse-body-limitw\x04\0\x0csubscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\
+\x06header\x03\0\x08\x01p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\
+\x04\0\x05reply\x03\0\x0c\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\
+\0\x0e\x01ks\x01k{\x01r\x07\x07services\x04path\x10\x06method\x10\x06status\x11\x07\
+headers\x0a\x0atimeout-nsw\x07contextw\x04\0\x07reroute\x03\0\x12\x01q\x05\x04ne\
+xt\x01w\0\x07respond\x01\x0d\0\x05delay\x01\x0f\0\x07reroute\x01\x13\0\x05retry\x01\
+\x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\x04keep\0\0\x07replace\x01\x0b\0\x07r\
+espond\x01\x0d\0\x04\0\x0cbody-verdict\x03\0\x16\x01m\x05\x07connect\x07timeout\x08\
+protocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x18\x01k\x19\x01ky\x01r\
+\x09\x06status{\x07failure\x1a\x0bduration-nsw\x08instances\x0fupstream-status\x11\
+\x0drequest-bytesw\x0eresponse-bytesw\x08rerouted\x7f\x0bgrpc-status\x1b\x04\0\x07\
+outcome\x03\0\x1c\x03\0!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05\
+field\x02\x03\0\x01\x06header\x01B\x20\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\
+\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\x01\x05field\x01\0\x04\
+\x04\0\x0drequest-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\0\x0frequest-headers\x01\
+\x07\x01ps\x01@\x01\x04names\0\x08\x04\0\x15request-header-values\x01\x09\x01@\x01\
+\x04names\0\x04\x04\0\x0fresponse-header\x01\x0a\x01j\0\x01s\x01@\x02\x04names\x05\
+values\0\x0b\x04\0\x12set-request-header\x01\x0c\x04\0\x12add-request-header\x01\
+\x0c\x01@\x01\x04names\0\x0b\x04\0\x15remove-request-header\x01\x0d\x04\0\x13set\
+-response-header\x01\x0c\x04\0\x13add-response-header\x01\x0c\x04\0\x16remove-re\
+sponse-header\x01\x0d\x01@\x01\x04paths\0\x0b\x04\0\x08set-path\x01\x0e\x01@\x01\
+\x05query\x04\0\x0b\x04\0\x09set-query\x01\x0f\x01@\x02\x03keys\x05values\x01\0\x04\
+\0\x08annotate\x01\x10\x01@\x01\x0bduration-nsw\0\x7f\x04\0\x0eeject-instance\x01\
+\x11\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\x03\0\x01\x07failure\x01\
+BV\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\x0ctoken-bucket\x04gcra\
+\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\x02\x01r\x04\x04kind\x03\
+\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\x04\x01y\x04\0\x06\
+bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0brese\
+rvation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07latency\x7f\x07slow-nsw\x04\0\
+\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\x01r\x04\x08requestsw\x08\
+failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\x01m\x03\x09gradient2\x05\
+vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\x04kind\x11\x03miny\x03m\
+axy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05limity\x08adaptive\x14\
+\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04gate\x03\0\x18\x01r\x03\
+\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07entered\x03\0\x1a\x01y\x04\0\x04\
+cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\0\x1e\x04\0\x0bop\
+en-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04costy\x0bmax-wait-nsw\0\x09\x04\
+\0\x07reserve\x01\x20\x01@\x03\x06bucket\x07\x03keys\x04costy\x01\0\x04\0\x06ref\
+und\x01!\x01j\x01\x0d\x01s\x01@\x02\x04names\x04spec\x0b\0\"\x04\0\x0bopen-windo\
+w\x01#\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04code{\x07failure$\x0alatency-n\
+sw\x01\0\x04\0\x07observe\x01%\x01@\x02\x06window\x0d\x03keys\0\x0f\x04\0\x09cou\
+nt-all\x01&\x01@\x04\x06window\x0d\x03keys\x04from{\x02to{\0w\x04\0\x0bcount-cod\
+es\x01'\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0cdivisor-from{\x0adivis\
+or-to{\0u\x04\0\x0acode-ratio\x01(\x01@\x02\x06window\x0d\x03keys\0u\x04\0\x13ne\
+twork-error-ratio\x01)\x01@\x03\x06window\x0d\x03keys\x08quantileu\0w\x04\0\x13l\
+atency-quantile-ms\x01*\x01@\x02\x06window\x0d\x03keys\x01\0\x04\0\x06forget\x01\
++\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0,\x04\0\x09open-gate\x01-\x01\
+@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01.\x01@\x02\x04gat\
+e\x19\x05limity\x01\0\x04\0\x09set-limit\x01/\x01j\x01\x1d\x01s\x01@\x01\x04name\
+s\00\x04\0\x09open-cell\x011\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x012\x01\
+j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\03\x04\0\x07swap-if\x01\
+4\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x015\x01p}\x01k6\x01@\x01\
+\x03keys\07\x04\0\x06kv-get\x018\x01j\0\x01s\x01@\x03\x03keys\x05value6\x06ttl-n\
+sw\09\x04\0\x06kv-set\x01:\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01;\x01@\x01\
+\x06statuss\x01\0\x04\0\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06forced\x01>\x03\
+\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\x06now-ns\x01\0\
+\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\x01B\x02\x01\
+@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\x08\x01\
+B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\x08pre\
+ssure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gateway/syst\
+em@0.1.0\x05\x09\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\0\x01p\x01\x01\
+p}\x01ks\x01r\x07\x06targets\x06methods\x04paths\x07headers\x02\x04body\x03\x0at\
+imeout-nsw\x09transport\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06status{\x07he\
+aders\x02\x04body\x03\x04\0\x08response\x03\0\x07\x01j\x01\x08\x01s\x01@\x01\x07\
+request\x06\0\x09\x04\0\x04send\x01\x0a\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\
+\x0a\x04\0;sluice:gateway/policy-with-all-of-its-exports-removed@0.1.0\x04\0\x0b\
+,\x01\0&policy-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpr\
+ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::host;
-use crate::policy::{Field, Header};
+use crate::policy::{Field, Header, nanoseconds};
 
 /// A value of the request that the subscription does not name. Named ones cost less.
 ///
@@ -147,5 +147,5 @@ pub fn annotate(key: &str, value: &str) {
 /// Leaves the instance that answered, or failed to, out of its service's turn for that long. `false` where there is none,
 /// or where that would leave out more instances than the service allows.
 pub fn eject_instance(duration: Duration) -> bool {
-    host::exchange::eject_instance(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    host::exchange::eject_instance(nanoseconds(duration))
 }

@@ -11,6 +11,8 @@ pub mod system;
 mod uses;
 mod verdict;
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::policy::sluice::gateway::policy_types::{
@@ -74,6 +76,10 @@ pub trait Policy: Sized + 'static {
     }
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Makes a [`Policy`](crate::policy::Policy) the plugin's export. On other targets than wasm32 it exports nothing, so
 /// that tests link.
 #[macro_export]
@@ -88,6 +94,8 @@ macro_rules! export_policy {
         const _: () = {
             use $crate::bindings::policy as bindings;
             use $crate::policy::{BodyVerdict, Outcome, Policy, Subscription, Uses, Verdict};
+
+            $crate::__export_version!();
 
             struct Exported;
 

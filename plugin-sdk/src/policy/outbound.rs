@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::host;
-use crate::policy::Header;
+use crate::policy::{Header, nanoseconds};
 
 pub use crate::bindings::policy::sluice::gateway::outbound::{Request, Response};
 
@@ -20,6 +20,7 @@ impl Request {
             headers: Vec::new(),
             body: Vec::new(),
             timeout_ns: 5_000_000_000,
+            transport: None,
         }
     }
 
@@ -39,7 +40,13 @@ impl Request {
     /// The same with another time for the whole exchange.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout_ns: u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX), ..self }
+        Self { timeout_ns: nanoseconds(timeout), ..self }
+    }
+
+    /// The same over TLS as a `[transports.NAME]` of the gateway's configuration says.
+    #[must_use]
+    pub fn with_transport(self, name: impl Into<String>) -> Self {
+        Self { transport: Some(name.into()), ..self }
     }
 }
 

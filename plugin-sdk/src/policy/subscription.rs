@@ -19,6 +19,7 @@ impl Subscription {
             request_fields: Vec::new(),
             response_headers: Vec::new(),
             request_body_limit: 0,
+            request_body_status: 0,
             response_body_limit: 0,
         }
     }
@@ -52,6 +53,19 @@ impl Subscription {
         self.hooks = self.hooks | Hooks::REQUEST_BODY;
         self.request_body_limit = limit;
         self
+    }
+
+    /// The same; longer bodies are refused with another status.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::Subscription;
+    ///
+    /// let wanted = Subscription::new().on_request_body(1024).refuse_longer_with(401);
+    /// assert_eq!((wanted.request_body_limit, wanted.request_body_status), (1024, 401));
+    /// ```
+    #[must_use]
+    pub fn refuse_longer_with(self, status: u16) -> Self {
+        Self { request_body_status: status, ..self }
     }
 
     /// Wants `on_response_body`, for bodies of up to `limit` bytes; longer ones go on untouched.

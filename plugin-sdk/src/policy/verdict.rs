@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{BodyVerdict, Header, Outcome, Pause, Reply, Reroute, Verdict};
+use crate::policy::{BodyVerdict, Header, Outcome, Pause, Reply, Reroute, Verdict, nanoseconds};
 
 impl Verdict {
     /// Go on, with nothing to remember for later hooks.
@@ -22,8 +22,7 @@ impl Verdict {
     /// ```
     #[must_use]
     pub fn delay(time: Duration) -> Self {
-        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Self::Delay(Pause { nanoseconds, context: 0 })
+        Self::Delay(Pause { nanoseconds: nanoseconds(time), context: 0 })
     }
 
     /// Go on to another service, or get the answer from there; [`Reroute::to`] has more to set.
@@ -45,8 +44,7 @@ impl Verdict {
     /// the same as `next`.
     #[must_use]
     pub fn retry(wait: Duration) -> Self {
-        let nanoseconds = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        Self::Retry(Pause { nanoseconds, context: 0 })
+        Self::Retry(Pause { nanoseconds: nanoseconds(wait), context: 0 })
     }
 }
 
@@ -54,7 +52,15 @@ impl Reroute {
     /// To a service, by the name that routes use; otherwise the request as it is.
     #[must_use]
     pub fn to(service: impl Into<String>) -> Self {
-        Self { service: service.into(), path: None, method: None, status: None, headers: Vec::new(), context: 0 }
+        Self {
+            service: service.into(),
+            path: None,
+            method: None,
+            status: None,
+            headers: Vec::new(),
+            timeout_ns: 0,
+            context: 0,
+        }
     }
 
     /// Another request, without a body.
@@ -67,6 +73,20 @@ impl Reroute {
     #[must_use]
     pub fn with_status(self, status: u16) -> Self {
         Self { status: Some(status), ..self }
+    }
+
+    /// How long that service may take until its answer begins; after that, 504 takes its place.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::Reroute;
+    ///
+    /// let hurried = Reroute::to("spare").with_timeout(Duration::from_millis(200));
+    /// assert_eq!(hurried.timeout_ns, 200_000_000);
+    /// ```
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout_ns: nanoseconds(timeout), ..self }
     }
 
     /// One more header of the answer.
@@ -92,12 +112,13 @@ impl Outcome {
         Self {
             status,
             failure: None,
-            duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            duration_ns: nanoseconds(duration),
             instance: String::new(),
             upstream_status: None,
             request_bytes: 0,
             response_bytes: 0,
             rerouted: false,
+            grpc_status: None,
         }
     }
 

@@ -16,7 +16,9 @@ pub(crate) struct RawSettings {
     weight: Option<Number>,
     /// A header that decides.
     header: Option<String>,
-    /// Its values that lead to the service; any value where nothing is said.
+    /// A cookie that decides, instead of a header.
+    cookie: Option<String>,
+    /// The values of either that lead to the service; any value where nothing is said.
     #[serde(default)]
     values: List,
     /// A cookie in which a client keeps where it was sent.
@@ -33,7 +35,8 @@ pub(crate) struct Split {
     service: String,
     /// Of ten thousand.
     weight: u64,
-    header: Option<Field>,
+    /// The header or cookie that decides.
+    pin: Option<Field>,
     values: Vec<String>,
     sticky: Sticky,
 }
@@ -63,7 +66,7 @@ pub(crate) struct Chosen<'a> {
 impl Split {
     /// Makes sense of what arrived.
     pub(crate) fn check(raw: RawSettings) -> Result<Self, String> {
-        let RawSettings { service, weight, header, values, sticky_cookie, sticky_seconds, sticky_by } = raw;
+        let RawSettings { service, weight, header, cookie, values, sticky_cookie, sticky_seconds, sticky_by } = raw;
         if service.is_empty() {
             return Err("`service` is empty".to_owned());
         }
@@ -71,11 +74,17 @@ impl Split {
             weight @ 0..=100 => weight * 100,
             weight => return Err(format!("`weight` is {weight} and has to be between 0 and 100")),
         };
-        if weight == 0 && header.is_none() {
-            return Err("nothing goes to the service; give a `weight` or a `header`".to_owned());
+        let pin = match (header, cookie) {
+            (Some(_), Some(_)) => return Err("`header` and `cookie` decide both; keep one".to_owned()),
+            (Some(header), None) => Some(source::header(header)?),
+            (None, Some(cookie)) => Some(Field::Cookie(cookie_name(cookie)?)),
+            (None, None) => None,
+        };
+        if weight == 0 && pin.is_none() {
+            return Err("nothing goes to the service; give a `weight`, a `header` or a `cookie`".to_owned());
         }
-        if header.is_none() && !values.0.is_empty() {
-            return Err("`values` need a `header`".to_owned());
+        if pin.is_none() && !values.0.is_empty() {
+            return Err("`values` need a `header` or a `cookie`".to_owned());
         }
         let sticky = match (sticky_cookie, sticky_by) {
             (Some(_), Some(_)) => return Err("`sticky-cookie` and `sticky-by` do the same; keep one".to_owned()),
@@ -84,33 +93,32 @@ impl Split {
             }
             (None, None) => Sticky::No,
             (Some(name), None) => {
-                source::header(name.clone()).map_err(|_| format!("`{name}` is not the name of a cookie"))?;
-                Sticky::Cookie { name, seconds: sticky_seconds.map(|seconds| seconds.0) }
+                Sticky::Cookie { name: cookie_name(name)?, seconds: sticky_seconds.map(|seconds| seconds.0) }
             }
             (None, Some(by)) => Sticky::By(Source::check(Some(by), None, Source::nothing())?),
         };
-        Ok(Self { service, weight, header: header.map(source::header).transpose()?, values: values.0, sticky })
+        Ok(Self { service, weight, pin, values: values.0, sticky })
     }
 
-    /// The header, if there is one, and then what stickiness needs.
+    /// The header or cookie that decides, if there is one, and then what stickiness needs.
     pub(crate) fn fields(&self) -> Vec<Field> {
         let sticky: Vec<_> = match &self.sticky {
             Sticky::No => Vec::new(),
             Sticky::Cookie { name, .. } => vec![Field::Cookie(name.clone())],
             Sticky::By(source) => source.fields().collect(),
         };
-        self.header.iter().cloned().chain(sticky).collect()
+        self.pin.iter().cloned().chain(sticky).collect()
     }
 
     pub(crate) fn choose(&self, fields: &Fields, buffer: &mut String) -> Chosen<'_> {
         let at = |there: bool| if there { Stay::At(&self.service) } else { Stay::Here };
         let quietly = |there| Chosen { service: at(there), cookie: None };
-        if self.header.is_some()
+        if self.pin.is_some()
             && let Some(value) = fields.get(0)
         {
             return quietly(self.values.is_empty() || self.values.iter().any(|known| known == value));
         }
-        let first = usize::from(self.header.is_some());
+        let first = usize::from(self.pin.is_some());
         match &self.sticky {
             Sticky::No => quietly(self.draw(random::u64())),
             Sticky::By(source) => quietly(self.draw(hash(source.key(fields, first, buffer)))),
@@ -130,6 +138,14 @@ impl Split {
 
     fn draw(&self, number: u64) -> bool {
         number % 10_000 < self.weight
+    }
+}
+
+/// Their names are made of the same letters as those of headers.
+fn cookie_name(name: String) -> Result<String, String> {
+    match source::header(name.clone()) {
+        Ok(_) => Ok(name),
+        Err(_) => Err(format!("`{name}` is not the name of a cookie")),
     }
 }
 

@@ -44,6 +44,19 @@ fn a_header_decides_for_those_who_send_it() {
 }
 
 #[test]
+fn a_cookie_decides_for_those_who_have_it() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"service": "next", "cookie": "beta", "values": "1"}"#);
+    assert!(!there(policy.request()));
+    for (value, expected) in [("beta=1; a=b", true), ("a=b; beta=0", false)] {
+        host.set_request(Field::Header("Cookie".into()), value);
+        assert_eq!(there(policy.request()), expected, "{value}");
+    }
+    let Err(error) = host.configure::<Canary>(r#"{"service": "next", "cookie": "a", "header": "b"}"#) else { panic!() };
+    assert!(error.contains("keep one"), "{error}");
+}
+
+#[test]
 fn a_client_stays_where_its_cookie_says() {
     let host = Host::new();
     let settings = r#"{"service": "next", "weight": 50, "sticky-cookie": "side", "sticky-seconds": 60}"#;

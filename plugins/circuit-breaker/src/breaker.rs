@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use sluice_plugin_sdk::log;
-use sluice_plugin_sdk::policy::state::{Forced, forced};
+use sluice_plugin_sdk::policy::state::{Forced, Gate, GateSpec, forced};
 use sluice_plugin_sdk::policy::{Fields, Outcome, Reply, Reroute, Subscription, Verdict, clock, exchange, random};
 use sluice_policy_kit::duration;
 use sluice_policy_kit::status::reason_phrase;
@@ -27,6 +27,8 @@ pub(crate) struct Breaker {
     measure: Measure,
     machine: Machine,
     keys: Keys,
+    /// How many requests each key has at once, where that is limited.
+    bulkhead: Option<Gate>,
     /// For keys that are made of several values.
     buffer: String,
 }
@@ -36,7 +38,9 @@ impl Breaker {
         settings.notes.iter().for_each(|note| log::warn(note));
         let measure = Measure::open(&settings)?;
         let machine = Machine::open(settings.timing.clone())?;
-        Ok(Self { settings, measure, machine, keys: Keys::default(), buffer: String::new() })
+        let open = |limit| Gate::open("in-flight", &GateSpec::fixed(limit));
+        let bulkhead = settings.max_in_flight.map(open).transpose()?;
+        Ok(Self { settings, measure, machine, keys: Keys::default(), bulkhead, buffer: String::new() })
     }
 
     pub(crate) fn subscription(&self) -> Subscription {
@@ -52,15 +56,18 @@ impl Breaker {
         let number = self.keys.number(key);
         match forced() {
             None => {}
-            Some(Forced::Open) => return self.refuse(Duration::ZERO),
+            Some(Forced::Open) => return self.refuse("open", Duration::ZERO),
             Some(Forced::Closed) => return Verdict::Next(number),
             Some(Forced::Disabled) => return Verdict::next(),
+        }
+        if self.bulkhead.is_some_and(|gate| !gate.enter(key, 0).granted) {
+            return self.refuse_or_pass("full", Duration::ZERO, number);
         }
         if let Some(factor) = self.settings.soft {
             let refused = random::unit() < self.measure.excess(key, factor);
             if refused {
                 self.measure.refused_softly(key);
-                return self.refuse_or_pass(Duration::ZERO, number);
+                return self.refuse_or_pass("open", Duration::ZERO, number);
             }
             return Verdict::Next(number);
         }
@@ -72,7 +79,7 @@ impl Breaker {
         match self.machine.admit(key, clock::now(), &mut changed) {
             Admission::Pass => Verdict::Next(number),
             Admission::Probe(round) => Verdict::Next(number | PROBE | u64::from(round) << ROUND_SHIFT),
-            Admission::Refuse { retry_in } => self.refuse_or_pass(retry_in, number),
+            Admission::Refuse { retry_in } => self.refuse_or_pass("open", retry_in, number),
         }
     }
 
@@ -142,16 +149,16 @@ impl Breaker {
     }
 
     /// In shadow mode, the exchange goes on and the access log says what would have been.
-    fn refuse_or_pass(&self, retry_in: Duration, number: u64) -> Verdict {
+    fn refuse_or_pass(&self, why: &str, retry_in: Duration, number: u64) -> Verdict {
         if self.settings.shadow {
             exchange::annotate("breaker", "would refuse");
             return Verdict::Next(number);
         }
-        self.refuse(retry_in)
+        self.refuse(why, retry_in)
     }
 
-    fn refuse(&self, retry_in: Duration) -> Verdict {
-        exchange::annotate("breaker", "open");
+    fn refuse(&self, why: &str, retry_in: Duration) -> Verdict {
+        exchange::annotate("breaker", why);
         match &self.settings.fallback {
             Fallback::Service { name, path } => {
                 Verdict::Reroute(Reroute { path: path.clone(), ..Reroute::to(name.as_str()) })

@@ -6,7 +6,7 @@ use sluice_plugin_sdk::policy::state::{Cell, Window, WindowSpec};
 use sluice_plugin_sdk::policy::{Failure, Outcome};
 use sluice_policy_kit::expression::{Metric, Metrics};
 
-use crate::settings::{Settings, Span, Trigger};
+use crate::settings::{Settings, Span, Trigger, Unanswered};
 
 /// A status below 500 and one above stand for what succeeded and what did not, whatever the real ones were.
 const GOOD: u16 = 200;
@@ -169,13 +169,27 @@ fn classify(settings: &Settings, outcome: &Outcome, code: u16) -> Class {
         // As Traefik does it; probes succeed unless the expression would call them a failure of the server.
         return if code >= 500 { Class::Failure } else { Class::Success };
     }
-    let unanswered = outcome.failure.filter(|_| outcome.upstream_status.is_none());
-    match unanswered {
-        Some(Failure::Client) => Class::Ignored,
-        Some(_) => Class::Failure,
-        None if settings.ignored.contains(code) => Class::Ignored,
-        None if settings.failures.contains(code) => Class::Failure,
-        None => Class::Success,
+    let of_grpc = || outcome.grpc_status.is_some_and(|code| settings.grpc_failures.contains(code));
+    match outcome.failure {
+        // Whoever has read a part of the answer knows what it was.
+        Some(Failure::Client) if outcome.upstream_status.is_none() => Class::Ignored,
+        Some(failure) if failure != Failure::Client => match settings.ignored_failures.contains(&unanswered(failure)) {
+            true => Class::Ignored,
+            false => Class::Failure,
+        },
+        _ if settings.ignored.contains(code) => Class::Ignored,
+        _ if settings.failures.contains(code) || of_grpc() => Class::Failure,
+        _ => Class::Success,
+    }
+}
+
+/// As settings name it.
+fn unanswered(failure: Failure) -> Unanswered {
+    match failure {
+        Failure::Connect => Unanswered::Connect,
+        Failure::Timeout => Unanswered::Timeout,
+        Failure::Protocol | Failure::Client => Unanswered::Protocol,
+        Failure::NoInstance => Unanswered::NoInstance,
     }
 }
 

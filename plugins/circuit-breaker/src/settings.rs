@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use sluice_plugin_sdk::policy::Field;
 use sluice_policy_kit::expression::Expression;
+use sluice_policy_kit::grpc::GrpcCodes;
 use sluice_policy_kit::source::{RawSource, Source};
 use sluice_policy_kit::status::Statuses;
-use sluice_policy_kit::values::{Number, Period, Real, Switch};
+use sluice_policy_kit::values::{List, Number, Period, Real, Switch};
 
 use crate::machine::{Recovery, Timing};
 
@@ -36,8 +37,14 @@ pub(crate) struct RawSettings {
     slower_than: Option<Period>,
     /// Statuses that are failures, `500-599` by default. No answer at all is one, too.
     failures: Option<Statuses>,
+    /// gRPC codes that are failures, by number or name, such as `UNAVAILABLE, 13`; none where nothing is said.
+    grpc_failures: GrpcCodes,
     /// Statuses that count neither way.
     ignored: Statuses,
+    /// Failures to answer that count neither way: `connect`, `timeout`, `protocol`, `no-instance`.
+    ignored_failures: List,
+    /// So many requests at once for each breaker; more are answered as if it were open.
+    max_in_flight: Option<Number>,
     /// What has a breaker of its own: `route`, `service`, `instance`, or anything requests can be counted by.
     scope: Option<RawScope>,
     /// Failures are looked at this often.
@@ -85,6 +92,15 @@ enum Mode {
     Consecutive,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    Connect,
+    Timeout,
+    Protocol,
+    NoInstance,
+}
+
 /// What has a breaker of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -130,7 +146,10 @@ pub(crate) struct Settings {
     pub(crate) minimum_calls: u64,
     pub(crate) slower_than: Duration,
     pub(crate) failures: Statuses,
+    pub(crate) grpc_failures: GrpcCodes,
     pub(crate) ignored: Statuses,
+    pub(crate) ignored_failures: Vec<Unanswered>,
+    pub(crate) max_in_flight: Option<u32>,
     pub(crate) scope: Scope,
     pub(crate) check_period: Duration,
     pub(crate) timing: Timing,
@@ -163,7 +182,16 @@ impl Settings {
                 "`soft` refuses requests before an instance is chosen, so it has no `scope = \"instance\"`".to_owned()
             );
         }
+        let max_in_flight = raw.max_in_flight.map(Number::clamped).filter(|most| *most > 0);
+        if max_in_flight.is_some() && scope == Scope::Instance {
+            return Err("`max-in-flight` of an instance is its service's `loadbalancer.maxrequests`".to_owned());
+        }
         let is_traefiks = matches!(trigger, Trigger::Expression(_));
+        if is_traefiks && (raw.grpc_failures != GrpcCodes::default() || !raw.ignored_failures.0.is_empty()) {
+            return Err(
+                "an `expression` says what a failure is; remove `grpc-failures` and `ignored-failures`".to_owned()
+            );
+        }
         Ok(Self {
             minimum_calls: raw.minimum_calls.map_or(if is_traefiks { 0 } else { 10 }, |calls| calls.0),
             slower_than: raw.slower_than.map_or(Duration::from_secs(1), |time| time.0),
@@ -176,7 +204,10 @@ impl Settings {
             shadow: raw.shadow.is_some_and(|switch| switch.0),
             fallback: fallback(&raw)?,
             retry_after: raw.retry_after.is_some_and(|switch| switch.0),
+            grpc_failures: raw.grpc_failures,
             ignored: raw.ignored,
+            ignored_failures: raw.ignored_failures.0.iter().map(|name| unanswered(name)).collect::<Result<_, _>>()?,
+            max_in_flight,
             trigger,
             span,
             scope,
@@ -184,6 +215,20 @@ impl Settings {
             notes,
         })
     }
+}
+
+fn unanswered(name: &str) -> Result<Unanswered, String> {
+    Ok(match name {
+        "connect" => Unanswered::Connect,
+        "timeout" => Unanswered::Timeout,
+        "protocol" => Unanswered::Protocol,
+        "no-instance" => Unanswered::NoInstance,
+        _ => {
+            return Err(format!(
+                "`ignored-failures` has `{name}`; there are `connect`, `timeout`, `protocol` and `no-instance`"
+            ));
+        }
+    })
 }
 
 fn trigger(raw: &RawSettings) -> Result<(Trigger, Vec<String>), String> {

@@ -180,6 +180,40 @@ fn failures_are_classified() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_is_a_failure_and_some_failures_may_count_neither_way() {
+    let broken = |failure| Outcome { failure: Some(failure), upstream_status: Some(200), ..Outcome::new(200, MS) };
+    let mut bench =
+        Bench::new(r#"{"mode": "consecutive", "threshold": 1, "ignored-failures": "timeout, no-instance"}"#);
+    for failure in [Failure::Timeout, Failure::NoInstance, Failure::Client] {
+        bench.ending(broken(failure));
+        assert_eq!(bench.exchange(200), 200, "{failure:?}");
+    }
+    bench.ending(broken(Failure::Protocol));
+    assert_eq!(bench.exchange(200), 503);
+}
+
+#[test]
+fn grpc_codes_may_be_failures() {
+    let answer = |code| Outcome { grpc_status: Some(code), upstream_status: Some(200), ..Outcome::new(200, MS) };
+    let mut bench = Bench::new(r#"{"mode": "consecutive", "threshold": 2, "grpc-failures": "UNAVAILABLE,13"}"#);
+    for code in [14, 0, 13, 5, 14] {
+        assert_eq!(bench.ending(answer(code)), 200, "{code}");
+    }
+    bench.ending(answer(13));
+    assert_eq!(bench.exchange(200), 503);
+}
+
+#[test]
+fn only_so_many_are_let_through_at_once() {
+    let mut bench = Bench::new(r#"{"max-in-flight": "2", "fallback-service": "spare"}"#);
+    assert_eq!([bench.policy.request(), bench.policy.request()], [Verdict::Next(1), Verdict::Next(1)]);
+    assert!(matches!(bench.policy.request(), Verdict::Reroute(_)));
+    assert_eq!(bench.host.annotations(), [("breaker".to_owned(), "full".to_owned())]);
+    bench.host.end_exchanges();
+    assert_eq!(bench.policy.request(), Verdict::Next(1));
+}
+
+#[test]
 fn every_key_has_a_breaker_of_its_own() {
     let mut bench = Bench::new(r#"{"mode": "consecutive", "threshold": 1, "scope": ["service", "method"]}"#);
     let mut ask = |service: &str, method: &str, status| {

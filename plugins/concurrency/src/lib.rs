@@ -5,12 +5,13 @@
 //! This file is the glue; `settings` says what an operator can set, `limiter` what becomes of a request. The host counts,
 //! and lets every exchange out again when it has ended.
 
+mod capacity;
 mod limiter;
 mod settings;
 
 use limiter::Limiter;
 use settings::{RawSettings, Settings};
-use sluice_plugin_sdk::policy::{Fields, Policy, Subscription, Verdict};
+use sluice_plugin_sdk::policy::{Fields, Outcome, Policy, Subscription, Verdict};
 
 struct Concurrency(Limiter);
 
@@ -29,6 +30,10 @@ impl Policy for Concurrency {
 
     fn on_request(&mut self, fields: Fields) -> Verdict {
         self.0.decide(&fields)
+    }
+
+    fn on_complete(&mut self, _: u64, outcome: Outcome) {
+        self.0.ended(&outcome);
     }
 }
 

@@ -76,6 +76,10 @@ struct RawGuard {
     memory: Option<Real>,
     /// How late a worker's timers are.
     loop_lag: Option<Period>,
+    /// Shed only what is more than the machine has shown it can do: the most requests that succeeded in a second times the
+    /// least time one took. Without it, the less important classes are shed, or a part of the requests where there are
+    /// none.
+    bbr: Option<Switch>,
 }
 
 /// As the limiter wants it.
@@ -104,6 +108,8 @@ pub(crate) struct Guard {
     pub(crate) cpu: Option<f64>,
     pub(crate) memory: Option<f64>,
     pub(crate) loop_lag: Option<Duration>,
+    /// Only beyond what the machine has shown it can do.
+    pub(crate) bbr: bool,
 }
 
 impl Settings {
@@ -191,5 +197,5 @@ fn guard(raw: RawGuard) -> Result<Guard, String> {
     if cpu.is_none() && memory.is_none() && loop_lag.is_none() {
         return Err("`guard` needs one of `cpu`, `memory` and `loop-lag`".to_owned());
     }
-    Ok(Guard { cpu, memory, loop_lag })
+    Ok(Guard { cpu, memory, loop_lag, bbr: raw.bbr.is_some_and(|switch| switch.0) })
 }

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use std::time::Duration;
+
 use sluice_plugin_sdk::mock::{Host, Use};
 use sluice_plugin_sdk::policy::system::Pressure;
-use sluice_plugin_sdk::policy::{Field, Hooks, Reply, Verdict};
+use sluice_plugin_sdk::policy::{Field, Hooks, Outcome, Reply, Verdict};
 
 use super::Concurrency;
 
@@ -71,6 +73,52 @@ fn the_guard_sheds_while_the_machine_is_overloaded() {
     assert_eq!(refused(policy.request()).status, 503);
     host.set_request(Field::Header("X-Class".into()), "live");
     assert_eq!(policy.request(), Verdict::next());
+}
+
+#[test]
+fn without_classes_the_guard_sheds_a_part() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"guard": {"cpu": 0.8}}"#);
+    host.set_pressure(Pressure { cpu_permille: 850, memory_permille: 0, loop_lag_ns: 0 });
+    let shed = (0..1_000).filter(|_| policy.request() != Verdict::next()).count();
+    assert!((200..300).contains(&shed), "{shed} of 1000, and it is a quarter of the way beyond its limit");
+}
+
+#[test]
+fn an_overloaded_machine_goes_on_with_what_it_can_do() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"guard": {"cpu": 0.8, "bbr": "true"}}"#);
+    assert_eq!(policy.subscription().hooks, Hooks::ON_REQUEST | Hooks::ON_COMPLETE);
+    // Three requests in a second, each of them a second long: three under way are what it can do.
+    for _ in 0..3 {
+        assert_eq!(policy.request(), Verdict::next());
+        policy.complete(0, Outcome::new(200, Duration::from_secs(1)));
+    }
+    host.set_pressure(Pressure { cpu_permille: 950, memory_permille: 0, loop_lag_ns: 0 });
+    for _ in 0..3 {
+        assert_eq!(policy.request(), Verdict::next());
+    }
+    assert_eq!(refused(policy.request()).status, 503);
+    host.set_pressure(Pressure::default());
+    assert_eq!(policy.request(), Verdict::next(), "while it is not overloaded it may try more");
+}
+
+#[test]
+fn each_class_may_fill_its_part_of_what_the_machine_can_do() {
+    let host = Host::new();
+    let settings =
+        r#"{"guard": {"cpu": 0.8, "bbr": true}, "priority": {"by": "header:X-Class", "classes": "live,batch"}}"#;
+    let mut policy = configure(&host, settings);
+    for _ in 0..2 {
+        assert_eq!(policy.request(), Verdict::next());
+        policy.complete(0, Outcome::new(200, Duration::from_secs(1)));
+    }
+    host.set_pressure(Pressure { cpu_permille: 950, memory_permille: 0, loop_lag_ns: 0 });
+    assert_eq!(policy.request(), Verdict::next());
+    assert_eq!(refused(policy.request()).status, 503, "batch may fill half of it");
+    host.set_request(Field::Header("X-Class".into()), "live");
+    assert_eq!(policy.request(), Verdict::next());
+    assert_eq!(refused(policy.request()).status, 503);
 }
 
 #[test]

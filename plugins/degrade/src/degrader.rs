@@ -30,10 +30,10 @@ impl Degrader {
     }
 
     pub(crate) fn subscription(&self) -> Subscription {
-        let Settings { switch, schedule, stale, cap, .. } = &self.settings;
+        let Settings { switch, schedule, stale, cap, level, .. } = &self.settings;
+        let before = *switch || self.ladder.is_some() || level.is_some() || !schedule.is_empty();
         let wanted = Subscription::new().on_response::<String>([]);
-        let wanted =
-            if *switch || self.ladder.is_some() || !schedule.is_empty() { wanted.on_request([]) } else { wanted };
+        let wanted = if before { wanted.on_request([]) } else { wanted };
         let wanted = if cap.is_some() { wanted.on_complete() } else { wanted };
         match stale {
             Some(stale) => wanted.on_response_body(stale.max_body),
@@ -53,7 +53,7 @@ impl Degrader {
                 return self.before("schedule");
             }
         }
-        let level = self.ladder.as_mut().map_or(0, Ladder::level);
+        let level = self.settings.level.unwrap_or_else(|| self.ladder.as_mut().map_or(0, Ladder::level));
         if level > 0 {
             tell(exchange::set_request_header("X-Degrade-Level", &level.to_string()));
         }
@@ -131,6 +131,10 @@ impl Degrader {
         exchange::annotate("degraded", why);
         let capped = if self.settings.cap.is_some() { CAPPED } else { 0 };
         let reroute = Reroute { context: DONE | capped, ..reroute };
+        let reroute = match self.settings.timeout {
+            Some(timeout) => reroute.with_timeout(timeout),
+            None => reroute,
+        };
         match &self.settings.mark {
             Some(mark) => reroute.with_header(mark.as_str(), why),
             None => reroute,

@@ -45,6 +45,10 @@ pub(crate) struct RawSettings {
     switch: Option<Switch>,
     /// So many at once may be answered by `service`; the others get `reply` or what there is.
     cap: Option<Number>,
+    /// How long `service` may take until its answer begins; as long as the service allows where nothing is said.
+    timeout: Option<Period>,
+    /// The level whatever the machine does, 0 to 3, in place of a `ladder`.
+    level: Option<Number>,
     /// The header of degraded answers that says why; `X-Degraded` where nothing is said, none where it is empty.
     mark: Option<String>,
 }
@@ -104,6 +108,8 @@ pub(crate) struct Settings {
     pub(crate) schedule: Vec<Span>,
     pub(crate) switch: bool,
     pub(crate) cap: Option<u64>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) level: Option<u8>,
     pub(crate) mark: Option<String>,
 }
 
@@ -111,12 +117,20 @@ impl Settings {
     /// Makes sense of what arrived.
     pub(crate) fn check(raw: RawSettings) -> Result<Self, String> {
         let service = raw.service.filter(|service| !service.is_empty());
-        if service.is_none() && raw.reply.is_none() && raw.stale.is_none() && raw.ladder.is_none() {
+        let has_level = raw.ladder.is_some() || raw.level.is_some();
+        if service.is_none() && raw.reply.is_none() && raw.stale.is_none() && !has_level {
             return Err("it does nothing; give it a `service`, a `reply`, `stale` or a `ladder`".to_owned());
         }
-        if service.is_none() && (raw.query.is_some() || raw.cap.is_some() || !raw.error_request_headers.0.is_empty()) {
-            return Err("`query`, `cap` and `error-request-headers` need a `service`".to_owned());
+        let of_service = raw.query.is_some() || raw.cap.is_some() || raw.timeout.is_some();
+        if service.is_none() && (of_service || !raw.error_request_headers.0.is_empty()) {
+            return Err("`query`, `cap`, `timeout` and `error-request-headers` need a `service`".to_owned());
         }
+        let level = match (raw.level.map(|level| level.0), &raw.ladder) {
+            (None, _) => None,
+            (Some(_), Some(_)) => return Err("`level` says what `ladder` would find out; keep one".to_owned()),
+            (Some(level @ 0..=3), None) => u8::try_from(level).ok(),
+            (Some(level), None) => return Err(format!("`level` is {level} and has to be between 0 and 3")),
+        };
         let query = raw.query.map(|query| if query.is_empty() { "/".to_owned() } else { query });
         if let Some(query) = query.as_ref().filter(|query| !query.starts_with('/')) {
             return Err(format!("`query` is `{query}` and has to begin with `/`"));
@@ -144,6 +158,8 @@ impl Settings {
             schedule: raw.schedule.iter().map(|span| Span::parse(span)).collect::<Result<_, _>>()?,
             switch: raw.switch.is_none_or(|switch| switch.0),
             cap: raw.cap.map(|cap| cap.0),
+            timeout: raw.timeout.map(|time| time.0).filter(|time| !time.is_zero()),
+            level,
             mark: Some(mark).filter(|mark| !mark.is_empty()),
             service,
             query,

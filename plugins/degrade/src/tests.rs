@@ -183,6 +183,25 @@ fn the_service_has_a_cap_of_its_own() {
 }
 
 #[test]
+fn the_service_has_a_time_of_its_own() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"service": "pages", "timeout": "300ms"}"#);
+    assert_eq!(rerouted(policy.response(0, 503)).timeout_ns, 300_000_000);
+    host.force(Some(Forced::Open));
+    assert_eq!(rerouted(policy.request()).timeout_ns, 300_000_000);
+}
+
+#[test]
+fn a_level_can_be_set_by_hand() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"level": "1", "from-level": 2, "reply": {"body": "less"}}"#);
+    assert_eq!(policy.request(), Verdict::next());
+    assert_eq!(host.request(&Field::Header("X-Degrade-Level".into())).as_deref(), Some("1"));
+    policy.reconfigure(r#"{"level": 2, "from-level": 2, "reply": {"body": "less"}}"#).unwrap();
+    assert_eq!(answered(policy.request()).body, b"less");
+}
+
+#[test]
 fn mistakes_are_named() {
     for (settings, expected) in [
         ("{}", "it does nothing"),
@@ -193,6 +212,9 @@ fn mistakes_are_named() {
         (r#"{"service": "a", "from-level": 4}"#, "between 1 and 3"),
         (r#"{"reply": {"status": 99}}"#, "`reply.status` is 99"),
         (r#"{"reply": {"headers": {"a b": "c"}}}"#, "`a b` is not the name of a header"),
+        (r#"{"reply": {}, "timeout": "1s"}"#, "need a `service`"),
+        (r#"{"level": 4}"#, "`level` is 4"),
+        (r#"{"level": 1, "ladder": {"cpu": [0.5]}}"#, "keep one"),
         (r#"{"ladder": {}}"#, "`ladder` needs one of"),
         (r#"{"ladder": {"cpu": [0.9, 0.8]}}"#, "up to three rising shares"),
         (r#"{"ladder": {"loop-lag": ["0s"]}}"#, "up to three rising times"),

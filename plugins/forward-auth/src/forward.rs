@@ -43,6 +43,8 @@ pub(crate) struct Forward {
     pub(crate) sign_in: Option<String>,
     /// The header of a permission that names the user.
     pub(crate) user_header: Option<String>,
+    /// How TLS is spoken to it, by name.
+    pub(crate) transport: Option<String>,
 }
 
 /// A URL in two parts.
@@ -124,6 +126,7 @@ impl Forward {
             method: asked.to_owned(),
             headers,
             body,
+            transport: self.transport.clone(),
             ..Request::get(self.address.origin.as_str(), self.address.path.as_str()).with_timeout(self.timeout)
         }
     }

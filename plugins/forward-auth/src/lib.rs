@@ -25,7 +25,8 @@ impl Policy for ForwardAuth {
         let fields = ["content-length", "transfer-encoding"].map(|name| Field::Header(name.to_owned()));
         let wanted = Subscription::new().on_request(fields);
         let wanted = match forward.body {
-            Some(limit) => wanted.on_request_body(limit),
+            // As Traefik answers it.
+            Some(limit) => wanted.on_request_body(limit).refuse_longer_with(401),
             None => wanted,
         };
         Ok((Self(forward), wanted))

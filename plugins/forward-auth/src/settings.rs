@@ -28,7 +28,8 @@ pub(crate) struct RawSettings {
     auth_response_headers_regex: Option<String>,
     /// Cookies of its answer that the client receives.
     add_auth_cookies_to_response: List,
-    /// Pass the body on, of at most `max-body-size` bytes; a megabyte is the most there can be.
+    /// Pass the body on, of at most `max-body-size` bytes; a megabyte is the most there can be. A longer one is answered
+    /// 401.
     forward_body: Option<Switch>,
     max_body_size: Option<Number>,
     /// A longer answer is no permission.
@@ -41,6 +42,8 @@ pub(crate) struct RawSettings {
     auth_signin_url: Option<String>,
     /// The header of its answer that names the user, for the access log.
     header_field: Option<String>,
+    /// How TLS is spoken to it: the name of a `[transports.NAME]` of the gateway's configuration.
+    transport: Option<String>,
 }
 
 /// Longer bodies cannot be sent.
@@ -59,6 +62,10 @@ pub(crate) fn check(raw: RawSettings) -> Result<Forward, String> {
         let regex = RegexBuilder::new(&pattern).case_insensitive(true).build();
         regex.map_err(|error| format!("`auth-response-headers-regex` is `{pattern}`: {error}"))
     });
+    let transport = text(raw.transport);
+    if transport.is_some() && !address.to_ascii_lowercase().starts_with("https://") {
+        return Err(format!("`transport` says how TLS is spoken, and `address` is `{address}`, without TLS"));
+    }
     let max_body = raw.max_body_size.map_or(MAX_BODY, |size| size.0).min(MAX_BODY);
     Ok(Forward {
         address: Address::parse(&address)?,
@@ -74,5 +81,6 @@ pub(crate) fn check(raw: RawSettings) -> Result<Forward, String> {
         keep_method: is(raw.preserve_request_method),
         sign_in: text(raw.auth_signin_url),
         user_header: text(raw.header_field),
+        transport,
     })
 }

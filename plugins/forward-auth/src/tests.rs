@@ -147,6 +147,7 @@ fn a_body_is_passed_on_if_wanted() {
         (policy.subscription().hooks.has(Hooks::REQUEST_BODY), policy.subscription().request_body_limit),
         (true, 10)
     );
+    assert_eq!(policy.subscription().request_body_status, 401, "what a longer one is answered");
     assert_eq!(policy.request(), Verdict::next());
     assert_eq!(host.outbound_requests().len(), 1, "without a body the server is asked at once");
     host.set_request(Field::Header("Content-Length".into()), "5");
@@ -168,12 +169,22 @@ fn the_log_says_who_was_let_in() {
 }
 
 #[test]
+fn tls_is_spoken_as_a_transport_says() {
+    let host = Host::new();
+    let mut policy = host.configure::<ForwardAuth>(r#"{"address": "https://auth", "transport": "inner"}"#).unwrap();
+    answers(&host, 200, &[], "");
+    assert_eq!(policy.request(), Verdict::next());
+    assert_eq!(host.outbound_requests().pop().unwrap().transport.as_deref(), Some("inner"));
+}
+
+#[test]
 fn mistakes_are_named() {
     for (settings, expected) in [
         ("{}", "`address` is missing"),
         (r#"{"address": "auth"}"#, "has to be a URL"),
         (r#"{"address": "http://a", "auth-response-headers-regex": "("}"#, "`(`"),
         (r#"{"address": "http://a", "auth-response-headers": "a b"}"#, "is not the name of a header"),
+        (r#"{"address": "http://a", "transport": "inner"}"#, "without TLS"),
         (r#"{"adress": "http://a"}"#, "unknown field `adress`"),
     ] {
         let Err(error) = Host::new().configure::<ForwardAuth>(settings) else { panic!("{settings} was accepted") };

@@ -5,8 +5,10 @@
 pub mod claim;
 pub mod duration;
 pub mod expression;
+pub mod grpc;
 pub mod ip;
 pub mod schema;
 pub mod source;
 pub mod status;
+pub mod template;
 pub mod values;

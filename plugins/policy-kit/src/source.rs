@@ -8,6 +8,7 @@ use sluice_plugin_sdk::policy::{Field, Fields, exchange};
 
 use crate::claim;
 use crate::ip::{RawStrategy, Strategy};
+use crate::template::PathTemplate;
 use crate::values::{Switch, described};
 
 /// Between the parts of a key. No header, host or path contains it.
@@ -37,6 +38,7 @@ enum Kind {
     JwtClaim,
     Method,
     Path,
+    PathTemplate,
     Entrypoint,
     Route,
     Service,
@@ -64,6 +66,8 @@ enum Part {
     /// A value as it is.
     Plain(Field),
     Claim(String),
+    /// What of the path counts; nothing of paths that do not fit.
+    Template(PathTemplate),
 }
 
 impl Source {
@@ -104,6 +108,7 @@ impl Source {
             Part::Address(strategy) => strategy.field(),
             Part::Plain(field) => field.clone(),
             Part::Claim(_) => Field::Header("authorization".to_owned()),
+            Part::Template(_) => Field::Path,
         })
     }
 
@@ -156,6 +161,9 @@ impl Source {
                 Part::Claim(name) => {
                     key.push_str(&value(place).and_then(|header| claim::of(header, name)).unwrap_or_default());
                 }
+                Part::Template(template) => {
+                    key.push_str(&value(place).and_then(|path| template.fill(path)).unwrap_or_default());
+                }
             }
         }
     }
@@ -188,6 +196,7 @@ fn part(RawPart { kind, name, ipstrategy }: RawPart) -> Result<Part, String> {
         Kind::Cookie => return named("cookie").map(|name| Part::Plain(Field::Cookie(name))),
         Kind::QueryParam => return named("query-param").map(|name| Part::Plain(Field::QueryParam(name))),
         Kind::JwtClaim => return named("jwt-claim").map(Part::Claim),
+        Kind::PathTemplate => return PathTemplate::parse(&named("path-template")?).map(Part::Template),
         Kind::ClientIp if name.is_none() => return Ok(Part::Address(ipstrategy.check()?)),
         Kind::ClientIp => None,
         Kind::Host => Some(Field::Host),
@@ -199,7 +208,9 @@ fn part(RawPart { kind, name, ipstrategy }: RawPart) -> Result<Part, String> {
     };
     match plain.filter(|_| name.is_none()) {
         Some(field) => Ok(Part::Plain(field)),
-        None => Err("`source.name` is for headers, cookies, query parameters and claims; remove it".to_owned()),
+        None => {
+            Err("`source.name` is for headers, cookies, query parameters, claims and templates; remove it".to_owned())
+        }
     }
 }
 
@@ -254,8 +265,8 @@ fn short<E: de::Error>(text: &str) -> Result<RawPart, E> {
 described! {
     RawSource: "Source" = {
         "type": ["string", "object", "array"],
-        "description": "`client-ip`, `header:NAME`, `cookie:NAME`, `query-param:NAME`, `jwt-claim:NAME`, `host`, `method`, \
-                        `path`, `entrypoint`, `route`, `service`, or an array of these"
+        "description": "`client-ip`, `header:NAME`, `cookie:NAME`, `query-param:NAME`, `jwt-claim:NAME`, \
+                        `path-template:/users/{user}/**`, `host`, `method`, `path`, `entrypoint`, `route`, `service`, or an array of these"
     };
 }
 
@@ -303,6 +314,15 @@ mod tests {
         let claim = source(r#""jwt-claim:tenant""#).unwrap();
         assert_eq!(key(&claim, &[Some("Bearer e30.eyJ0ZW5hbnQiOiJhY21lIiwibiI6N30.x")]), "acme");
         assert_eq!(key(&claim, &[Some("Bearer x")]), "");
+    }
+
+    #[test]
+    fn a_template_says_what_of_the_path_counts() {
+        let both = source(r#""path-template:/users/{user}/**, client-ip""#).unwrap();
+        assert_eq!(both.fields().collect::<Vec<_>>(), [Field::Path, Field::ClientIp]);
+        assert_eq!(key(&both, &[Some("/users/7/orders"), Some("10.0.0.1")]), "/users/7\u{1f}10.0.0.1");
+        assert_eq!(key(&both, &[Some("/health"), Some("10.0.0.1")]), "\u{1f}10.0.0.1");
+        assert!(source(r#""path-template:users""#).unwrap_err().contains("is not a template of paths"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use sluice_tests::catalog::Service;
 use sluice_tests::gateway::{Setup, binary};
-use sluice_tests::process::{Folder, free_address, repository, target_dir};
+use sluice_tests::process::{Folder, free_address};
 use sluice_tests::upstream::Upstream;
 
 fn sluice(folder: &Folder, arguments: &[&str]) -> Output {
@@ -238,58 +238,4 @@ fn completion_scripts_know_the_verbs() {
         assert!(script.contains("healthcheck") && script.contains("explain"), "{shell}");
     }
     assert_eq!(sluice(&folder, &["completion", "cmd"]).status.code(), Some(2));
-}
-
-/// What an author does, from nothing to a component that handles exchanges: nothing of it is edited.
-#[test]
-fn a_new_plugin_of_either_kind_passes_its_tests_untouched() {
-    let folder = Folder::new();
-    let sdk = repository().join("plugin-sdk").display().to_string();
-    // One target directory for both: their dependencies are the same.
-    let target = target_dir().join("tests/new-plugins");
-    let at = |arguments: &[&str]| {
-        let mut command = Command::new(binary());
-        command.args(arguments).current_dir(folder.path()).env("CARGO_TARGET_DIR", &target).env_remove("RUSTFLAGS");
-        command.output().expect("start sluice")
-    };
-    for (name, kind, cases) in [("tenant-gate", "policy", 2), ("host-tags", "router", 2)] {
-        let made = at(&["plugin", "new", name, "--kind", kind, "--sdk", &sdk]);
-        assert_eq!(made.status.code(), Some(0), "{}", everything(&made));
-        let again = at(&["plugin", "new", name, "--kind", kind, "--sdk", &sdk]);
-        assert_eq!(again.status.code(), Some(1), "nothing is written over");
-        let mut native = Command::new("cargo");
-        native.args(["test", "--offline"]).current_dir(folder.join(name)).env("CARGO_TARGET_DIR", &target);
-        // The crate takes the versions that are known to be here.
-        fs::copy(repository().join("Cargo.lock"), folder.join(name).join("Cargo.lock")).unwrap();
-        let native = native.output().unwrap();
-        assert!(native.status.success(), "{}", everything(&native));
-
-        let built = at(&["plugin", "build", name, "--into", "plugins"]);
-        assert_eq!(built.status.code(), Some(0), "{}", everything(&built));
-        let component = format!("plugins/{name}.wasm");
-        let inspected = at(&["plugin", "inspect", &component, "--output", "json"]);
-        let inspected: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
-        assert_eq!((inspected["name"].as_str(), inspected["world"].as_str()), (Some(name), Some(kind)), "{inspected}");
-        let tested = at(&["plugin", "test", &component, &format!("{name}/cases.toml")]);
-        assert_eq!(tested.status.code(), Some(0), "{}", everything(&tested));
-        assert!(everything(&tested).contains(&format!("{cases} passed, 0 failed")), "{}", everything(&tested));
-    }
-    let bench = at(&[
-        "plugin",
-        "bench",
-        "plugins/tenant-gate.wasm",
-        "tenant-gate/cases.toml",
-        "--requests",
-        "50",
-        "--output",
-        "json",
-    ]);
-    let bench: serde_json::Value = serde_json::from_slice(&bench.stdout).unwrap_or_default();
-    assert!(bench["hooks"][0]["nsPerCall"].as_f64().is_some_and(|ns| ns > 0.0), "{bench}");
-    fs::write(folder.join("wrong.toml"), "[[case]]\nname = \"wrong\"\nexpect = { status = 299 }\n").unwrap();
-    let wrong = at(&["plugin", "test", "plugins/tenant-gate.wasm", "wrong.toml"]);
-    assert_eq!(wrong.status.code(), Some(1));
-    assert!(everything(&wrong).contains("status: expected `299`, got `400`"), "{}", everything(&wrong));
-    assert_eq!(at(&["plugin", "inspect", "absent.wasm"]).status.code(), Some(1));
-    assert_eq!(at(&["plugin", "build", "absent"]).status.code(), Some(1));
 }

@@ -12,6 +12,7 @@ use sluice_tests::plugins::{Guest, guest};
 
 mod admin;
 mod article;
+mod author;
 mod balance;
 mod catalog;
 mod cli;
@@ -42,6 +43,7 @@ mod slow;
 mod streaming;
 mod strict;
 mod tags;
+mod targets;
 mod tcp;
 mod tls;
 mod upgrade;

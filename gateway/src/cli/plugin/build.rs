@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
+use super::deploy::Destination;
 use super::{PluginError, at};
 use crate::cli::say;
 
@@ -20,9 +21,8 @@ pub(in crate::cli) struct Arguments {
     /// The folder of the crate
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Copy the component here: the plugin directory of a running gateway takes it at once
-    #[arg(long, value_name = "DIR")]
-    into: Option<PathBuf>,
+    #[command(flatten)]
+    destination: Destination,
     /// Compile again whenever a source changes, until interrupted
     #[arg(long)]
     watch: bool,
@@ -34,6 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, PluginError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut seen = None;
+    let _ = writeln!(std::io::stderr(), "watching {}; end it with Ctrl-C", arguments.folder.join("src").display());
     loop {
         let newest = newest_source(&arguments.folder);
         if newest != seen {
@@ -48,24 +49,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, PluginError> {
 }
 
 fn once(arguments: &Arguments) -> Result<(), PluginError> {
-    let component = compile(&arguments.folder)?;
-    let Some(directory) = &arguments.into else {
-        say(component.display());
-        return Ok(());
-    };
-    let file = component.file_name().map(|name| name.to_string_lossy().replace('_', "-")).unwrap_or_default();
-    let target = directory.join(&file);
-    // A gateway never sees half of it: it is renamed once it is whole.
-    let hidden = directory.join(format!(".{file}.new"));
-    std::fs::create_dir_all(directory).map_err(at(directory))?;
-    std::fs::copy(&component, &hidden).map_err(at(&hidden))?;
-    std::fs::rename(&hidden, &target).map_err(at(&target))?;
-    say(target.display());
+    say(arguments.destination.take(&compile(&arguments.folder)?)?);
     Ok(())
 }
 
 /// Runs cargo; gives the component it made.
-fn compile(folder: &Path) -> Result<PathBuf, PluginError> {
+pub(super) fn compile(folder: &Path) -> Result<PathBuf, PluginError> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(folder).args(["build", "--profile", "plugin", "--target", TARGET]);
     cargo.args(["--message-format", "json-render-diagnostics"]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -116,17 +105,16 @@ fn made(line: &str) -> Option<PathBuf> {
     Some(PathBuf::from(found))
 }
 
-/// When a source, or the manifest, last changed.
+/// When a source, or the manifest, last changed; a folder changes when something in it comes or goes.
 fn newest_source(folder: &Path) -> Option<SystemTime> {
-    let mut newest = modified(&folder.join("Cargo.toml"));
+    let mut newest = modified(&folder.join("Cargo.toml")).max(modified(&folder.join("src")));
     let mut folders = vec![folder.join("src")];
     while let Some(next) = folders.pop() {
         for entry in next.read_dir().into_iter().flatten().flatten() {
             let path = entry.path();
+            newest = newest.max(modified(&path));
             if path.is_dir() {
                 folders.push(path);
-            } else {
-                newest = newest.max(modified(&path));
             }
         }
     }

@@ -7,18 +7,21 @@
 mod bench;
 mod build;
 mod cases;
+mod deploy;
 mod inspect;
 mod new;
 mod stage;
 mod test;
 mod upstream;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use super::failed;
+use crate::control::BUILT_IN;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -63,10 +66,29 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> PluginError {
     move |error| PluginError::File(name, error)
 }
 
-/// The name a component goes by: the file's stem.
-fn name_of(file: &Path) -> Result<String, PluginError> {
-    let stem = file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-    stem.ok_or_else(|| PluginError::Refused(format!("{} has no name a plugin could have", file.display())))
+/// A component and the name it goes by: a file and its stem, a crate's folder, which is compiled first, or, where there is
+/// neither, a default plugin by its name.
+fn component(path: &Path) -> Result<(String, Cow<'static, [u8]>), PluginError> {
+    let built_in = path.to_str().and_then(|name| BUILT_IN.iter().find(|(known, _)| *known == name));
+    if let Some((name, bytes)) = built_in.filter(|_| !path.exists()) {
+        return Ok(((*name).to_owned(), Cow::Borrowed(*bytes)));
+    }
+    let file = if path.is_dir() { build::compile(path)? } else { path.to_owned() };
+    let bytes = std::fs::read(&file).map_err(at(&file))?;
+    let no_name = || PluginError::Refused(format!("{} has no name a plugin could have", file.display()));
+    let name = file.file_stem().and_then(|stem| stem.to_str()).ok_or_else(no_name)?;
+    Ok((if path.is_dir() { plugin_name(name) } else { name.to_owned() }, bytes.into()))
+}
+
+/// Cargo calls a component of `tenant-limit` `tenant_limit`.
+fn plugin_name(stem: &str) -> String {
+    stem.replace('_', "-")
+}
+
+/// The cases of a component, where none are named: a crate's own, or those of the current folder.
+fn cases_of(path: &Path) -> PathBuf {
+    let name = Path::new("cases.toml");
+    if path.is_dir() { path.join(name) } else { name.to_owned() }
 }
 
 /// A folder that is removed with its owner.

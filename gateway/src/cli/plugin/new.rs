@@ -63,8 +63,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, PluginError> {
         std::fs::write(&path, filled(template)).map_err(at(&path))?;
     }
     say(format_args!(
-        "{name}: test it natively with `cargo test`, compile it with `sluice plugin build {name}`, and let it handle the \
-         exchanges of {name}/cases.toml with `sluice plugin test`"
+        "{name}: test it natively with `cargo test` in its folder, let it handle the exchanges of {name}/cases.toml with \
+         `sluice plugin test {name}`, and put it into a running gateway whenever it changes with `sluice plugin build \
+         {name} --watch --into DIR`, the plugin directory"
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use toml::Table;
 
 use super::cases::{Cases, Service};
 use super::upstream::Upstream;
-use super::{PluginError, Scratch, at, name_of};
+use super::{PluginError, Scratch, at, component};
 use crate::cli::admin_client;
 
 /// For the gateway to compile its plugins and serve.
@@ -31,12 +31,12 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts a gateway that runs the component as `cases` say.
     pub(super) fn start(file: &Path, cases: &Cases) -> Result<Self, PluginError> {
-        let name = name_of(file)?;
+        let (name, bytes) = component(file)?;
         let scratch = Scratch::new()?;
         let plugins = scratch.0.join("plugins");
         std::fs::create_dir_all(&plugins).map_err(at(&plugins))?;
         let copy = plugins.join(format!("{name}.wasm"));
-        std::fs::copy(file, &copy).map_err(at(file))?;
+        std::fs::write(&copy, &bytes).map_err(at(&copy))?;
         let upstream = Upstream::start().map_err(at(Path::new("127.0.0.1")))?;
         let (web, admin) = (free_address()?, free_address()?);
         let is_router = !cases.services.is_empty();

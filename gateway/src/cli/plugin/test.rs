@@ -8,29 +8,29 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::PluginError;
 use super::cases::{Case, Cases};
 use super::stage::Stage;
 use super::upstream::{Message, ask};
+use super::{PluginError, cases_of};
 use crate::cli::table::Table;
 use crate::cli::{Output, OutputArgs, say};
 
 /// What to test, and how.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// The component
+    /// The component, the folder of its crate, or the name of a default plugin
     file: PathBuf,
-    /// The exchanges
-    #[arg(default_value = "cases.toml")]
-    cases: PathBuf,
+    /// The exchanges; those of the crate, or the file `cases.toml` here, where none are named
+    cases: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, PluginError> {
-    let cases = Cases::read(&arguments.cases)?;
+    let file = arguments.cases.clone().unwrap_or_else(|| cases_of(&arguments.file));
+    let cases = Cases::read(&file)?;
     if cases.cases.is_empty() {
-        return Err(PluginError::Refused(format!("{} has no [[case]]", arguments.cases.display())));
+        return Err(PluginError::Refused(format!("{} has no [[case]]", file.display())));
     }
     let stage = Stage::start(&arguments.file, &cases)?;
     let results: Vec<(&str, Vec<String>)> =

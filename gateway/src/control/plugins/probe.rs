@@ -44,8 +44,8 @@ impl Probe {
         let grants = grants.map_err(|error| format!("its `grants`: {error}"))?;
         let pre = PolicyPre::new(&artifact).map_err(|error| format!("cannot be linked: {error}"))?.with_grants(grants);
         let ejects = artifact.uses("exchange", "eject-instance");
-        let schema = PolicyInstance::new(&pre, limits, PluginLogger::shared(name))
-            .and_then(|mut sandbox: PolicyInstance<Box<Exchange>>| sandbox.schema())
+        let schema = artifact
+            .schema(limits, PluginLogger::shared(name))
             .map_err(|error| format!("cannot be asked for its schema: {error}"))?;
         let (waits, reads_response) = (artifact.waits(), artifact.uses("exchange", "response-header"));
         let plugin = Plugin {

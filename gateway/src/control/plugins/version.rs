@@ -242,6 +242,7 @@ impl Entry {
         PluginStatus {
             name: Arc::clone(name),
             world: shown.map(Artifact::world),
+            version: shown.and_then(Artifact::version).map(str::to_owned),
             digest: shown.map(|artifact| artifact.digest().to_owned()),
             source: there.map(|candidate| candidate.source.clone()),
             signed: there.and_then(|candidate| candidate.signed.clone()),

@@ -14,6 +14,8 @@ use crate::types::{BodyVerdict, Failure, Field, Outcome, Reply, Reroute, Subscri
 const MAX_DELAY: Duration = Duration::from_mins(1);
 /// The longest body that is gathered for a hook.
 const MAX_BODY: u64 = 16 << 20;
+/// What longer ones are refused with, unless the plugin says otherwise.
+const TOO_LONG: u16 = 413;
 
 /// A field, withheld where the plugin may not read it.
 pub(crate) fn field(field: wit::Field, grants: &Grants) -> Field<'static> {
@@ -47,6 +49,10 @@ pub(crate) fn subscription(subscription: wit::Subscription, grants: &Grants) -> 
         on_response: wants(wit::Hooks::ON_RESPONSE),
         on_complete: wants(wit::Hooks::ON_COMPLETE),
         request_body: wants(wit::Hooks::REQUEST_BODY).then_some(subscription.request_body_limit.min(MAX_BODY)),
+        request_body_status: match subscription.request_body_status {
+            status @ 400..=599 => status,
+            _ => TOO_LONG,
+        },
         response_body: wants(wit::Hooks::RESPONSE_BODY).then_some(subscription.response_body_limit.min(MAX_BODY)),
         request_fields: subscription.request_fields.into_iter().map(|wanted| field(wanted, grants)).collect(),
         response_headers: subscription.response_headers.into_iter().map(header).collect(),
@@ -70,8 +76,9 @@ fn time(pause: wit::Pause) -> Duration {
 
 fn reroute(reroute: wit::Reroute) -> Result<Reroute, String> {
     reroute.status.map_or(Ok(()), check_status)?;
-    let wit::Reroute { service, path, method, status, headers, context } = reroute;
-    Ok(Reroute { service, path, method, status, headers: self::headers(headers), context })
+    let wit::Reroute { service, path, method, status, headers, timeout_ns, context } = reroute;
+    let timeout = (timeout_ns > 0).then(|| Duration::from_nanos(timeout_ns));
+    Ok(Reroute { service, path, method, status, headers: self::headers(headers), timeout, context })
 }
 
 /// Refuses answers no client could get.
@@ -109,6 +116,7 @@ pub(crate) fn outcome(outcome: Outcome<'_>) -> wit::Outcome<'_> {
         request_bytes: outcome.request_bytes,
         response_bytes: outcome.response_bytes,
         rerouted: outcome.rerouted,
+        grpc_status: outcome.grpc_status,
     }
 }
 

@@ -60,6 +60,7 @@ impl<E: ExchangeHost> PolicyData<E> {
             headers: request.headers.into_iter().map(|header| (header.name, header.value)).collect(),
             body: request.body,
             timeout: Duration::from_nanos(request.timeout_ns).min(LONGEST - waiting.waited_for),
+            transport: request.transport,
         }))
     }
 }

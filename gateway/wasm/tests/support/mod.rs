@@ -60,7 +60,7 @@ pub(crate) fn policy_with(imports: &str, on_request: &str) -> String {
             (func (export "{plugin}#on-response-body") (param i32 i64 i32 i32 i32) (result i32) (i32.const 2048))
             (func (export "{plugin}#schema") (result i32) (i32.const 2048))
             (func (export "{plugin}#on-complete")
-                (param i32 i64 i32 i32 i32 i64 i32 i32 i32 i32 i64 i64 i32) unreachable)
+                (param i32 i64 i32 i32 i32 i64 i32 i32 i32 i32 i64 i64 i32 i32 i32) unreachable)
         )"#
     )
 }

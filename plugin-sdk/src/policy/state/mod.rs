@@ -9,8 +9,7 @@ mod kv;
 mod status;
 mod window;
 
-use std::time::Duration;
-
+use super::nanoseconds;
 use crate::bindings::policy::sluice::gateway::state as wit;
 
 pub use bucket::{Bucket, BucketKind, BucketSpec, Reservation};
@@ -19,7 +18,3 @@ pub use gate::{Adaptive, AdaptiveKind, Entered, Gate, GateSpec};
 pub use kv::Kv;
 pub use status::{Forced, forced, publish};
 pub use window::{Totals, Window, WindowSpec};
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
