@@ -253,7 +253,8 @@ async fn an_upload_to_an_upstream_that_does_not_read_is_not_held_in_memory() {
     let before = gateway.resident_bytes();
     let _open = upload_until_it_stalls(&gateway).await;
     let held = gateway.resident_bytes().saturating_sub(before);
-    assert!(held < 8 << 20, "R13: {held} bytes held");
+    // Far less than what the client got rid of, far more than what a worker's part of the allocator takes at first.
+    assert!(held < 32 << 20, "R13: {held} bytes held");
 }
 
 async fn upload_until_it_stalls(gateway: &Gateway) -> Wire {
