@@ -59,15 +59,29 @@ pub struct Load {
 }
 
 impl Load {
-    /// Opens the connections and starts.
+    /// Opens the connections and starts, each request as soon as the one before it is answered.
     #[must_use]
     pub fn start(address: SocketAddr, host: &str, target: &str, connections: usize) -> Self {
+        Self::paced(address, host, target, connections, None)
+    }
+
+    /// The same at a constant rate of requests a second. The time of a request that had to wait for the answer to the
+    /// one before it counts from when it was due.
+    #[must_use]
+    pub fn at_rate(address: SocketAddr, host: &str, target: &str, connections: usize, rate: u32) -> Self {
+        let share = u32::try_from(connections).unwrap_or(u32::MAX);
+        let pace = Duration::from_secs(1) * share / rate.max(1);
+        Self::paced(address, host, target, connections, Some(pace))
+    }
+
+    fn paced(address: SocketAddr, host: &str, target: &str, connections: usize, pace: Option<Duration>) -> Self {
         let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let shared = (Arc::clone(&stop), Arc::clone(&answered));
         let thread = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("start a runtime");
-            runtime.block_on(run(address, request, connections, shared.0, shared.1))
+            let target = Target { address, request, pace };
+            runtime.block_on(run(target, connections, shared.0, shared.1))
         });
         Self { stop, answered, thread }
     }
@@ -89,26 +103,53 @@ impl Load {
     }
 }
 
-async fn run(
+/// What each connection does.
+#[derive(Clone)]
+struct Target {
     address: SocketAddr,
     request: Vec<u8>,
-    connections: usize,
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-) -> Report {
+    /// From one request to the next.
+    pace: Option<Duration>,
+}
+
+/// When requests are due.
+struct Pace {
+    every: Option<Duration>,
+    due: Instant,
+}
+
+impl Pace {
+    /// Waits for the next, and returns when it began.
+    async fn next(&mut self) -> Instant {
+        let Some(every) = self.every else { return Instant::now() };
+        let due = self.due;
+        self.due += every;
+        if due <= Instant::now() {
+            return due;
+        }
+        tokio::time::sleep_until(due.into()).await;
+        Instant::now()
+    }
+}
+
+async fn run(target: Target, connections: usize, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Report {
     let mut tasks = JoinSet::new();
-    for _ in 0..connections {
-        tasks.spawn(keep_asking(address, request.clone(), Arc::clone(&stop), Arc::clone(&answered)));
+    for number in 0..connections {
+        // Spread, so that they do not ask all at once.
+        let share = u32::try_from(number).unwrap_or_default();
+        let offset = target.pace.unwrap_or_default() * share / u32::try_from(connections).unwrap_or(u32::MAX);
+        let pace = Pace { every: target.pace, due: Instant::now() + offset };
+        tasks.spawn(keep_asking(target.clone(), pace, Arc::clone(&stop), Arc::clone(&answered)));
     }
     let mut report = tasks.join_all().await.into_iter().fold(Report::default(), Report::join);
     report.micros.sort_unstable();
     report
 }
 
-async fn keep_asking(address: SocketAddr, request: Vec<u8>, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Report {
+async fn keep_asking(target: Target, mut pace: Pace, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Report {
     let mut report = Report::default();
     while !stop.load(Ordering::Relaxed) {
-        if let Err(error) = ask_on_one_connection(address, &request, &stop, &answered, &mut report).await {
+        if let Err(error) = ask_on_one_connection(&target, &mut pace, &stop, &answered, &mut report).await {
             report.broken += 1;
             report.problem.get_or_insert_with(|| error.to_string());
             tokio::time::sleep(Duration::from_millis(20)).await; // a gateway that is down is not hammered
@@ -118,18 +159,18 @@ async fn keep_asking(address: SocketAddr, request: Vec<u8>, stop: Arc<AtomicBool
 }
 
 async fn ask_on_one_connection(
-    address: SocketAddr,
-    request: &[u8],
+    target: &Target,
+    pace: &mut Pace,
     stop: &AtomicBool,
     answered: &AtomicU64,
     report: &mut Report,
 ) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
+    let mut stream = TcpStream::connect(target.address).await?;
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(4096);
     while !stop.load(Ordering::Relaxed) {
-        let start = Instant::now();
-        stream.write_all(request).await?;
+        let start = pace.next().await;
+        stream.write_all(&target.request).await?;
         let Answer { status, length, last } = read_answer(&mut stream, &mut buffer).await?;
         if status == 200 {
             report.micros.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));

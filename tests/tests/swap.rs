@@ -1,4 +1,5 @@
-//! A hundred replacements of each default plugin under load: no failed request, no counter lost, no memory kept.
+//! A hundred replacements of the router and of a policy under load: no failed request, no counter lost, no memory kept.
+//! With `SLUICE_SWAPS` in the environment, as many of every default plugin (`cargo xtask bench swaps`).
 //!
 //! In a binary of its own: it measures the gateway's memory, and other tests would share the machine.
 #![allow(
@@ -18,6 +19,27 @@ use sluice_tests::until;
 use sluice_tests::upstream::Upstream;
 
 const SWAPS: u32 = 100;
+const PLUGINS: [&str; 2] = ["rate-limit", "traefik-tags"];
+const OTHERS: [&str; 7] =
+    ["auth", "canary", "circuit-breaker", "concurrency", "degrade", "forward-auth", "ip-allow-list"];
+/// Policies of other plugins the load passes, none of which refuses anything.
+const PASSED: &str = r#"
+[[policies]]
+name = "breaker"
+plugin = "circuit-breaker"
+attach = ["entrypoint:web"]
+config = { expression = "NetworkErrorRatio() > 0.9" }
+[[policies]]
+name = "together"
+plugin = "concurrency"
+attach = ["entrypoint:web"]
+config = { amount = 100000 }
+[[policies]]
+name = "addresses"
+plugin = "ip-allow-list"
+attach = ["entrypoint:web"]
+config = { source-range = ["127.0.0.0/8"] }
+"#;
 /// Swaps before memory is measured: compiling itself leaves the allocator with room it keeps.
 const WARM_UP: u32 = 20;
 const DRIFT: u64 = 20 * 1024 * 1024;
@@ -52,15 +74,18 @@ async fn swaps_under_load_cost_nothing() {
     // The load passes the same plugin, with a limit it does not reach.
     let busy = limit(Service::on_host("busy", "busy.test"), "1000000000", "1000000000");
     let setup = Setup::with_services(&[spent, busy]).with_plugin_directory().without_compiled_plugins();
-    let gateway = setup.start().await;
-    let components = ["rate-limit", "traefik-tags"].map(|name| (name, built(name)));
+    let gateway = setup.config(PASSED).start().await;
+    let wished = std::env::var("SLUICE_SWAPS").ok().map(|number| number.parse().expect("a number in SLUICE_SWAPS"));
+    let swaps: u32 = wished.unwrap_or(SWAPS);
+    let others = OTHERS.iter().filter(|_| wished.is_some());
+    let components: Vec<_> = PLUGINS.iter().chain(others).map(|name| (*name, built(name))).collect();
     for status in [200, 200, 429] {
         assert_eq!(gateway.get("spent.test", "/").await.status(), status);
     }
 
     let load = Load::start(gateway.web(), "busy.test", "/", 8);
     let mut resident = 0;
-    for number in 0..SWAPS {
+    for number in 0..swaps {
         if number == WARM_UP {
             resident = gateway.resident_bytes();
         }
@@ -71,7 +96,8 @@ async fn swaps_under_load_cost_nothing() {
 
     let mib = |bytes: u64| bytes / (1024 * 1024);
     eprintln!(
-        "{SWAPS} swaps of each plugin during {} requests; {} MiB after {WARM_UP}, {} MiB at the end; p99 {:?}",
+        "{swaps} swaps of each of {} plugins during {} requests; {} MiB after {WARM_UP}, {} MiB at the end; p99 {:?}",
+        components.len(),
         report.requests(),
         mib(resident),
         mib(after),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,11 @@ impl Child {
     pub(crate) fn ended_by_asking(mut self) -> Self {
         self.ending = Ending::Ask;
         self
+    }
+
+    /// What it prints, where the command pipes it.
+    pub(crate) fn take_output(&mut self) -> Option<ChildStdout> {
+        self.process.stdout.take()
     }
 
     pub(crate) fn id(&self) -> u32 {

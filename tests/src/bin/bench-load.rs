@@ -1,6 +1,7 @@
-//! Load for the benchmark where `wrk` is not installed. Prints its figures as `wrk --latency` does.
+//! Load for the benchmark at a constant rate of requests a second, and in place of `wrk` where that is not installed.
+//! Prints its figures as `wrk --latency` does.
 //!
-//! Usage: bench-load ADDRESS HOST CONNECTIONS SECONDS
+//! Usage: bench-load ADDRESS HOST CONNECTIONS SECONDS [RATE]
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a small command line tool")]
 
 use std::time::Duration;
@@ -10,12 +11,16 @@ use sluice_tests::load::Load;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [address, host, connections, seconds] = arguments.as_slice() else {
-        panic!("usage: bench-load ADDRESS HOST CONNECTIONS SECONDS");
+    let [address, host, connections, seconds, rate @ ..] = arguments.as_slice() else {
+        panic!("usage: bench-load ADDRESS HOST CONNECTIONS SECONDS [RATE]");
     };
     let address = address.parse().expect("an address");
     let duration = Duration::from_secs(seconds.parse().expect("seconds"));
-    let load = Load::start(address, host, "/", connections.parse().expect("a number of connections"));
+    let connections = connections.parse().expect("a number of connections");
+    let load = match rate.first() {
+        Some(rate) => Load::at_rate(address, host, "/", connections, rate.parse().expect("requests a second")),
+        None => Load::start(address, host, "/", connections),
+    };
     tokio::time::sleep(duration).await;
     let report = load.stop().await;
 

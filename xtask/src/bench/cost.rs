@@ -27,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Measures and prints both.
 pub(crate) fn run(place: &Place) -> Result<()> {
-    println!("\nwith {SERVICES} services, us of CPU");
-    println!("{:<34} {:>10.1}", "a service changes, published", of_a_change(place)?.as_secs_f64() * 1e6);
+    println!("   with {SERVICES} services, us of CPU");
+    println!("   {:<34} {:>10.1}", "a service changes, published", of_a_change(place)?.as_secs_f64() * 1e6);
     let mut example = cargo(&["run", "--quiet", "--release", "--package", "sluice-model", "--example", "cost"]);
     let example = example.output().context("run the example `cost`")?;
     ensure!(example.status.success(), "the example `cost` failed: {}", String::from_utf8_lossy(&example.stderr));
@@ -36,7 +36,7 @@ pub(crate) fn run(place: &Place) -> Result<()> {
     for (key, name) in [("change", "of that: linked and filed"), ("lookup", "a route is looked up")] {
         let nanos = model.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<f64>().ok());
         let nanos = nanos.with_context(|| format!("the example says nothing of `{key}`"))?;
-        println!("{name:<34} {:>10.2}", nanos / 1e3);
+        println!("   {name:<34} {:>10.2}", nanos / 1e3);
     }
     Ok(())
 }

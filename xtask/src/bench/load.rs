@@ -1,113 +1,113 @@
-//! The load: `wrk` where it is installed, else a generator of our own that prints the same lines.
+//! The work a proxy is given, and the program that gives it: `wrk`, or `h2load` for HTTP/2, from Debian; for small
+//! requests a generator of our own takes the place of a `wrk` that is missing.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace::find_program;
+use super::Place;
+use super::output::{self, Figures};
+use crate::workspace::{find_program, root};
 
-pub(crate) struct Load {
-    wrk: Option<PathBuf>,
-    own: PathBuf,
-    connections: usize,
+/// The route that is asked for, one of many.
+pub(crate) const HOST: &str = "service-5.bench.test";
+/// Connections kept open, each with one request on its way.
+pub(crate) const CONNECTIONS: usize = 32;
+const MIB: usize = 1024 * 1024;
+
+/// One kind of work.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    kind: Kind,
+    tls: bool,
 }
 
-/// What one run of the load saw.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Figures {
-    pub(crate) requests: u64,
-    pub(crate) seconds: f64,
-    pub(crate) p50_micros: f64,
-    pub(crate) p99_micros: f64,
-    /// Broken connections and answers other than 2xx and 3xx.
-    pub(crate) errors: u64,
+#[derive(Clone, Copy)]
+enum Kind {
+    Small,
+    /// A connection for each request.
+    Connections,
+    Http2,
+    Download(usize),
+    Upload(usize),
 }
 
-impl Load {
-    pub(crate) fn find(binaries: &Path, connections: usize) -> Self {
-        Self { wrk: find_program("wrk"), own: binaries.join("bench-load"), connections }
+impl Work {
+    pub(crate) const SMALL: Self = Self { kind: Kind::Small, tls: false };
+    pub(crate) const CONNECTIONS: Self = Self { kind: Kind::Connections, tls: false };
+    pub(crate) const HTTP2: Self = Self { kind: Kind::Http2, tls: true };
+
+    pub(crate) const fn download(mib: usize) -> Self {
+        Self { kind: Kind::Download(mib * MIB), tls: false }
     }
 
-    pub(crate) fn name(&self) -> &'static str {
-        if self.wrk.is_some() { "wrk" } else { "bench-load" }
+    pub(crate) const fn upload(mib: usize) -> Self {
+        Self { kind: Kind::Upload(mib * MIB), tls: false }
     }
 
-    pub(crate) fn run(&self, address: SocketAddr, host: &str, seconds: u64) -> Result<Figures> {
-        let connections = self.connections.to_string();
-        let mut command = match &self.wrk {
-            Some(wrk) => {
-                let mut command = Command::new(wrk);
-                command.args(["--threads=1", "--latency", "--connections", &connections]);
-                command.arg(format!("--duration={seconds}s")).arg(format!("--header=Host: {host}"));
-                command.arg(format!("http://{address}/"));
-                command
-            }
-            None => {
-                let mut command = Command::new(&self.own);
-                command.args([&address.to_string(), host, &connections, &seconds.to_string()]);
-                command
-            }
-        };
-        let output = command.output().with_context(|| format!("start {}", self.name()))?;
-        ensure!(output.status.success(), "{}: {}", self.name(), String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8_lossy(&output.stdout);
-        parse(&text).with_context(|| format!("read the output of {}:\n{text}", self.name()))
+    pub(crate) const fn over_tls(self) -> Self {
+        Self { tls: true, ..self }
     }
-}
 
-fn parse(text: &str) -> Option<Figures> {
-    let mut figures = Figures::default();
-    for line in text.lines().map(str::trim) {
-        if let Some(value) = line.strip_prefix("50%") {
-            figures.p50_micros = micros(value)?;
-        } else if let Some(value) = line.strip_prefix("99%") {
-            figures.p99_micros = micros(value)?;
-        } else if let Some((requests, rest)) = line.split_once(" requests in ") {
-            figures.requests = requests.parse().ok()?;
-            figures.seconds = micros(rest.split(',').next()?)? / 1e6;
-        } else if let Some(counts) = line.strip_prefix("Socket errors: ") {
-            let numbers = counts.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<u64>().ok());
-            figures.errors += numbers.sum::<u64>();
-        } else if let Some(count) = line.strip_prefix("Non-2xx or 3xx responses: ") {
-            figures.errors += count.parse::<u64>().ok()?;
+    /// Works for so long, and says what came of it.
+    pub(crate) fn run(&self, place: &Place, seconds: u64) -> Result<Figures> {
+        match (self.kind, find_program("wrk")) {
+            (Kind::Http2, _) => h2load(place, seconds),
+            (_, Some(wrk)) => run(Command::new(wrk).args(self.wrk_arguments(place, seconds)), output::of_wrk),
+            (Kind::Small, None) if !self.tls => own(place, seconds, None),
+            (_, None) => anyhow::bail!("wrk is not installed"),
         }
     }
-    (figures.seconds > 0.0).then_some(figures)
+
+    fn wrk_arguments(&self, place: &Place, seconds: u64) -> Vec<String> {
+        // Large bodies fill the buffers of a few connections; more of them measure the machine's cache.
+        let connections = match self.kind {
+            Kind::Download(size) | Kind::Upload(size) if size > MIB => 4,
+            Kind::Download(_) | Kind::Upload(_) => 16,
+            _ => CONNECTIONS,
+        };
+        let (scheme, listen) = (if self.tls { "https" } else { "http" }, place.listen);
+        let mut arguments = vec!["--threads=1".to_owned(), "--latency".to_owned(), "--timeout=30s".to_owned()];
+        arguments.push(format!("--connections={connections}"));
+        arguments.push(format!("--duration={seconds}s"));
+        arguments.push(format!("--header=Host: {HOST}"));
+        let path = match self.kind {
+            Kind::Download(size) => format!("bytes/{size}"),
+            _ => String::new(),
+        };
+        match self.kind {
+            Kind::Connections => arguments.push("--header=Connection: close".to_owned()),
+            Kind::Upload(_) => arguments.push(format!("--script={}", root().join("tests/bench/upload.lua").display())),
+            _ => {}
+        }
+        arguments.push(format!("{scheme}://{listen}/{path}"));
+        if let Kind::Upload(size) = self.kind {
+            arguments.extend(["--".to_owned(), size.to_string()]);
+        }
+        arguments
+    }
 }
 
-/// Reads `512.00us`, `1.20ms`, `6.01s` or `1.00m`.
-fn micros(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at_checked(unit)?;
-    let factor = match unit {
-        "us" => 1.0,
-        "ms" => 1e3,
-        "s" => 1e6,
-        "m" => 6e7,
-        _ => return None,
-    };
-    Some(number.parse::<f64>().ok()? * factor)
+/// As many streams at once on each connection as a browser's page asks for.
+fn h2load(place: &Place, seconds: u64) -> Result<Figures> {
+    let program = find_program("h2load").context("h2load is not installed")?;
+    let mut command = Command::new(program);
+    command.args(["--threads=1", "--max-concurrent-streams=4", "--clients=8"]);
+    command.arg(format!("--duration={seconds}")).arg(format!("--connect-to={}", place.listen));
+    run(command.arg(format!("https://{HOST}/")), output::of_h2load)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Our own generator, at a rate where one is given, else as fast as it is answered.
+pub(crate) fn own(place: &Place, seconds: u64, rate: Option<u32>) -> Result<Figures> {
+    let mut command = Command::new(place.binaries.join("bench-load"));
+    command.args([&place.listen.to_string(), HOST, &CONNECTIONS.to_string(), &seconds.to_string()]);
+    run(command.args(rate.map(|rate| rate.to_string())), output::of_wrk)
+}
 
-    #[test]
-    fn reads_what_wrk_prints() {
-        let text = "Running 6s test @ http://127.0.0.1:8602/\n  1 threads and 32 connections\n\
-                    \x20 Latency Distribution\n     50%  640.00us\n     90%    1.05ms\n     99%    2.50ms\n\
-                    \x20 240000 requests in 6.01s, 31.00MB read\n  Socket errors: connect 0, read 2, write 0, timeout 1\n\
-                    \x20 Non-2xx or 3xx responses: 5\nRequests/sec:  39933.00\n";
-        let expected = Figures { requests: 240_000, seconds: 6.01, p50_micros: 640.0, p99_micros: 2500.0, errors: 8 };
-        assert_eq!(parse(text), Some(expected));
-    }
-
-    #[test]
-    fn text_without_a_total_is_no_result() {
-        assert_eq!(parse("unable to connect to 127.0.0.1:8602\n"), None);
-    }
+fn run(command: &mut Command, parse: fn(&str) -> Option<Figures>) -> Result<Figures> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("start {name}"))?;
+    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    parse(&text).with_context(|| format!("read the output of {name}:\n{text}"))
 }

@@ -1,4 +1,4 @@
-//! The CPU time of a process and of all its descendants, from `/proc`.
+//! The CPU time and the memory of a process and of all its descendants, from `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -16,14 +16,30 @@ struct Process {
 
 /// User and system time spent so far.
 pub(crate) fn cpu_time(root: u32) -> Result<Duration> {
-    let all = processes()?;
-    let mut family = vec![root];
-    let mut ticks = 0;
-    while let Some(id) = family.pop() {
-        ticks += all.iter().find(|process| process.id == id).map_or(0, |process| process.ticks);
-        family.extend(all.iter().filter(|process| process.parent == id).map(|process| process.id));
-    }
+    let ticks: u64 = family(root)?.iter().map(|process| process.ticks).sum();
     Ok(Duration::from_secs_f64(ticks as f64 / TICKS_A_SECOND))
+}
+
+/// Resident memory, pages that several of them share counted for each.
+pub(crate) fn resident_bytes(root: u32) -> Result<u64> {
+    family(root)?.iter().map(|process| resident_bytes_of(process.id)).sum()
+}
+
+fn resident_bytes_of(id: u32) -> Result<u64> {
+    let status =
+        fs::read_to_string(format!("/proc/{id}/status")).with_context(|| format!("read the status of {id}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("find VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>().context("read VmRSS")? * 1024)
+}
+
+fn family(root: u32) -> Result<Vec<Process>> {
+    let (mut members, mut rest): (Vec<_>, Vec<_>) = processes()?.into_iter().partition(|process| process.id == root);
+    let mut next = 0;
+    while let Some(parent) = members.get(next).map(|process| process.id) {
+        members.extend(rest.extract_if(.., |process| process.parent == parent));
+        next += 1;
+    }
+    Ok(members)
 }
 
 fn processes() -> Result<Vec<Process>> {

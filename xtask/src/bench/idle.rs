@@ -1,0 +1,42 @@
+//! The memory of a proxy with ten thousand clients that asked once and stay.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::contest::{start, wanted};
+use super::load::{HOST, Work};
+use super::peers::Contestant;
+use super::{Place, Plan, usage};
+use crate::process::Child;
+
+const CLIENTS: usize = 10_000;
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Opens the connections at each proxy in turn, and prints what they cost.
+pub(crate) fn run(plan: &Plan, field: Vec<Contestant>) -> Result<()> {
+    println!("   {:<32} {:>12} {:>12} {:>14}", "MiB resident", "before", "with them", "KiB for each");
+    for contestant in wanted(plan, field) {
+        let proxy = start(&contestant, &plan.place, &Work::SMALL)?;
+        let before = usage::resident_bytes(proxy.id())?;
+        let clients = open(&plan.place)?;
+        let with = usage::resident_bytes(proxy.id())?;
+        drop(clients);
+        let (before, with) = (before as f64 / MIB, with as f64 / MIB);
+        let each = (with - before) * 1024.0 / CLIENTS as f64;
+        println!("   {:<32} {before:>12.1} {with:>12.1} {each:>14.2}", contestant.name());
+    }
+    Ok(())
+}
+
+/// Clients in a process of their own, which ends when it is dropped.
+fn open(place: &Place) -> Result<Child> {
+    let mut command = Command::new(place.binaries.join("bench-idle"));
+    command.args([&place.listen.to_string(), HOST, &CLIENTS.to_string()]).stdout(Stdio::piped());
+    let mut clients = Child::spawn("bench-idle", &mut command)?;
+    let mut line = String::new();
+    BufReader::new(clients.take_output().context("read bench-idle")?).read_line(&mut line)?;
+    ensure!(line.trim() == "open", "bench-idle could not open {CLIENTS} connections: {line}");
+    Ok(clients)
+}
