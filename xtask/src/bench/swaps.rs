@@ -8,5 +8,5 @@ use crate::workspace::{build_plugins, cargo, execute};
 pub(crate) fn run() -> Result<()> {
     build_plugins()?;
     let mut test = cargo(&["test", "--release", "--package", "sluice-tests", "--test", "swap", "--", "--nocapture"]);
-    execute(test.env("SLUICE_SWAPS", "1000"))
+    execute(test.env("SWAPS", "1000"))
 }
