@@ -24,8 +24,6 @@ use crate::upstream::{AnswerBody, SendError};
 
 /// How often one exchange may be sent at the most.
 const MOST_ATTEMPTS: u32 = 10;
-/// Instances tried for one sending.
-const MOST_TRIES: usize = 3;
 
 /// The service a policy named: of the route's provider, unless the name says which.
 pub(super) fn find(worker: &Worker, exchange: &Exchange, name: &str) -> Result<Arc<Service>, String> {
@@ -118,7 +116,7 @@ fn begin(exchange: &mut Exchange) -> Result<(), String> {
 async fn send(worker: &Rc<Worker>, balancer: &Balancer, exchange: &mut Exchange) -> Result<Response<Body>, Failure> {
     let mut place = if balancer.limited { forward::enter(balancer).await? } else { None };
     let mut failure = Failure::NoInstance;
-    for _ in 0..MOST_TRIES {
+    for _ in 0..forward::MOST_TRIES {
         let tried = std::mem::take(&mut exchange.notes().tried);
         let asking = Asking { client: &exchange.client.ip_value, headers: Some(&exchange.head.headers) };
         let picked = balance::pick(balancer, asking, &tried).or_else(|| balance::pick(balancer, asking, &[]));

@@ -59,7 +59,8 @@ impl Machine {
             let part = permille(now.0.saturating_sub(busy), now.1.saturating_sub(all));
             self.cpu_permille.store(part, Ordering::Relaxed);
         }
-        let used = control_group().or_else(|| machine_memory(&fs::read_to_string("/proc/meminfo").ok()?));
+        let limited = || Some((control_group("current")?, control_group("max")?));
+        let used = limited().or_else(|| machine_memory(&fs::read_to_string("/proc/meminfo").ok()?));
         if let Some((used, all)) = used {
             self.memory_permille.store(permille(used, all), Ordering::Relaxed);
         }
@@ -81,19 +82,20 @@ fn processor_time(stat: &str) -> Option<(u64, u64)> {
     Some((all - idle, all))
 }
 
-/// Used and all bytes of the control group, where it has a limit.
-fn control_group() -> Option<(u64, u64)> {
-    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok();
-    Some((read("current")?.trim().parse().ok()?, read("max")?.trim().parse().ok()?))
+/// What the control group says of its memory, in bytes: `current`, or `max` where it has a limit.
+pub(super) fn control_group(name: &str) -> Option<u64> {
+    fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok()?.trim().parse().ok()
 }
 
 fn machine_memory(meminfo: &str) -> Option<(u64, u64)> {
-    let value = |name: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    };
-    let all = value("MemTotal")?;
-    Some((all.saturating_sub(value("MemAvailable")?), all))
+    let all = kibibytes(meminfo, "MemTotal")?;
+    Some((all.saturating_sub(kibibytes(meminfo, "MemAvailable")?), all))
+}
+
+/// The number of a line such as `MemTotal:  4000 kB`.
+pub(super) fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 #[cfg(test)]

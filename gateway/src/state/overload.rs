@@ -5,6 +5,8 @@
 use std::fs;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::machine::{control_group, kibibytes};
+
 /// What a process short of memory does not do any more. Each includes those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shortage {
@@ -73,18 +75,13 @@ fn shortage(used: u64, all: u64, shares: &Shares) -> Shortage {
 /// Bytes of this process that are in memory. Files the kernel keeps for it do not count: it gives those up first.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    kibibytes(&status, "RssAnon:").or_else(|| kibibytes(&status, "VmRSS:"))
+    kibibytes(&status, "RssAnon").or_else(|| kibibytes(&status, "VmRSS")).map(|kibibytes| kibibytes * 1024)
 }
 
 /// What the process may use at all.
 fn available() -> Option<u64> {
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|max| max.trim().parse().ok());
-    group.or_else(|| kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:"))
-}
-
-fn kibibytes(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+    let machine = || Some(kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")? * 1024);
+    control_group("max").or_else(machine)
 }
 
 #[cfg(test)]

@@ -193,6 +193,8 @@ fn link_error(name: &str, error: &wasmtime::Error) -> LoadError {
     LoadError::Link { name: name.to_owned(), reason: format!("{error:#}") }
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// What a component is told apart by: its SHA-256, in hexadecimal.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

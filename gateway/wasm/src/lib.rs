@@ -26,7 +26,7 @@ mod state;
 mod types;
 mod wasi;
 
-pub use artifact::Artifact;
+pub use artifact::{Artifact, digest};
 pub use engine::Engine;
 pub use error::{CallError, EngineError, LoadError, Place};
 pub use grants::Grants;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{PluginError, at, plugin_name};
 use crate::cli::admin_client;
@@ -37,7 +36,7 @@ impl Destination {
         let begun = Instant::now();
         let target = put(component, directory, &name)?;
         let Some(before) = before else { return Ok(target.display().to_string()) };
-        let digest = digest(&target)?;
+        let digest = sluice_wasm::digest(&std::fs::read(&target).map_err(at(&target))?);
         while begun.elapsed() < PATIENCE {
             let now = self.ask(&name)?.unwrap_or_default();
             let text = |key: &str| now.get(key).and_then(Value::as_str);
@@ -76,10 +75,4 @@ fn put(component: &Path, directory: &Path, name: &str) -> Result<PathBuf, Plugin
     std::fs::copy(component, &hidden).map_err(at(&hidden))?;
     std::fs::rename(&hidden, &target).map_err(at(&target))?;
     Ok(target)
-}
-
-/// As the gateway writes it.
-fn digest(file: &Path) -> Result<String, PluginError> {
-    let bytes = std::fs::read(file).map_err(at(file))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -59,9 +59,7 @@ impl<S: AsyncRead + Unpin> StrictStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.client.has_hints() || !this.hints.is_empty() {
-            ready!(this.poll_hints(cx))?;
-        }
+        ready!(this.poll_hints(cx))?;
         this.flushed = false;
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
         this.check_progress(cx, written)
@@ -73,9 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.client.has_hints() || !this.hints.is_empty() {
-            ready!(this.poll_hints(cx))?;
-        }
+        ready!(this.poll_hints(cx))?;
         this.flushed = false;
         let written = Pin::new(&mut this.inner).poll_write_vectored(cx, pieces);
         this.check_progress(cx, written)
@@ -89,9 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
         let this = self.get_mut();
         // hyper asks for this once it has nothing left to write.
         this.flushed = true;
-        if this.client.has_hints() || !this.hints.is_empty() {
-            ready!(this.poll_hints(cx))?;
-        }
+        ready!(this.poll_hints(cx))?;
         Pin::new(&mut this.inner).poll_flush(cx)
     }
 
@@ -112,6 +106,9 @@ impl<S: AsyncWrite + Unpin> StrictStream<S> {
     /// Writes early hints, which hyper cannot, between two of its messages. Where the end of the last one is still
     /// waiting it is too late for them.
     fn poll_hints(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.client.has_hints() && self.hints.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         let new = self.client.take_hints();
         if self.flushed {
             self.hints.extend(new);
