@@ -1,7 +1,7 @@
 //! Load for the benchmark at a constant rate of requests a second, and in place of `wrk` where that is not installed.
 //! Prints its figures as `wrk --latency` does.
 //!
-//! Usage: bench-load ADDRESS HOST CONNECTIONS SECONDS [RATE]
+//! Usage: `bench-load ADDRESS HOST CONNECTIONS SECONDS [RATE]`
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a small command line tool")]
 
 use std::time::Duration;
