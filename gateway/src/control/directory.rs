@@ -63,7 +63,7 @@ pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
     let (woken, changes) = mpsc::channel();
     std::thread::Builder::new().name("sluice-plugins".to_owned()).spawn(move || {
         // Kept alive here; where watching is impossible, looking every two seconds has to do.
-        let _watcher = wake::on_change(&files.directory, &woken);
+        let _watcher = wake::on_change(&files.directory, wake::Watched::All, &woken);
         let mut moved_in = Vec::new();
         loop {
             let Ok(still) = files.look(&Trust::Moved(std::mem::take(&mut moved_in))) else { return };

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use sluice_model::Catalog;
 
-use super::{Event, ProviderStatus, Tracker, wake};
+use super::wake::{self, Watched};
+use super::{Event, ProviderStatus, Tracker};
 use crate::config::services_file::{self, ServicesFile};
 
 /// The provider's name.
@@ -24,7 +25,7 @@ pub fn watch(path: std::path::PathBuf, events: Sender<Event>, tracker: Arc<Track
         let (woken, changes) = mpsc::channel();
         // The directory is watched, not the file: editors replace files instead of writing to them.
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let _watcher = wake::on_change(directory, &woken);
+        let _watcher = wake::on_change(directory, Watched::These(vec![path.clone()]), &woken);
         let mut provider = FileProvider { name: NAME.into(), bytes: None, last: None, tracker, events };
         while provider.look(&path) {
             if changes.recv_timeout(POLL) == Err(RecvTimeoutError::Disconnected) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use super::wake;
+use super::wake::{self, Watched};
 
 /// Files that have not changed for this long are complete.
 const STILL: Duration = Duration::from_millis(100);
@@ -29,7 +29,8 @@ pub fn watch(files: Vec<PathBuf>, mut changed: impl FnMut() + Send + 'static) ->
         let (woken, changes) = mpsc::channel();
         let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
         let directories = directories.into_iter().map(|path| if path == Path::new("") { Path::new(".") } else { path });
-        let _watchers: Vec<_> = directories.filter_map(|directory| wake::on_change(directory, &woken)).collect();
+        let watch = |directory| wake::on_change(directory, Watched::These(files.clone()), &woken);
+        let _watchers: Vec<_> = directories.filter_map(watch).collect();
         let mut known = stamps(&files);
         loop {
             match changes.recv_timeout(POLL) {

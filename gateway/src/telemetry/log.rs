@@ -56,8 +56,15 @@ impl LogLevel {
     }
 }
 
+/// What rustls says of clients' faults is left out unless the level names it: faults are counted by their reason, and a
+/// line for each would let any client fill the disk and cost more than the handshake does.
 fn parse(level: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(level).map_err(|error| failed(level, &error))
+    let filter = EnvFilter::builder().parse(level).map_err(|error| failed(level, &error))?;
+    if level.contains("rustls") {
+        return Ok(filter);
+    }
+    let quiet = "rustls=error".parse().map_err(|error| failed(level, &error))?;
+    Ok(filter.add_directive(quiet))
 }
 
 fn failed(level: &str, error: &dyn std::error::Error) -> LogError {
@@ -81,5 +88,9 @@ mod tests {
         assert!(tracing::enabled!(tracing::Level::DEBUG));
         assert!(level.set("warn").is_ok());
         assert!(!tracing::enabled!(tracing::Level::INFO));
+        let tells_of_clients = || tracing::enabled!(target: "rustls::msgs::handshake", tracing::Level::WARN);
+        assert!(!tells_of_clients());
+        assert!(level.set("info,rustls=warn").is_ok());
+        assert!(tells_of_clients());
     }
 }
