@@ -89,6 +89,15 @@ impl Default for Balancer {
 
 impl ServiceSpec {
     /// A service with targets of its own.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::router::{Balancer, ServiceSpec};
+    ///
+    /// let spare = Balancer { panic_percent: 0, ..Balancer::default() };
+    /// let service = ServiceSpec::balanced("web", spare);
+    /// assert_eq!(service.balancer().map(|balancer| balancer.panic_percent), Some(0));
+    /// assert!(service.targets().is_empty());
+    /// ```
     #[must_use]
     pub fn balanced(name: impl Into<String>, balancer: Balancer) -> Self {
         Self { name: name.into(), kind: ServiceKind::Balancer(balancer), steps: Vec::new() }

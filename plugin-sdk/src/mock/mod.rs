@@ -161,6 +161,15 @@ impl Host {
     }
 
     /// A new exchange: nothing of the request or the response is left.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::Field;
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// host.set_request(Field::Path, "/cart");
+    /// host.forget_exchange();
+    /// assert_eq!(host.request(&Field::Path), None);
+    /// ```
     pub fn forget_exchange(&self) {
         WORLD.with_borrow_mut(|world| world.exchange = Exchange::default());
     }
@@ -197,6 +206,15 @@ impl Host {
     }
 
     /// Gives a gate another limit, as an adaptive one does by itself in the gateway.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::state::{Gate, GateSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let gate = Gate::open("in-flight", &GateSpec::fixed(10)).unwrap();
+    /// host.set_gate_limit("in-flight", 0);
+    /// assert!(!gate.enter("10.0.0.1", 0).granted);
+    /// ```
     pub fn set_gate_limit(&self, name: &str, limit: u32) {
         WORLD.with_borrow_mut(|world| {
             if let Some((_, set)) = world.gates.iter_mut().find(|(known, _)| known == name) {
@@ -227,18 +245,44 @@ impl Host {
     }
 
     /// What the plugin added to the exchange's line in the access log.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::exchange;
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// exchange::annotate("tenant", "gold");
+    /// assert_eq!(host.annotations(), [("tenant".to_owned(), "gold".to_owned())]);
+    /// ```
     #[must_use]
     pub fn annotations(&self) -> Vec<(String, String)> {
         WORLD.with_borrow(|world| world.exchange.annotations.clone())
     }
 
     /// For how long the plugin left the exchange's instance out, each time it did.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::exchange;
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// assert!(exchange::eject_instance(Duration::from_secs(30)));
+    /// assert_eq!(host.ejections(), [Duration::from_secs(30)]);
+    /// ```
     #[must_use]
     pub fn ejections(&self) -> Vec<Duration> {
         WORLD.with_borrow(|world| world.exchange.ejections.clone())
     }
 
     /// Whether an instance may be left out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::exchange;
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// host.allow_ejection(false);
+    /// assert!(!exchange::eject_instance(Duration::from_secs(30)));
+    /// ```
     pub fn allow_ejection(&self, allowed: bool) {
         WORLD.with_borrow_mut(|world| world.may_eject = allowed);
     }

@@ -4,6 +4,59 @@ use super::WORLD;
 use crate::policy::{BodyVerdict, Fields, Hooks, Outcome, Policy, Subscription, Uses, Verdict};
 
 /// A configured use of a policy. Hooks that are not subscribed are not called, here as in the gateway.
+///
+/// ```
+/// use std::time::Duration;
+/// use sluice_plugin_sdk::mock::{Host, Use};
+/// use sluice_plugin_sdk::policy::{BodyVerdict, Field, Fields, Hooks, Outcome, Policy, Subscription, Verdict, exchange};
+///
+/// /// Notes how many bytes went in and out, and which status came of it.
+/// struct Sizes(String);
+///
+/// impl Policy for Sizes {
+///     type Settings = String;
+///
+///     fn configure(prefix: String) -> Result<(Self, Subscription), String> {
+///         let wanted = Subscription::new().on_request([Field::Path]).on_request_body(1024);
+///         Ok((Self(prefix), wanted.on_response(["content-type"]).on_response_body(1024).on_complete()))
+///     }
+///
+///     fn on_request_body(&mut self, _: u64, body: Vec<u8>) -> BodyVerdict {
+///         exchange::annotate(&self.0, &format!("in {}", body.len()));
+///         BodyVerdict::Keep
+///     }
+///
+///     fn on_response(&mut self, _: u64, _: u16, headers: Fields) -> Verdict {
+///         exchange::annotate(&self.0, headers.get(0).unwrap_or("unknown"));
+///         Verdict::next()
+///     }
+///
+///     fn on_response_body(&mut self, _: u64, _: u16, body: Vec<u8>) -> BodyVerdict {
+///         exchange::annotate(&self.0, &format!("out {}", body.len()));
+///         BodyVerdict::Keep
+///     }
+///
+///     fn on_complete(&mut self, _: u64, outcome: Outcome) {
+///         exchange::annotate(&self.0, &format!("status {}", outcome.status));
+///     }
+/// }
+///
+/// let host = Host::new();
+/// let mut sizes: Use<Sizes> = host.configure(r#""a""#).unwrap();
+/// assert!(sizes.subscription().hooks.has(Hooks::REQUEST_BODY | Hooks::RESPONSE_BODY));
+/// host.set_response_header("content-type", "text/plain");
+///
+/// assert_eq!(sizes.request(), Verdict::next());
+/// sizes.request_body(0, b"four");
+/// sizes.response(0, 200);
+/// sizes.reconfigure(r#""b""#).unwrap();
+/// sizes.response_body(0, 200, b"hello");
+/// let noted = host.annotations();
+/// let noted: Vec<_> = noted.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+/// assert_eq!(noted, ["a: in 4", "a: text/plain", "b: out 5"]);
+/// // There is no exchange to note anything with once it is over.
+/// sizes.complete(0, Outcome::new(200, Duration::from_millis(2)));
+/// ```
 pub struct Use<P> {
     uses: Uses<P>,
     subscription: Subscription,

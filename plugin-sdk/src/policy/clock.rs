@@ -21,12 +21,32 @@ pub fn now() -> Duration {
 }
 
 /// The same as a number of nanoseconds, as a [`Cell`](crate::policy::state::Cell) keeps it.
+///
+/// ```
+/// use std::time::Duration;
+/// use sluice_plugin_sdk::policy::clock;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// let before = clock::now_ns();
+/// host.advance(Duration::from_micros(1));
+/// assert_eq!(clock::now_ns() - before, 1_000);
+/// ```
 #[must_use]
 pub fn now_ns() -> u64 {
     host::clock::now_ns()
 }
 
 /// Time since 1970, UTC, in milliseconds.
+///
+/// ```
+/// use std::time::Duration;
+/// use sluice_plugin_sdk::policy::clock;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// let before = clock::wall_ms();
+/// host.advance(Duration::from_secs(60));
+/// assert_eq!(clock::wall_ms() - before, 60_000);
+/// ```
 #[must_use]
 pub fn wall_ms() -> u64 {
     host::clock::wall_ms()

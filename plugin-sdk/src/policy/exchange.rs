@@ -23,6 +23,15 @@ pub fn request_field(field: &Field) -> Option<String> {
 
 /// Replaces every value of that request header.
 ///
+/// ```
+/// use sluice_plugin_sdk::policy::{Field, exchange};
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// exchange::set_request_header("X-Tenant", "gold").unwrap();
+/// assert_eq!(host.request(&Field::Header("x-tenant".into())).as_deref(), Some("gold"));
+/// assert!(exchange::set_request_header("Connection", "close").is_err());
+/// ```
+///
 /// # Errors
 /// Framing headers, pseudo-headers, and what is not valid HTTP are refused.
 pub fn set_request_header(name: &str, value: &str) -> Result<(), String> {
@@ -74,6 +83,15 @@ pub fn add_request_header(name: &str, value: &str) -> Result<(), String> {
 
 /// Takes every value of that request header away.
 ///
+/// ```
+/// use sluice_plugin_sdk::policy::{Field, exchange};
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// host.set_request(Field::Header("x-debug".into()), "1");
+/// exchange::remove_request_header("X-Debug").unwrap();
+/// assert_eq!(host.request(&Field::Header("x-debug".into())), None);
+/// ```
+///
 /// # Errors
 /// Framing headers and pseudo-headers are refused.
 pub fn remove_request_header(name: &str) -> Result<(), String> {
@@ -99,6 +117,15 @@ pub fn set_response_header(name: &str, value: &str) -> Result<(), String> {
 
 /// Takes every value of that header out of the response the client will get.
 ///
+/// ```
+/// use sluice_plugin_sdk::policy::exchange;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// host.set_response_header("server", "tomcat");
+/// exchange::remove_response_header("Server").unwrap();
+/// assert_eq!(host.response_header("server"), None);
+/// ```
+///
 /// # Errors
 /// Framing headers and pseudo-headers are refused.
 pub fn remove_response_header(name: &str) -> Result<(), String> {
@@ -106,6 +133,15 @@ pub fn remove_response_header(name: &str) -> Result<(), String> {
 }
 
 /// Adds a value to a header of the response the client will get.
+///
+/// ```
+/// use sluice_plugin_sdk::policy::exchange;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// host.set_response_header("vary", "accept");
+/// exchange::add_response_header("Vary", "x-tenant").unwrap();
+/// assert_eq!(host.response_header("vary").as_deref(), Some("accept, x-tenant"));
+/// ```
 ///
 /// # Errors
 /// Framing headers, pseudo-headers, and what is not valid HTTP are refused.
@@ -140,12 +176,30 @@ pub fn set_query(query: Option<&str>) -> Result<(), String> {
 }
 
 /// Adds `key=value` to the exchange's line in the access log: at most 8 of 256 bytes each.
+///
+/// ```
+/// use sluice_plugin_sdk::policy::exchange;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// exchange::annotate("breaker", "open");
+/// assert_eq!(host.annotations(), [("breaker".to_owned(), "open".to_owned())]);
+/// ```
 pub fn annotate(key: &str, value: &str) {
     host::exchange::annotate(key, value);
 }
 
 /// Leaves the instance that answered, or failed to, out of its service's turn for that long. `false` where there is none,
 /// or where that would leave out more instances than the service allows.
+///
+/// ```
+/// use std::time::Duration;
+/// use sluice_plugin_sdk::policy::exchange;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// assert!(exchange::eject_instance(Duration::from_secs(30)));
+/// host.allow_ejection(false);
+/// assert!(!exchange::eject_instance(Duration::from_secs(30)));
+/// ```
 pub fn eject_instance(duration: Duration) -> bool {
     host::exchange::eject_instance(nanoseconds(duration))
 }

@@ -32,6 +32,13 @@ impl Request {
     }
 
     /// The same with another method and a body.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::outbound::Request;
+    ///
+    /// let request = Request::get("audit", "/events").with_body("POST", "{}");
+    /// assert_eq!((request.method.as_str(), request.body.as_slice()), ("POST", &b"{}"[..]));
+    /// ```
     #[must_use]
     pub fn with_body(self, method: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self { method: method.into(), body: body.into(), ..self }
@@ -44,6 +51,13 @@ impl Request {
     }
 
     /// The same over TLS as a `[transports.NAME]` of the gateway's configuration says.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::outbound::Request;
+    ///
+    /// let request = Request::get("https://audit.internal", "/").with_transport("internal");
+    /// assert_eq!(request.transport.as_deref(), Some("internal"));
+    /// ```
     #[must_use]
     pub fn with_transport(self, name: impl Into<String>) -> Self {
         Self { transport: Some(name.into()), ..self }
@@ -52,6 +66,15 @@ impl Request {
 
 impl Response {
     /// The first value of a header.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::Header;
+    /// use sluice_plugin_sdk::policy::outbound::Response;
+    ///
+    /// let user = Header { name: "X-User".to_owned(), value: "ada".to_owned() };
+    /// let answer = Response { status: 200, headers: vec![user], body: vec![] };
+    /// assert_eq!(answer.header("x-user"), Some("ada"));
+    /// ```
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));

@@ -3,6 +3,14 @@
 use crate::host;
 
 /// Any number.
+///
+/// ```
+/// use sluice_plugin_sdk::policy::random;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// host.next_random(7);
+/// assert_eq!(random::u64(), 7);
+/// ```
 #[must_use]
 pub fn u64() -> u64 {
     host::random::random_u64()

@@ -33,6 +33,14 @@ impl Subscription {
     }
 
     /// Wants `on_response`, with these headers of the response.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::{Hooks, Subscription};
+    ///
+    /// let wanted = Subscription::new().on_response(["content-type"]);
+    /// assert!(wanted.hooks.has(Hooks::ON_RESPONSE));
+    /// assert_eq!(wanted.response_headers, ["content-type"]);
+    /// ```
     #[must_use]
     pub fn on_response<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
         self.hooks = self.hooks | Hooks::ON_RESPONSE;
@@ -69,6 +77,12 @@ impl Subscription {
     }
 
     /// Wants `on_response_body`, for bodies of up to `limit` bytes; longer ones go on untouched.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::Subscription;
+    ///
+    /// assert_eq!(Subscription::new().on_response_body(1024).response_body_limit, 1024);
+    /// ```
     #[must_use]
     pub fn on_response_body(mut self, limit: u64) -> Self {
         self.hooks = self.hooks | Hooks::RESPONSE_BODY;
@@ -85,6 +99,13 @@ impl Default for Subscription {
 
 impl Hooks {
     /// Whether all of `other` are in `self`.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::Hooks;
+    ///
+    /// let both = Hooks::ON_REQUEST | Hooks::ON_COMPLETE;
+    /// assert!(both.has(Hooks::ON_COMPLETE) && !Hooks::ON_REQUEST.has(both));
+    /// ```
     #[must_use]
     pub fn has(self, other: Self) -> bool {
         self & other == other

@@ -42,6 +42,14 @@ impl Verdict {
     /// Discard the answer and send the request again after waiting. A request with a body can be sent again where it was
     /// read to its end: for `on_request_body`, up to what was declared, or by a step that buffers it. Otherwise this is
     /// the same as `next`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::{Pause, Verdict};
+    ///
+    /// let verdict = Verdict::retry(Duration::from_millis(50));
+    /// assert_eq!(verdict, Verdict::Retry(Pause { nanoseconds: 50_000_000, context: 0 }));
+    /// ```
     #[must_use]
     pub fn retry(wait: Duration) -> Self {
         Self::Retry(Pause { nanoseconds: nanoseconds(wait), context: 0 })
@@ -131,6 +139,12 @@ impl Outcome {
 
 impl BodyVerdict {
     /// Put these bytes in its place.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::BodyVerdict;
+    ///
+    /// assert_eq!(BodyVerdict::replace("masked"), BodyVerdict::Replace(b"masked".to_vec()));
+    /// ```
     #[must_use]
     pub fn replace(body: impl Into<Vec<u8>>) -> Self {
         Self::Replace(body.into())

@@ -38,18 +38,51 @@ impl BucketSpec {
     }
 
     /// `average` each `period`, evenly spaced, `burst` at once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Bucket, BucketSpec, Reservation};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let spec = BucketSpec::gcra(10, Duration::from_secs(1), 3);
+    /// let bucket = Bucket::open("rate", spec).unwrap();
+    /// let asked = bucket.reserve("10.0.0.1", 2, Duration::ZERO);
+    /// assert_eq!(asked, Reservation::Granted { wait: Duration::ZERO, remaining: 1 });
+    /// ```
     #[must_use]
     pub fn gcra(average: u64, period: Duration, burst: u64) -> Self {
         Self { kind: BucketKind::Gcra, ..Self::token_bucket(average, period, burst) }
     }
 
     /// `limit` in any span of `period`, estimated from this period and the one before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Bucket, BucketSpec, Reservation};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let spec = BucketSpec::sliding_window(3, Duration::from_secs(60));
+    /// let bucket = Bucket::open("rate", spec).unwrap();
+    /// let asked = bucket.reserve("10.0.0.1", 2, Duration::ZERO);
+    /// assert_eq!(asked, Reservation::Granted { wait: Duration::ZERO, remaining: 1 });
+    /// ```
     #[must_use]
     pub fn sliding_window(limit: u64, period: Duration) -> Self {
         Self { kind: BucketKind::SlidingWindow, ..Self::token_bucket(limit, period, limit) }
     }
 
     /// `limit` in each unit of the UTC calendar: whole minutes, hours or days.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Bucket, BucketSpec, Reservation};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let spec = BucketSpec::calendar(3, Duration::from_secs(3600));
+    /// let bucket = Bucket::open("quota", spec).unwrap();
+    /// let asked = bucket.reserve("10.0.0.1", 2, Duration::ZERO);
+    /// assert_eq!(asked, Reservation::Granted { wait: Duration::ZERO, remaining: 1 });
+    /// ```
     #[must_use]
     pub fn calendar(limit: u64, period: Duration) -> Self {
         Self { kind: BucketKind::Calendar, ..Self::token_bucket(limit, period, limit) }
@@ -97,6 +130,17 @@ impl Bucket {
     }
 
     /// Gives back what a granted reservation took.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Bucket, BucketSpec, Reservation};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let bucket = Bucket::open("rate", BucketSpec::token_bucket(1, Duration::from_secs(60), 1)).unwrap();
+    /// assert!(matches!(bucket.reserve("10.0.0.1", 1, Duration::ZERO), Reservation::Granted { .. }));
+    /// bucket.refund("10.0.0.1", 1);
+    /// assert!(matches!(bucket.reserve("10.0.0.1", 1, Duration::ZERO), Reservation::Granted { .. }));
+    /// ```
     pub fn refund(self, key: &str, cost: u32) {
         host::state::refund(self.0, key, cost);
     }

@@ -28,12 +28,31 @@ impl GateSpec {
     }
 
     /// A limit that begins there and follows the latency it sees.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::state::{AdaptiveKind, Gate, GateSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let gate = Gate::open("in-flight", &GateSpec::adaptive(AdaptiveKind::Gradient2, 20, 1, 200)).unwrap();
+    /// assert_eq!(gate.enter("10.0.0.1", 0).limit, 20);
+    /// ```
     #[must_use]
     pub fn adaptive(kind: AdaptiveKind, limit: u32, min: u32, max: u32) -> Self {
         Self { adaptive: Some(Adaptive { kind, min, max }), ..Self::fixed(limit) }
     }
 
     /// The same, and how much of the limit requests of each priority may fill, in thousandths.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::state::{Gate, GateSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// // Requests of priority 1 and below may fill half of it.
+    /// let gate = Gate::open("in-flight", &GateSpec::fixed(2).with_shares([1000, 500])).unwrap();
+    /// assert!(gate.enter("all", 1).granted);
+    /// assert!(!gate.enter("all", 1).granted);
+    /// assert!(gate.enter("all", 0).granted);
+    /// ```
     #[must_use]
     pub fn with_shares(mut self, shares: impl IntoIterator<Item = u16>) -> Self {
         self.shares.extend(shares);
@@ -58,6 +77,15 @@ impl Gate {
     }
 
     /// Changes the limit of every key, where it is not an adaptive one.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::state::{Gate, GateSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let gate = Gate::open("in-flight", &GateSpec::fixed(1)).unwrap();
+    /// gate.set_limit(2);
+    /// assert_eq!(gate.enter("10.0.0.1", 0).limit, 2);
+    /// ```
     pub fn set_limit(self, limit: u32) {
         host::state::set_limit(self.0, limit);
     }

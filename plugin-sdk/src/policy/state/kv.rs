@@ -37,6 +37,15 @@ impl Kv {
     }
 
     /// Forgets a key.
+    ///
+    /// ```
+    /// use sluice_plugin_sdk::policy::state::Kv;
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// Kv::set("page", b"hello", None).unwrap();
+    /// Kv::delete("page");
+    /// assert_eq!(Kv::get("page"), None);
+    /// ```
     pub fn delete(key: &str) {
         host::state::kv_delete(key);
     }

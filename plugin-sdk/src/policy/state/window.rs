@@ -41,6 +41,17 @@ impl WindowSpec {
     }
 
     /// The same; what takes longer than this is counted as slow.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Window, WindowSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let spec = WindowSpec::new(10, Duration::from_secs(1)).with_slow(Duration::from_millis(100));
+    /// let window = Window::open("answers", spec).unwrap();
+    /// window.observe("web", 200, None, Duration::from_millis(101));
+    /// assert_eq!(window.totals("web").slow, 1);
+    /// ```
     #[must_use]
     pub fn with_slow(self, limit: Duration) -> Self {
         Self { slow_ns: nanoseconds(limit), ..self }
@@ -68,6 +79,17 @@ impl Window {
     }
 
     /// How many had one of these codes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Window, WindowSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let window = Window::open("answers", WindowSpec::new(10, Duration::from_secs(1))).unwrap();
+    /// window.observe("web", 404, None, Duration::ZERO);
+    /// assert_eq!(window.count_codes("web", 400..500), 1);
+    /// assert_eq!(window.count_codes("web", 500..600), 0);
+    /// ```
     #[must_use]
     pub fn count_codes(self, key: &str, codes: Range<u16>) -> u64 {
         host::state::count_codes(self.0, key, codes.start, codes.end)
@@ -80,6 +102,18 @@ impl Window {
     }
 
     /// The share of requests observed with a failure.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Window, WindowSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// use sluice_plugin_sdk::policy::Failure;
+    /// let window = Window::open("answers", WindowSpec::new(10, Duration::from_secs(1))).unwrap();
+    /// window.observe("web", 502, Some(Failure::Connect), Duration::ZERO);
+    /// window.observe("web", 200, None, Duration::ZERO);
+    /// assert_eq!(window.network_error_ratio("web"), 0.5);
+    /// ```
     #[must_use]
     pub fn network_error_ratio(self, key: &str) -> f64 {
         host::state::network_error_ratio(self.0, key)
@@ -92,6 +126,17 @@ impl Window {
     }
 
     /// Forgets a key's counts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sluice_plugin_sdk::policy::state::{Window, WindowSpec};
+    ///
+    /// let host = sluice_plugin_sdk::mock::Host::new();
+    /// let window = Window::open("answers", WindowSpec::new(10, Duration::from_secs(1))).unwrap();
+    /// window.observe("web", 200, None, Duration::ZERO);
+    /// window.forget("web");
+    /// assert_eq!(window.totals("web").requests, 0);
+    /// ```
     pub fn forget(self, key: &str) {
         host::state::forget(self.0, key);
     }
