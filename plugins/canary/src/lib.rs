@@ -1,7 +1,28 @@
 //! A part of the requests goes to another service: by weight, or by what a header or a cookie says, and a client stays where
 //! it has been sent.
 //!
+//! # What an operator sets
+//!
+//! ```toml
+//! [[policies]]
+//! name = "split"
+//! plugin = "canary"
+//! attach = ["service:shop"]
+//! config = { service = "shop-next", weight = 5, sticky-cookie = "shop-side" }
+//! ```
+//!
+//! # How it is made
+//!
+//! The shortest of the default plugins, and a good one to read first. `configure` checks the settings and subscribes to the
+//! fields the split looks at. `on_request` asks `split` for a side; for the other one it says `Verdict::Reroute`, and the
+//! host finds the service. Which side a client is on needs no state: it is in the client's own cookie, or follows from a
+//! hash of what the client is known by.
+//!
 //! This file is the glue; `split` says what an operator can set and where a request goes.
+//!
+//! # How it is tested
+//!
+//! `tests` sets the mock's random numbers and cookies, and looks at where requests go.
 
 mod split;
 

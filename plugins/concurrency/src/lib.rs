@@ -2,8 +2,31 @@
 //! see, classes of requests that may fill different shares, and a guard that sheds the least important ones while the
 //! machine is overloaded.
 //!
-//! This file is the glue; `settings` says what an operator can set, `limiter` what becomes of a request. The host counts,
-//! and lets every exchange out again when it has ended.
+//! # What it decides
+//!
+//! A request enters the gate of its key, or is answered 429. The host counts who is inside, and lets an exchange out again
+//! when it has ended, whatever became of it: a plugin that had to do so itself would forget those whose client went away,
+//! or whose end it missed because it was replaced.
+//!
+//! # What an operator sets
+//!
+//! ```toml
+//! [[policies]]
+//! name = "together"
+//! plugin = "concurrency"
+//! attach = ["service:search"]
+//! config = { amount = 64, source = "client-ip" }
+//! ```
+//!
+//! # How it is made
+//!
+//! `on_request` is one call of the host, `Gate::enter`. `on_complete` is subscribed only where the guard has to know how
+//! many requests the machine can do. This file is the glue; `settings` is what an operator can set, `limiter` what becomes
+//! of a request, `capacity` what the machine has been able to do lately.
+//!
+//! # How it is tested
+//!
+//! `tests` lets requests in and ends them with the mock's `end_exchanges`; `set_pressure` makes the machine busy.
 
 mod capacity;
 mod limiter;

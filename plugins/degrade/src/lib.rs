@@ -1,8 +1,35 @@
 //! Degradation: something less in place of an answer that failed or that the machine cannot afford now. Traefik's `errors`
 //! is one of its uses.
 //!
-//! This file is the glue; `settings` says what an operator can set, `ladder` and `schedule` when requests are degraded
+//! # What it decides
+//!
+//! When: the answer has one of these statuses, the machine is overloaded to some level, it is the time of day, or an
+//! operator says so. What: an answer of another service, an earlier good answer, or one made up here.
+//!
+//! # What an operator sets
+//!
+//! ```toml
+//! [[policies]]
+//! name = "pages"
+//! plugin = "degrade"
+//! attach = ["service:shop"]
+//! config = { status = "500-599", service = "pages", query = "/{status}.html", reply = { body = "back soon" } }
+//! ```
+//!
+//! # How it is made
+//!
+//! `on_request` degrades what must not even be tried, and tells the upstream the level otherwise. `on_response` looks at the
+//! status: a `Verdict::Reroute` discards the answer and gets another, at most once for an exchange, so that two services
+//! cannot send it to each other for ever. `on_response_body` keeps good answers, and is subscribed only where they are
+//! wanted, for an answer that nobody keeps need not be gathered.
+//!
+//! This file is the glue; `settings` is what an operator can set, `ladder` and `schedule` say when requests are degraded
 //! before they fail, `stale` keeps answers for later, `reply` makes answers up, and `degrader` puts these together.
+//!
+//! # How it is tested
+//!
+//! `ladder`, `schedule` and `reply` are plain functions of what they are given. `tests` shows the policy statuses and
+//! bodies through the SDK's mock.
 
 mod degrader;
 mod ladder;

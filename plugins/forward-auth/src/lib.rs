@@ -1,8 +1,32 @@
 //! Another server decides who may pass, as Traefik's `forwardauth` has it.
 //!
-//! It is a plugin of its own because it waits: the host gives such a plugin several instances and suspends their calls,
-//! which others need not pay for. This file is the glue; `settings` says what an operator can set, `forward` how the
-//! server is asked and what is done with its answer.
+//! # What it decides
+//!
+//! The server is asked about each request, by a request of this plugin's own. An answer of 200 to 299 lets it pass, with
+//! headers of that answer where they are configured; any other answer is what the client gets.
+//!
+//! # What an operator sets
+//!
+//! ```toml
+//! [[policies]]
+//! name = "sso"
+//! plugin = "forward-auth"
+//! attach = ["entrypoint:websecure"]
+//! config = { address = "http://sso.internal/verify", auth-response-headers = ["X-User"] }
+//! ```
+//!
+//! # How it is made
+//!
+//! It is a plugin of its own because it waits: whoever imports `outbound` is run on a fiber, of which the host has several
+//! for each worker, and others need not pay for that. The code does not show it: `outbound::send` returns when the answer
+//! is there. Only targets the operator granted can be asked.
+//!
+//! This file is the glue; `settings` is what an operator can set, `forward` how the server is asked and what is done with
+//! its answer.
+//!
+//! # How it is tested
+//!
+//! The mock's `on_outbound` is the server: a closure that sees the request and makes an answer.
 
 mod forward;
 mod settings;

@@ -1,6 +1,24 @@
 //! Only clients with certain addresses pass, as Traefik's `ipallowlist` and, in its first generation, `whiteList` do it.
 //!
-//! This file is the glue; `list` says what an operator can set and who passes.
+//! # What an operator sets
+//!
+//! ```toml
+//! [[policies]]
+//! name = "office"
+//! plugin = "ip-allow-list"
+//! attach = ["route:admin"]
+//! config = { source-range = ["10.0.0.0/8", "2001:db8::/32"] }
+//! ```
+//!
+//! # How it is made
+//!
+//! It keeps nothing and asks the host for nothing: it subscribes to the client's address, and to `X-Forwarded-For` where
+//! the settings say that a proxy in front of the gateway is to be believed, and compares. This file is the glue; `list` says
+//! what an operator can set and who passes.
+//!
+//! # How it is tested
+//!
+//! `list` is a function of two texts. `tests` goes through the policy as well, for the status and the subscription.
 
 mod list;
 
