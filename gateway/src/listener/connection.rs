@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::drain::Open;
 use super::life::{self, Life, Span};
@@ -23,7 +23,7 @@ use super::streams::StreamExecutor;
 use super::{Entrypoint, proxied};
 use crate::http::{Client, FrameStream, StrictStream, TlsSession};
 use crate::proxy::{self, Worker};
-use crate::timer::CoarseTimer;
+use crate::timer::{CoarseTimer, within};
 use crate::tls;
 
 /// Serves a connection to its end. How it ends is the client's business; what matters is counted where it happens.
@@ -34,8 +34,6 @@ pub(super) async fn serve(
     peer: SocketAddr,
     open: &Open,
 ) {
-    // Fails only on a socket that is closed already, which reading will tell.
-    stream.set_nodelay(true).ok();
     let _counted = worker.telemetry.connection(entrypoint.index);
     let Ok(peer) = proxied::client(&stream, peer, entrypoint).await else {
         return worker.telemetry.rejected("proxy_protocol");
@@ -47,7 +45,7 @@ pub(super) async fn serve(
     };
     match opening::open(&worker, entrypoint, stream, peer).await {
         Opened::Plain(stream) => {
-            let Ok(protocol) = timeout(entrypoint.timeouts.header, sniff::protocol(&stream)).await else {
+            let Some(protocol) = within(entrypoint.timeouts.header, sniff::protocol(&stream)).await else {
                 return worker.telemetry.rejected("first_byte_timeout");
             };
             // One that is closed before its first byte was a look whether somebody is here.
@@ -93,16 +91,19 @@ async fn speak<S>(
         Protocol::Http1 => {
             let stream = StrictStream::new(stream, Arc::clone(&guarded), &entrypoint.limits, &entrypoint.timeouts);
             let io = TokioIo::new(stream);
-            let connection = http1_builder(entrypoint).serve_connection(io, service).with_upgrades();
             let span = Span::of_http1(&entrypoint.limits, &entrypoint.timeouts, overload);
-            life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
+            {
+                // Pinned where it is made: each future it were handed to would keep room for it as long as it lives.
+                let connection = pin!(http1_builder(entrypoint).serve_connection(io, service).with_upgrades());
+                life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
+            }
             wait_for_tunnel(&guarded, open).await;
         }
         Protocol::Http2 => {
             let stall = entrypoint.timeouts.send_idle.unwrap_or(Duration::MAX);
             let io = TokioIo::new(FrameStream::new(stream, stall, count.clone()));
             let streams = StreamExecutor::new(Rc::clone(&life), stall, count);
-            let connection = http2_builder(entrypoint, streams).serve_connection(io, service);
+            let connection = pin!(http2_builder(entrypoint, streams).serve_connection(io, service));
             let span = Span::of_http2(&entrypoint.limits, &entrypoint.timeouts, overload);
             life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
         }

@@ -153,8 +153,13 @@ async fn linger<C: Future>(mut connection: Pin<&mut C>, life: &Life, time: Durat
 }
 
 /// Runs a connection to its end. `finish` asks it to end once nothing is under way.
-pub(super) async fn run<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), life: &Life, span: &Span, open: &Open) {
-    let mut connection = pin!(connection);
+pub(super) async fn run<C: Future>(
+    mut connection: Pin<&mut C>,
+    finish: impl Fn(Pin<&mut C>),
+    life: &Life,
+    span: &Span,
+    open: &Open,
+) {
     let mut told = pin!(open.told_to_finish());
     let turn = poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() {

@@ -10,4 +10,4 @@ mod wheel;
 
 pub(crate) use hyper_timer::CoarseTimer;
 pub(crate) use idle::Idle;
-pub(crate) use wheel::{Deadline, now, turn_for_ever};
+pub(crate) use wheel::{Deadline, now, turn_for_ever, within};

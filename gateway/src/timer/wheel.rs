@@ -1,6 +1,8 @@
 //! The wheel and what is on it.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -183,6 +185,17 @@ pub(super) fn set_at(deadline: &mut Deadline, at: std::time::Instant) {
     deadline.set_at(u64::try_from(after.as_millis()).unwrap_or(NEVER).saturating_add(TURN_MS));
 }
 
+/// What a future comes to; `None` where that takes longer than `limit`.
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let (mut future, mut deadline) = (pin!(future), Deadline::default());
+    deadline.set(limit);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => deadline.poll_due(cx).map(|()| None),
+    })
+    .await
+}
+
 /// Turns this thread's wheel. Without it no deadline is ever due. `late` is told by how much each turn comes too late,
 /// which is how long everything else on this thread has to wait.
 pub(crate) async fn turn_for_ever(late: impl Fn(Duration)) {
@@ -268,6 +281,17 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
         pass(Duration::from_secs(300));
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn futures_are_waited_for_until_the_limit() {
+        let second = Duration::from_secs(1);
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert_eq!(pin!(within(second, std::future::ready(1))).poll(cx), Poll::Ready(Some(1)));
+        let mut never = pin!(within(second, std::future::pending::<()>()));
+        assert!(never.as_mut().poll(cx).is_pending());
+        pass(2 * second);
+        assert_eq!(never.poll(cx), Poll::Ready(None));
     }
 
     #[test]

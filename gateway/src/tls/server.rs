@@ -199,6 +199,8 @@ fn config(entrypoint: &str, options: &TlsOptions, ca: &[u8], shelf: &Arc<Shelf>)
     // Tickets hold the whole session, so that any worker can go on with it without asking the others.
     config.ticketer = Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
+    // A resumed connection gets a new one, so one is enough; rustls would make two for each.
+    config.send_tls13_tickets = 1;
     Ok(config)
 }
 
