@@ -235,8 +235,14 @@ fn start_sources(
 
 /// Looks once a second how much memory is in use.
 fn watch_memory(config: &Config, background: &Runtime) -> Arc<Overload> {
-    let config::Overload { memory, keep_alive_percent, request_percent, connection_percent } = config.overload;
-    let shares = Shares { keep_alive: keep_alive_percent, requests: request_percent, connections: connection_percent };
+    let config::Overload { memory, idle_percent, keep_alive_percent, request_percent, connection_percent } =
+        config.overload;
+    let shares = Shares {
+        rest: idle_percent,
+        keep_alive: keep_alive_percent,
+        requests: request_percent,
+        connections: connection_percent,
+    };
     let overload = Arc::new(Overload::default());
     overload.measure(memory, &shares);
     let measured = Arc::clone(&overload);

@@ -61,6 +61,7 @@ pub(super) const KEYS: &[&str] = &[
     "log.level",
     "metrics.prefix",
     "overload.connection-percent",
+    "overload.idle-percent",
     "overload.keep-alive-percent",
     "overload.memory",
     "overload.request-percent",

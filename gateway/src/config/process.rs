@@ -49,7 +49,9 @@ pub struct Shutdown {
 pub struct Overload {
     /// Bytes this process may use; what its control group or the machine has where it is none.
     pub memory: Option<u64>,
-    /// From this share on, in percent, connections end with the next answer.
+    /// From this share on, in percent, connections with nothing to do end soon.
+    pub idle_percent: u32,
+    /// From this share on connections end with the next answer.
     pub keep_alive_percent: u32,
     /// From this share on requests are answered 503.
     pub request_percent: u32,
@@ -139,7 +141,7 @@ impl Default for Shutdown {
 
 impl Default for Overload {
     fn default() -> Self {
-        Self { memory: None, keep_alive_percent: 92, request_percent: 95, connection_percent: 98 }
+        Self { memory: None, idle_percent: 85, keep_alive_percent: 92, request_percent: 95, connection_percent: 98 }
     }
 }
 
@@ -193,6 +195,7 @@ pub(super) fn overload(root: &mut Section<'_>) -> Overload {
     let percent = || integer(1..=10_000_u32);
     let overload = Overload {
         memory: section.read_or("memory", default.memory, size_or_off),
+        idle_percent: section.read_or("idle-percent", default.idle_percent, percent()),
         keep_alive_percent: section.read_or("keep-alive-percent", default.keep_alive_percent, percent()),
         request_percent: section.read_or("request-percent", default.request_percent, percent()),
         connection_percent: section.read_or("connection-percent", default.connection_percent, percent()),

@@ -15,6 +15,8 @@ use tokio::sync::futures::Notified;
 #[derive(Default)]
 pub(super) struct Drain {
     begun: Cell<bool>,
+    /// How often connections were woken to look at what there is to do.
+    stirred: Cell<u32>,
     beginning: Notify,
     open: Cell<usize>,
     closing: Notify,
@@ -37,9 +39,15 @@ impl Drain {
         self.beginning.notify_waiters();
     }
 
+    /// Wakes every connection that waits for draining to begin, so that those at rest learn of what has changed.
+    pub(super) fn stir(&self) {
+        self.stirred.set(self.stirred.get().wrapping_add(1));
+        self.beginning.notify_waiters();
+    }
+
     /// Ready once draining has begun. It has to stay in one task.
     pub(super) fn begun(&self) -> Begun<'_> {
-        Begun { drain: self, waiting: None }
+        Begun { drain: self, waiting: None, stirred: 0 }
     }
 
     pub(super) fn enter(self: &Rc<Self>) -> Open {
@@ -74,10 +82,12 @@ impl Drop for Open {
     }
 }
 
-/// Registers with the notifier once; every further poll costs a look at a cell.
+/// Registers with the notifier once, and again after it was woken; every further poll costs a look at two cells.
 pub(super) struct Begun<'a> {
     drain: &'a Drain,
     waiting: Option<Pin<Box<Notified<'a>>>>,
+    /// As it was when this registered.
+    stirred: u32,
 }
 
 impl Future for Begun<'_> {
@@ -87,7 +97,9 @@ impl Future for Begun<'_> {
         if self.drain.begun.get() {
             return Poll::Ready(());
         }
-        if self.waiting.is_none() {
+        let stirred = self.drain.stirred.get();
+        if self.waiting.is_none() || self.stirred != stirred {
+            self.stirred = stirred;
             let mut waiting = Box::pin(self.drain.beginning.notified());
             let registered = pin!(waiting.as_mut()).poll(cx);
             self.waiting = Some(waiting);
@@ -111,6 +123,9 @@ mod tests {
                 let told = tokio::task::spawn_local(async move { open.told_to_finish().await });
                 tokio::task::yield_now().await;
                 assert!(!told.is_finished());
+                drain.stir();
+                tokio::task::yield_now().await;
+                assert!(!told.is_finished(), "only woken");
                 drain.begin();
                 drain.finished().await;
                 told.await.unwrap();

@@ -17,6 +17,9 @@ use crate::timer::{Deadline, Idle};
 /// How long a connection that was told to finish, and has nothing under way, may take for its goodbyes.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How long a connection may rest while memory is short.
+const SHORT_REST: Duration = Duration::from_secs(5);
+
 /// What one connection has done.
 #[derive(Default)]
 pub(super) struct Life {
@@ -48,6 +51,10 @@ pub(super) struct Span {
     /// The same before the first one.
     first: Duration,
     idle: RefCell<Idle>,
+    /// Requests there were when it was last asked about a rest.
+    rested_after: Cell<u32>,
+    /// Whether rests were short then.
+    is_short: Cell<bool>,
     overload: Arc<Overload>,
 }
 
@@ -94,6 +101,8 @@ impl Span {
             rest: None,
             first: timeouts.header,
             idle: RefCell::new(Idle::new(timeouts.header)),
+            rested_after: Cell::new(0),
+            is_short: Cell::new(false),
             overload,
         }
     }
@@ -104,18 +113,30 @@ impl Span {
 
     /// Ready once the connection should end. To be asked after each poll of it.
     fn poll_over(&self, life: &Life, cx: &mut Context<'_>) -> Poll<()> {
-        let requests = life.requests.get();
-        if requests >= self.requests || requests > 0 && self.overload.shortage() >= Shortage::KeepAlive {
+        let (requests, shortage) = (life.requests.get(), self.overload.shortage());
+        if requests >= self.requests || requests > 0 && shortage >= Shortage::KeepAlive {
             return Poll::Ready(());
         }
-        let Some(rest) = self.rest else { return self.poll_old(cx) };
-        let mut idle = self.idle.borrow_mut();
-        if life.streams.get() > 0 {
-            idle.reset();
+        if self.rest.is_none() && shortage == Shortage::None {
             return self.poll_old(cx);
         }
-        idle.limit(if life.requests.get() == 0 { self.first } else { rest });
-        if idle.poll_stalled(cx).is_ready() { Poll::Ready(()) } else { self.poll_old(cx) }
+        if self.poll_rested(life, shortage, cx).is_ready() { Poll::Ready(()) } else { self.poll_old(cx) }
+    }
+
+    /// Ready once it has had nothing to do for too long. An answer on HTTP/1 whose head is out is finished all the same.
+    fn poll_rested(&self, life: &Life, shortage: Shortage, cx: &mut Context<'_>) -> Poll<()> {
+        let (requests, is_short) = (life.requests.get(), shortage >= Shortage::Rest);
+        let mut idle = self.idle.borrow_mut();
+        let is_news = self.rested_after.replace(requests) != requests || self.is_short.replace(is_short) != is_short;
+        if is_news || life.is_busy() {
+            idle.reset();
+        }
+        if life.is_busy() {
+            return Poll::Pending;
+        }
+        let rest = if requests == 0 { self.first } else { self.rest.unwrap_or(SHORT_REST) };
+        idle.limit(if is_short { rest.min(SHORT_REST) } else { rest });
+        idle.poll_stalled(cx).map(drop)
     }
 
     fn poll_old(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -106,7 +106,7 @@ async fn run(
         tokio::task::spawn_local(accept_all(listener, Arc::clone(entrypoint), Rc::clone(&worker), Rc::clone(&drain)));
     }
     tokio::task::spawn_local(crate::timer::turn_for_ever(Worker::note_lag));
-    tokio::task::spawn_local(sweep_now_and_then(Rc::clone(&worker)));
+    tokio::task::spawn_local(sweep_now_and_then(Rc::clone(&worker), Rc::clone(&drain)));
     // An error means that nobody is left to tell.
     let over = |phase: &Phase| matches!(phase, Phase::Draining | Phase::Stopping);
     let draining = phase.wait_for(over).await.is_ok_and(|phase| *phase == Phase::Draining);
@@ -145,9 +145,15 @@ async fn accept_all(listener: TcpListener, entrypoint: Arc<Entrypoint>, worker: 
     }
 }
 
-async fn sweep_now_and_then(worker: Rc<Worker>) {
+async fn sweep_now_and_then(worker: Rc<Worker>, drain: Rc<Drain>) {
+    let mut was_short = false;
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         worker.sweep();
+        let is_short = worker.overload.shortage() >= Shortage::Rest;
+        if is_short && !was_short {
+            drain.stir();
+        }
+        was_short = is_short;
     }
 }

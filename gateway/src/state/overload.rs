@@ -13,6 +13,8 @@ pub enum Shortage {
     /// There is enough.
     #[default]
     None,
+    /// Connections with nothing to do end soon.
+    Rest,
     /// Connections end with the next answer.
     KeepAlive,
     /// Requests are refused.
@@ -24,6 +26,8 @@ pub enum Shortage {
 /// From which shares of memory on what is stopped, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
+    /// Letting connections rest.
+    pub rest: u32,
     /// Keeping connections.
     pub keep_alive: u32,
     /// Serving requests.
@@ -44,8 +48,9 @@ impl Overload {
     pub fn shortage(&self) -> Shortage {
         match self.now.load(Ordering::Relaxed) {
             0 => Shortage::None,
-            1 => Shortage::KeepAlive,
-            2 => Shortage::Requests,
+            1 => Shortage::Rest,
+            2 => Shortage::KeepAlive,
+            3 => Shortage::Requests,
             _ => Shortage::Connections,
         }
     }
@@ -68,6 +73,7 @@ fn shortage(used: u64, all: u64, shares: &Shares) -> Shortage {
         () if reached(shares.connections) => Shortage::Connections,
         () if reached(shares.requests) => Shortage::Requests,
         () if reached(shares.keep_alive) => Shortage::KeepAlive,
+        () if reached(shares.rest) => Shortage::Rest,
         () => Shortage::None,
     }
 }
@@ -90,10 +96,12 @@ mod tests {
 
     #[test]
     fn the_less_there_is_the_more_is_stopped() {
-        let shares = Shares { keep_alive: 92, requests: 95, connections: 98 };
+        let shares = Shares { rest: 85, keep_alive: 92, requests: 95, connections: 98 };
         for (used, expected) in [
             (0, Shortage::None),
-            (91, Shortage::None),
+            (84, Shortage::None),
+            (85, Shortage::Rest),
+            (91, Shortage::Rest),
             (92, Shortage::KeepAlive),
             (95, Shortage::Requests),
             (98, Shortage::Connections),
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn this_process_is_measured() {
         let overload = Overload::default();
-        let shares = Shares { keep_alive: 1, requests: 2, connections: u32::MAX };
+        let shares = Shares { rest: 1, keep_alive: 1, requests: 2, connections: u32::MAX };
         overload.measure(Some(1), &shares);
         assert!(overload.shortage() >= Shortage::Requests);
         overload.measure(Some(u64::MAX), &shares);

@@ -263,8 +263,18 @@ async fn short_of_memory_new_work_is_refused() {
     let mut wire = Wire::connect(closing.web()).await.unwrap();
     assert!(Request::get("shop.test", "/").send_on(&mut wire).await.is_err(), "nobody reads what is sent");
 
-    let ending = "[overload]\nmemory = \"1MiB\"\nconnection-percent = 10000\nrequest-percent = 10000";
-    let ending = Setup::with_services(&services).config(ending).start().await;
+    let ending = format!("{full}10000\nrequest-percent = 10000");
+    let resting =
+        Setup::with_services(&services).config(&format!("{ending}\nkeep-alive-percent = 10000")).start().await;
+    let ending = Setup::with_services(&services).config(&ending).start().await;
     let answer = ending.get("shop.test", "/").await;
     assert_eq!((answer.status(), answer.head.get("connection")), (200, Some("close")));
+
+    // Connections are kept, but not for the 75 seconds they would have else.
+    let mut wire = Wire::connect(resting.web()).await.unwrap();
+    for _ in 0..2 {
+        let answer = Request::get("shop.test", "/").send_on(&mut wire).await.unwrap();
+        assert_eq!((answer.status(), answer.head.get("connection")), (200, None));
+    }
+    assert!(matches!(wire.read_head().await, Ok(None)), "nothing but an end");
 }
