@@ -77,7 +77,7 @@ pub(crate) const ROWS: [Row; 16] = [
     cpu("connections", "a connection for each request", "at least 0.9x nginx's rate", Work::CONNECTIONS, for_bodies),
     cpu(
         "handshakes",
-        "a TLS connection for each request",
+        "a TLS connection for each request, the sessions gone on with as wrk does",
         "at least 0.9x nginx's rate",
         Work::CONNECTIONS.over_tls(),
         for_handshakes,
