@@ -2,11 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sluice_wasm::{CallError, Outbound, PolicyInstance};
 
+use super::rests::{Rests, Use};
 use super::waiting::Waiting;
 use crate::http::Exchange;
 use crate::live::{Isolation, Plugin, PolicyUse};
@@ -20,8 +23,13 @@ pub struct Instances {
     by_version: RefCell<HashMap<u32, Slot, foldhash::fast::FixedState>>,
     /// Of plugins that wait.
     pub(super) waiting: RefCell<HashMap<u32, Waiting, foldhash::fast::FixedState>>,
+    rests: Rests,
     pub(super) outbound: Option<Arc<dyn Outbound>>,
 }
+
+/// A reading of the clock that ends one call and begins the next, where nothing else happens between them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading(Option<Instant>);
 
 pub(super) struct Slot {
     plugin: Weak<Plugin>,
@@ -38,6 +46,9 @@ pub(super) enum AskError {
     /// All its instances are in use.
     #[error("all instances of the plugin are waiting")]
     Busy,
+    /// Its last calls did not end by themselves.
+    #[error("the policy rests, for one call after the other was stopped at its deadline")]
+    Resting,
     /// The version accepted these settings once, on the control plane.
     #[error("the plugin refused settings it had accepted before: {0}")]
     Refused(String),
@@ -48,8 +59,27 @@ impl AskError {
         match self {
             Self::Call(error) => error.kind(),
             Self::Busy => "busy",
+            Self::Resting => "resting",
             Self::Refused(_) => "refused",
         }
+    }
+}
+
+impl Reading {
+    /// One that was taken for something else.
+    #[must_use]
+    pub fn taken(now: Instant) -> Self {
+        Self(Some(now))
+    }
+
+    fn begin(self) -> Instant {
+        self.0.unwrap_or_else(Instant::now)
+    }
+
+    fn end(&mut self, begun: Instant) -> Duration {
+        let now = Instant::now();
+        self.0 = Some(now);
+        now.saturating_duration_since(begun)
     }
 }
 
@@ -65,44 +95,70 @@ impl Instances {
         &self,
         policy: &Arc<PolicyUse>,
         hook: &'static str,
+        reading: &mut Reading,
         value: T,
         ask: impl FnOnce(&mut Sandbox, T) -> (T, Result<R, CallError>),
     ) -> (T, Result<R, AskError>) {
-        let begun = Instant::now();
+        let begun = reading.begin();
         let mut slots = self.by_version.borrow_mut();
-        let (value, result) = match prepare(&mut slots, policy) {
+        let prepared = self.may_call(policy, begun).and_then(|()| prepare(&mut slots, policy));
+        let (value, result) = match prepared {
             Ok(sandbox) => {
                 let (value, result) = ask(sandbox, value);
                 (value, result.map_err(AskError::from))
             }
             Err(error) => (value, Err(error)),
         };
-        if let Err(error) = &result {
-            report(policy, hook, error);
-        }
-        if result.is_err() || policy.plugin.isolation == Isolation::Request {
+        // A use that rests has not touched the instance others have.
+        let spoilt = result.as_ref().is_err_and(|error| !matches!(error, AskError::Resting));
+        if spoilt || policy.plugin.isolation == Isolation::Request {
             slots.remove(&policy.plugin.id);
         }
-        policy.plugin.metrics.record(hook, begun.elapsed(), result.as_ref().err().map(AskError::kind));
+        let took = reading.end(begun);
+        self.bill(policy, hook, took, result.as_ref().err());
         (value, result)
+    }
+
+    /// Notes what a call took and whether it failed.
+    pub(super) fn bill(&self, policy: &PolicyUse, hook: &'static str, took: Duration, failure: Option<&AskError>) {
+        match failure {
+            None => self.rests.ended(which(policy)),
+            Some(error) => {
+                report(policy, hook, error);
+                if matches!(error, AskError::Call(CallError::Deadline(_))) {
+                    self.rests.stopped(which(policy), Instant::now());
+                }
+            }
+        }
+        policy.plugin.metrics.record(hook, took, failure.map(AskError::kind));
     }
 
     /// Lets go of versions and uses that no generation refers to any more. To be called every few seconds.
     pub fn sweep(&self) {
         self.by_version.borrow_mut().retain(|_, slot| slot.sweep());
         self.waiting.borrow_mut().retain(|_, waiting| waiting.sweep());
+        self.rests.sweep(Instant::now());
+    }
+
+    /// Whether a use is to be called now.
+    pub(super) fn may_call(&self, policy: &PolicyUse, now: Instant) -> Result<(), AskError> {
+        if self.rests.rests(which(policy), now) { Err(AskError::Resting) } else { Ok(()) }
     }
 }
 
+fn which(policy: &PolicyUse) -> Use {
+    (policy.plugin.id, policy.handle)
+}
+
 /// The instance of a policy's plugin, made and configured where that has not happened yet.
-fn prepare<'a, S: std::hash::BuildHasher>(
+fn prepare<'a, S: BuildHasher>(
     slots: &'a mut HashMap<u32, Slot, S>,
     policy: &Arc<PolicyUse>,
 ) -> Result<&'a mut Sandbox, AskError> {
     let plugin = &policy.plugin;
     let slot = match slots.entry(plugin.id) {
-        std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
-        std::collections::hash_map::Entry::Vacant(place) => place.insert(Slot::new(plugin)?),
+        Entry::Occupied(slot) => slot.into_mut(),
+        Entry::Vacant(place) => place.insert(Slot::new(plugin)?),
     };
     slot.prepare(policy)?;
     Ok(&mut slot.sandbox)
@@ -139,7 +195,7 @@ impl Slot {
     }
 }
 
-pub(super) fn report(policy: &PolicyUse, hook: &str, error: &AskError) {
+fn report(policy: &PolicyUse, hook: &str, error: &AskError) {
     if policy.plugin.metrics.should_log_failure() {
         tracing::error!(policy = %policy.name, plugin = %policy.plugin.name, hook, kind = error.kind(), error = %error, "policy call failed");
     }

@@ -8,9 +8,10 @@ mod fields;
 mod host;
 mod instances;
 mod reroute;
+mod rests;
 mod waiting;
 
-pub use instances::Instances;
+pub use instances::{Instances, Reading};
 pub use reroute::Reroute;
 
 use std::sync::Arc;
@@ -69,8 +70,13 @@ const LONGEST_DELAY: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Instances {
     /// Asks a policy about a request.
-    pub fn on_request(&self, policy: &Arc<PolicyUse>, exchange: Box<Exchange>) -> (Box<Exchange>, Decision) {
-        let (exchange, verdict) = self.call(policy, "on-request", exchange, |instance, mut exchange| {
+    pub fn on_request(
+        &self,
+        policy: &Arc<PolicyUse>,
+        exchange: Box<Exchange>,
+        reading: &mut Reading,
+    ) -> (Box<Exchange>, Decision) {
+        let (exchange, verdict) = self.call(policy, "on-request", reading, exchange, |instance, mut exchange| {
             let fields = fields::of_request(&policy.subscription.request_fields, &mut exchange);
             fields.with(|values| instance.on_request(policy.handle, exchange, values))
         });
@@ -88,7 +94,8 @@ impl Instances {
         if policy.plugin.reads_response {
             exchange.notes().response = Some(head.headers.clone());
         }
-        let (exchange, verdict) = self.call(policy, "on-response", exchange, |instance, exchange| {
+        let reading = &mut Reading::default();
+        let (exchange, verdict) = self.call(policy, "on-response", reading, exchange, |instance, exchange| {
             let fields = fields::of_response(&policy.subscription.response_headers, &head.headers);
             fields.with(|values| {
                 instance.on_response(policy.handle, exchange, passed.context, head.status.as_u16(), values)
@@ -107,7 +114,8 @@ impl Instances {
     ) -> (Box<Exchange>, BodyDecision) {
         let policy = &passed.policy;
         let hook = if answered.is_some() { "on-response-body" } else { "on-request-body" };
-        let (exchange, verdict) = self.call(policy, hook, exchange, |instance, exchange| match answered {
+        let reading = &mut Reading::default();
+        let (exchange, verdict) = self.call(policy, hook, reading, exchange, |instance, exchange| match answered {
             None => instance.on_request_body(policy.handle, exchange, passed.context, body),
             Some(status) => instance.on_response_body(policy.handle, exchange, passed.context, status, body),
         });
@@ -115,9 +123,15 @@ impl Instances {
     }
 
     /// Tells a policy how an exchange it let pass has ended.
-    pub fn on_complete(&self, passed: &Passed, outcome: Outcome<'_>, ejector: Option<Box<dyn Ejector>>) {
+    pub fn on_complete(
+        &self,
+        passed: &Passed,
+        outcome: Outcome<'_>,
+        ejector: Option<Box<dyn Ejector>>,
+        reading: &mut Reading,
+    ) {
         let policy = &passed.policy;
-        let (_, done) = self.call(policy, "on-complete", (), |instance, ()| {
+        let (_, done) = self.call(policy, "on-complete", reading, (), |instance, ()| {
             ((), instance.on_complete(policy.handle, passed.context, outcome, ejector))
         });
         if let Err(error) = done {

@@ -12,7 +12,7 @@ use super::trace::Trace;
 use super::{Worker, again, bodies, eject, steps};
 use crate::http::{Answering, Body, Exchange, Failure, finish_response, reply_to};
 use crate::live::{PolicyUse, Route, Service, Step};
-use crate::policy::{self, Decision};
+use crate::policy::{self, Decision, Reading};
 use crate::upstream::AnswerBody;
 
 /// Where a request stands after the chain.
@@ -77,23 +77,28 @@ pub(super) async fn enter(
 /// The same without a look at whether there are any, for chains of services as well.
 pub(super) async fn pass(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chains: &[&[Step]]) -> Enter {
     let (mut passed, mut plan, mut service) = (Vec::new(), None, None);
+    let mut reading = Reading::default();
     for step in chains.iter().copied().flatten() {
         let stopped = match step {
-            Step::Native(step) => match steps::enter(step, &mut exchange, &mut plan) {
-                Entered::Pass => None,
-                Entered::PassWith(leave) => {
-                    passed.push(Passed::Native(leave));
-                    None
+            Step::Native(step) => {
+                reading = Reading::default();
+                match steps::enter(step, &mut exchange, &mut plan) {
+                    Entered::Pass => None,
+                    Entered::PassWith(leave) => {
+                        passed.push(Passed::Native(leave));
+                        None
+                    }
+                    Entered::Stop(stopped) => Some(stopped),
                 }
-                Entered::Stop(stopped) => Some(stopped),
-            },
+            }
             Step::Policy(policy) if policy.state.is_disabled() => None,
             Step::Policy(policy) => {
                 let (asked, mut decision) = if policy.plugin.waits {
+                    reading = Reading::default();
                     worker.errands.start(worker);
                     Box::pin(worker.instances.on_request_waiting(policy, exchange)).await
                 } else {
-                    worker.instances.on_request(policy, exchange)
+                    worker.instances.on_request(policy, exchange, &mut reading)
                 };
                 exchange = asked;
                 if let Decision::Reroute(reroute) = decision {
@@ -105,6 +110,9 @@ pub(super) async fn pass(worker: &Rc<Worker>, mut exchange: Box<Exchange>, chain
                         }
                         Err(reason) => policy::refuse(policy, &reason),
                     };
+                }
+                if matches!(decision, Decision::Delay(..)) {
+                    reading = Reading::default();
                 }
                 heed(policy, decision, &mut passed).await
             }

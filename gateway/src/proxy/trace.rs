@@ -19,6 +19,7 @@ use super::errands::Ended;
 use super::traced::Traced;
 use crate::http::{Body, Client, Exchange, Failure, Leases, Refusal, reply_to};
 use crate::live::{Route, Unnoted};
+use crate::policy::Reading;
 use crate::state::InstanceState;
 use crate::telemetry::{AccessRecord, Finished, protocol};
 use crate::upstream::SendError;
@@ -195,7 +196,8 @@ impl Trace {
     /// The last byte is sent, or will never be.
     pub(super) fn ended(mut self, status: StatusCode, sent: u64, passed: Vec<Passed>) {
         self.client.note_answered();
-        let duration = self.begun.elapsed();
+        let now = Instant::now();
+        let (duration, mut reading) = (now.saturating_duration_since(self.begun), Reading::taken(now));
         self.leave_gates();
         self.refused = self.refused.or_else(|| self.refused_later());
         if let Some(reason) = self.refused {
@@ -222,7 +224,7 @@ impl Trace {
                 let service = self.route.as_ref().map(|route| &route.service.name);
                 let ejects = passed.policy.plugin.ejects;
                 let ejector = ejects.then(|| eject::of(&self.worker, service, instance)).flatten();
-                self.worker.instances.on_complete(passed, outcome, ejector);
+                self.worker.instances.on_complete(passed, outcome, ejector, &mut reading);
             }
         }
         let gone = self.failure == Some(Failure::Client) && self.refused.is_none();

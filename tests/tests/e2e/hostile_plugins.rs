@@ -14,6 +14,7 @@ use sluice_tests::load::Load;
 use sluice_tests::plugins::{guest, variant};
 use sluice_tests::until;
 use sluice_tests::upstream::Upstream;
+use sluice_tests::wire::Wire;
 
 /// What a request gets that makes the guest misbehave.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -164,6 +165,27 @@ async fn neighbours_are_served_while_loops_are_stopped() {
         at(90),
         at(99)
     );
+}
+
+#[tokio::test]
+async fn a_policy_whose_calls_do_not_end_rests_and_is_tried_again() {
+    let upstream = Upstream::echo().await;
+    let gateway = start(&upstream, "").await;
+    // Each worker counts by itself, and a connection stays with one.
+    let mut wire = Wire::connect(gateway.web()).await.expect("connect");
+    let boom = Request::get("loop.test", "/").header("x-boom", "yes");
+    for _ in 0..5 {
+        assert_eq!(boom.send_on(&mut wire).await.expect("an answer").status(), 503);
+    }
+    let (stopped, rested) =
+        (failures(&gateway, "hostile", "timeout").await, failures(&gateway, "hostile", "resting").await);
+    assert!(stopped >= 3 && rested >= 1 && stopped + rested == 5, "{stopped} stopped, {rested} not called");
+    let other = Request::get("trap.test", "/").send_on(&mut wire).await.expect("an answer");
+    assert_eq!(other.status(), 200, "another use of the plugin");
+    until("the policy is called again", async || {
+        Request::get("loop.test", "/").send_on(&mut wire).await.expect("an answer").status() == 200
+    })
+    .await;
 }
 
 #[tokio::test]

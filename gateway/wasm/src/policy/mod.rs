@@ -2,6 +2,7 @@
 
 mod data;
 mod exchange;
+mod keyed;
 mod outbound;
 mod state;
 mod waiting;
@@ -310,6 +311,7 @@ pub(crate) fn link<E: ExchangeHost>(
     wit::policy_types::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.common)?;
     wit::exchange::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     wit::state::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
+    keyed::add_to_linker(linker)?;
     wit::clock::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     wit::random::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     wit::system::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;

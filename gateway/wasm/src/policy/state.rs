@@ -6,7 +6,7 @@ use super::data::{Now, PolicyData};
 use super::wit::{clock, policy_types, random, state, system};
 use crate::convert;
 use crate::host::ExchangeHost;
-use crate::state::{BucketSpec, Observation, WindowSpec};
+use crate::state::{BucketSpec, Entered, Observation, WindowSpec};
 
 /// The longest status a policy may publish.
 const STATUS_BYTES: usize = 16 * 1024;
@@ -22,6 +22,16 @@ impl<E: ExchangeHost> PolicyData<E> {
             return Ok(Err(format!("`{name}` can only be opened while configuring")));
         }
         Ok(open(self.state()?))
+    }
+
+    /// Has the exchange hold a place in a gate. Outside a hook there is none, and the place is given back at once.
+    pub(super) fn keep(&mut self, entered: Entered) -> state::Entered {
+        let (in_flight, limit) = (entered.in_flight, entered.limit);
+        let granted = match (entered.lease, &mut self.now) {
+            (Some(lease), Now::Hook { exchange, .. }) => exchange.hold(lease),
+            _ => false,
+        };
+        state::Entered { granted, in_flight, limit }
     }
 }
 
@@ -117,13 +127,7 @@ impl<E: ExchangeHost> state::Host for PolicyData<E> {
 
     fn enter(&mut self, gate: u32, key: String, priority: u8) -> wasmtime::Result<state::Entered> {
         let entered = self.state()?.enter(gate, &key, priority);
-        let (in_flight, limit) = (entered.in_flight, entered.limit);
-        // Outside a hook there is no exchange to hold the place, so it is given back at once.
-        let granted = match (entered.lease, &mut self.now) {
-            (Some(lease), Now::Hook { exchange, .. }) => exchange.hold(lease),
-            _ => false,
-        };
-        Ok(state::Entered { granted, in_flight, limit })
+        Ok(self.keep(entered))
     }
 
     fn set_limit(&mut self, gate: u32, limit: u32) -> wasmtime::Result<()> {
