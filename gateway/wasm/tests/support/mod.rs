@@ -29,40 +29,22 @@ pub(crate) fn policy(on_request: &str) -> String {
 
 /// The same with more imports.
 pub(crate) fn policy_with(imports: &str, on_request: &str) -> String {
-    let plugin = "sluice:gateway/policy-plugin@0.1.0";
-    let state = "sluice:gateway/state@0.1.0";
-    let exchange = "sluice:gateway/exchange@0.1.0";
-    format!(
-        r#"(module
-            {imports}
-            (import "sluice:gateway/log@0.1.0" "write" (func $log (param i32 i32 i32)))
-            (import "{state}" "open-bucket" (func $open_bucket (param i32 i32 i32 i64 i64 i64 i32)))
-            (import "{state}" "reserve" (func $reserve (param i32 i32 i32 i32 i64 i32)))
-            (import "{exchange}" "request-field" (func $request_field (param i32 i32 i32 i32)))
-            (import "{exchange}" "set-response-header" (func $set_response_header (param i32 i32 i32 i32 i32)))
-            (memory (export "memory") 2)
-            (global $top (mut i32) (i32.const 8192))
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-                global.get $top
-                (global.set $top (i32.and (i32.add (i32.add (global.get $top) (local.get 3)) (i32.const 7)) (i32.const -8))))
-            (data (i32.const 1032) "\01")
-            (data (i32.const 3072) "x-guest")
-            (data (i32.const 3080) "was here")
-            (func $deep (result i32) (i32.add (call $deep) (i32.const 1)))
-            (func (export "{plugin}#configure") (param i32 i32 i32) (result i32)
-                (call $open_bucket (i32.const 3072) (i32.const 1) (i32.const 0) (i64.const 1) (i64.const 1) (i64.const 1) (i32.const 4096))
-                (i32.const 1024))
-            (func (export "{plugin}#release") (param i32))
-            (func (export "{plugin}#on-request") (param $handle i32) (param $fields i32) (param $count i32) (result i32)
-                {on_request})
-            (func (export "{plugin}#on-response") (param i32 i64 i32 i32 i32) (result i32) (i32.const 2048))
-            (func (export "{plugin}#on-request-body") (param i32 i64 i32 i32) (result i32) (i32.const 2048))
-            (func (export "{plugin}#on-response-body") (param i32 i64 i32 i32 i32) (result i32) (i32.const 2048))
-            (func (export "{plugin}#schema") (result i32) (i32.const 2048))
-            (func (export "{plugin}#on-complete")
-                (param i32 i64 i32 i32 i32 i64 i32 i32 i32 i32 i64 i64 i32 i32 i32) unreachable)
-        )"#
-    )
+    let imports = format!(
+        r#"{imports}
+        (import "sluice:gateway/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+        (import "sluice:gateway/state@0.1.0" "open-bucket"
+            (func $open_bucket (param i32 i32 i32 i64 i64 i64 i32)))
+        (import "sluice:gateway/state@0.1.0" "reserve" (func $reserve (param i32 i32 i32 i32 i64 i32)))
+        (import "sluice:gateway/exchange@0.1.0" "request-field" (func $request_field (param i32 i32 i32 i32)))
+        (import "sluice:gateway/exchange@0.1.0" "set-response-header"
+            (func $set_response_header (param i32 i32 i32 i32 i32)))
+        (data (i32.const 3072) "x-guest")
+        (data (i32.const 3080) "was here")
+        (func $deep (result i32) (i32.add (call $deep) (i32.const 1)))"#
+    );
+    let open = "(call $open_bucket (i32.const 3072) (i32.const 1) (i32.const 0) (i64.const 1) (i64.const 1) (i64.const 1) (i32.const 4096))";
+    let bare = include_str!("../../../../tests/guests/bare-policy.wat");
+    bare.replace("{imports}", &imports).replace("{configure}", open).replace("{on-request}", on_request)
 }
 
 /// A router that contributes nothing.
