@@ -62,7 +62,14 @@ impl Load {
     /// Opens the connections and starts, each request as soon as the one before it is answered.
     #[must_use]
     pub fn start(address: SocketAddr, host: &str, target: &str, connections: usize) -> Self {
-        Self::paced(address, host, target, connections, None)
+        Self::with_headers(address, host, target, connections, "")
+    }
+
+    /// The same, with lines of the head that end in CR LF.
+    #[must_use]
+    pub fn with_headers(address: SocketAddr, host: &str, target: &str, connections: usize, headers: &str) -> Self {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
+        Self::paced(address, request, connections, None)
     }
 
     /// The same at a constant rate of requests a second. The time of a request that had to wait for the answer to the
@@ -71,11 +78,12 @@ impl Load {
     pub fn at_rate(address: SocketAddr, host: &str, target: &str, connections: usize, rate: u32) -> Self {
         let share = u32::try_from(connections).unwrap_or(u32::MAX);
         let pace = Duration::from_secs(1) * share / rate.max(1);
-        Self::paced(address, host, target, connections, Some(pace))
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        Self::paced(address, request, connections, Some(pace))
     }
 
-    fn paced(address: SocketAddr, host: &str, target: &str, connections: usize, pace: Option<Duration>) -> Self {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+    fn paced(address: SocketAddr, request: String, connections: usize, pace: Option<Duration>) -> Self {
+        let request = request.into_bytes();
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let shared = (Arc::clone(&stop), Arc::clone(&answered));
         let thread = thread::spawn(move || {

@@ -110,7 +110,7 @@ pub(crate) const ROWS: [Row; 16] = [
     },
     Row {
         name: "swaps",
-        title: "1,000 replacements of the router and of each of four policies under load",
+        title: "1,000 replacements of each default plugin under load",
         target: "no failed request, at most 20 MiB more memory",
         kind: Kind::Swaps,
     },
