@@ -96,6 +96,8 @@ impl fmt::Display for Matcher {
             Self::Method(method) => write!(f, "Method(`{method}`)"),
             Self::Header(name, value) => write!(f, "Header(`{name}`, `{value}`)"),
             Self::HeaderRegexp(name, regex) => write!(f, "HeaderRegexp(`{name}`, `{regex}`)"),
+            // v3's language has no empty arguments.
+            Self::Query(name, value, which) if value.is_empty() => write!(f, "Query(`{name}`){}", counted(*which)),
             Self::Query(name, value, which) => write!(f, "Query(`{name}`, `{value}`){}", counted(*which)),
             Self::QueryRegexp(name, regex, which) => write!(f, "QueryRegexp(`{name}`, `{regex}`){}", counted(*which)),
             Self::ClientIp(range) => write!(f, "ClientIP(`{range}`)"),

@@ -1,18 +1,34 @@
-//! Hostile text for what reads paths, and arenas that refer anywhere for what compiles rules. The corpus is replayed as
-//! it is and mutated; `SLUICE_FUZZ_CASES` sets how many mutations follow.
+//! Hostile text for what reads paths and expressions, and arenas that refer anywhere for what compiles rules. The
+//! corpora are replayed as they are and mutated; `SLUICE_FUZZ_CASES` sets how many mutations follow.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use sluice_model::path::NormalPath;
+use sluice_model::retry::{Attempt, RetryExpression};
 use sluice_model::rule::Rule;
 use sluice_model::tcp::TcpRule;
 use sluice_model::{PathView, RuleNode, RuleSpec};
 
 const CASES: u32 = 3_000;
 
-const PIECES: &[&str] =
+const PIECES_OF_PATHS: &[&str] =
     &["/", "//", ".", "..", "%", "%2e", "%2F", "%5C", "%00", "%25", "\\", "\0", ";", "?", "#", "é", "𝄞"];
+
+const PIECES_OF_EXPRESSIONS: &[&str] = &[
+    "IsNetworkError()",
+    "Attempts() <= 2",
+    "ResponseCode() == 503",
+    "RequestMethod() != \"GET\"",
+    " && ",
+    " || ",
+    "!",
+    "(",
+    ")",
+    "`",
+    "99999999999999999999",
+    "é",
+];
 
 fn runner() -> TestRunner {
     let cases = std::env::var("SLUICE_FUZZ_CASES").ok().map_or(CASES, |text| text.parse().unwrap());
@@ -30,15 +46,24 @@ fn path(text: &str) -> TestCaseResult {
     Ok(())
 }
 
-#[test]
-fn paths() {
-    let corpus = include_str!("../corpus/path.txt");
-    for line in corpus.lines() {
-        path(line).unwrap_or_else(|error| unreachable!("{line}: {error}"));
+/// Expressions of buffering's retries: the same in parentheses, unless they are nested too deeply then.
+fn retry_expression(text: &str) -> TestCaseResult {
+    let Ok(expression) = RetryExpression::parse(text) else { return Ok(()) };
+    for (number, code, method) in [(1, 502, "GET"), (2, 503, "POST"), (u64::MAX, 599, "")] {
+        let attempt = Attempt { number, code, method };
+        if let Ok(again) = RetryExpression::parse(&format!(" ( {text} ) ")) {
+            prop_assert_eq!(expression.holds(&attempt), again.holds(&attempt), "{}", text);
+        } else {
+            prop_assert!(text.matches(['(', '!']).count() >= 32, "{}", text);
+        }
     }
+    Ok(())
+}
+
+fn mutated(corpus: &'static str, pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
     let lines: Vec<&str> = corpus.lines().collect();
-    let change = (any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(PIECES));
-    let mutated = (prop::sample::select(lines), prop::collection::vec(change, 0..6)).prop_map(|(line, changes)| {
+    let change = (any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(pieces));
+    (prop::sample::select(lines), prop::collection::vec(change, 0..6)).prop_map(|(line, changes)| {
         let mut text: Vec<char> = line.chars().collect();
         for (at, removed, piece) in changes {
             let from = at.index(text.len() + 1);
@@ -46,8 +71,25 @@ fn paths() {
             text.splice(from..to, piece.chars());
         }
         text.into_iter().collect::<String>()
-    });
-    runner().run(&mutated, |text| path(&text)).unwrap_or_else(|error| unreachable!("{error}"));
+    })
+}
+
+/// Replays a corpus and goes on with mutations of it.
+fn fuzz(corpus: &'static str, pieces: &'static [&'static str], target: fn(&str) -> TestCaseResult) {
+    for line in corpus.lines() {
+        target(line).unwrap_or_else(|error| unreachable!("{line}: {error}"));
+    }
+    runner().run(&mutated(corpus, pieces), |text| target(&text)).unwrap_or_else(|error| unreachable!("{error}"));
+}
+
+#[test]
+fn paths() {
+    fuzz(include_str!("../corpus/path.txt"), PIECES_OF_PATHS, path);
+}
+
+#[test]
+fn retry_expressions() {
+    fuzz(include_str!("../corpus/retry-expression.txt"), PIECES_OF_EXPRESSIONS, retry_expression);
 }
 
 fn node() -> impl Strategy<Value = RuleNode> {

@@ -12,6 +12,8 @@ mod exchange;
 pub mod flow;
 mod forwarded;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod held;
 mod hop;
 mod ingress;

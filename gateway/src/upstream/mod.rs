@@ -13,6 +13,8 @@ mod pool;
 pub use body::AnswerBody;
 pub use connect::Connector;
 pub use http1::Switched;
+#[cfg(any(test, fuzzing))]
+pub use http1::fuzz;
 pub use once::TlsTo;
 pub use pool::{Connection, Pool, PoolLimits};
 

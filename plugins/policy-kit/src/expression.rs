@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 /// Deeper nesting is refused: evaluation recurses.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// An expression.
 #[derive(Clone, Debug, PartialEq)]

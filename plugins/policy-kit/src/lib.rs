@@ -5,6 +5,8 @@
 pub mod claim;
 pub mod duration;
 pub mod expression;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod grpc;
 pub mod ip;
 pub mod schema;

@@ -20,14 +20,16 @@
 //! written in; `constraints` and `settings` are the provider's options.
 
 mod accept;
+#[cfg(any(test, fuzzing))]
+mod arena;
 mod certificate;
 #[cfg(test)]
 mod conformance_tests;
 mod constraints;
 #[cfg(test)]
 mod differential;
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod headers;
 mod merge;
 #[cfg(test)]

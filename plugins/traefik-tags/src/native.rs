@@ -8,8 +8,9 @@ use std::sync::Arc;
 use sluice_model::path::NormalPath;
 use sluice_model::rule::{HeaderValues, RequestView, Rule};
 use sluice_model::table::{Entry, RouteTable};
-use sluice_model::{Occurrence as O, PathView as P, RuleNode as N, RuleSpec};
-use sluice_plugin_sdk::router::{Action, Contribution, Occurrence, PathView, Route, RuleNode};
+use sluice_plugin_sdk::router::{Action, Contribution, Route};
+
+use crate::arena::spec;
 
 /// A request before anything has looked at it.
 pub(crate) struct Request<'a> {
@@ -78,32 +79,5 @@ fn without_port(host: &str) -> &str {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.split_once(':').map_or(host, |(host, _)| host),
-    }
-}
-
-fn spec(rule: &sluice_plugin_sdk::router::Rule) -> RuleSpec {
-    RuleSpec { text: rule.text.clone(), nodes: rule.nodes.iter().cloned().map(node).collect(), root: rule.root }
-}
-
-fn node(node: RuleNode) -> N {
-    let view = |view| if view == PathView::Decoded { P::Decoded } else { P::Routing };
-    let which = |which| if which == Occurrence::First { O::First } else { O::Any };
-    match node {
-        RuleNode::All(ids) => N::All(ids),
-        RuleNode::Any(ids) => N::Any(ids),
-        RuleNode::Not(id) => N::Not(id),
-        RuleNode::Host(host) => N::Host(host),
-        RuleNode::HostExact(host) => N::HostExact(host),
-        RuleNode::HostRegexp(pattern) => N::HostRegexp(pattern),
-        RuleNode::Path(path) => N::Path(path.pattern, view(path.view)),
-        RuleNode::PathPrefix(path) => N::PathPrefix(path.pattern, view(path.view)),
-        RuleNode::PathRegexp(path) => N::PathRegexp(path.pattern, view(path.view)),
-        RuleNode::Method(method) => N::Method(method),
-        RuleNode::Header(header) => N::Header(header.name, header.value),
-        RuleNode::HeaderRegexp(header) => N::HeaderRegexp(header.name, header.value),
-        RuleNode::Query(query) => N::Query(query.name, query.value, which(query.occurrence)),
-        RuleNode::QueryRegexp(query) => N::QueryRegexp(query.name, query.value, which(query.occurrence)),
-        RuleNode::ClientIp(range) => N::ClientIp(range),
-        RuleNode::Alpn(protocol) => N::Alpn(protocol),
     }
 }

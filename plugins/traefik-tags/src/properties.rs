@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use sluice_plugin_sdk::router::{Action, Contribution, Health, Instance, Service, Severity};
 
-use crate::rule::expr::is_sound;
+use crate::arena::is_sound;
 use crate::settings::Settings;
 use crate::testing::{Named, instance, names};
 

@@ -6,6 +6,8 @@
 //! connection with anything left on it is not used again.
 
 mod chunked;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod head;
 mod output;
 mod stream;

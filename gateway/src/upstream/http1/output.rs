@@ -117,7 +117,7 @@ impl Output {
 }
 
 /// Framing headers are written as the body needs them, whatever the head says.
-fn write_head(out: &mut Vec<u8>, head: &Parts, framing: Framing) {
+pub(super) fn write_head(out: &mut Vec<u8>, head: &Parts, framing: Framing) {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());

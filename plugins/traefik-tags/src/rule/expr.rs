@@ -138,23 +138,12 @@ impl Leaf {
     }
 }
 
-/// Whether the arena keeps its promise: every child is before its parent, and the root is there.
-#[cfg(test)]
-pub(crate) fn is_sound(rule: &Rule) -> bool {
-    let before = |parent: usize, child: &NodeId| usize::try_from(*child).is_ok_and(|child| child < parent);
-    let children_first = rule.nodes.iter().enumerate().all(|(at, node)| match node {
-        RuleNode::All(children) | RuleNode::Any(children) => children.iter().all(|child| before(at, child)),
-        RuleNode::Not(child) => before(at, child),
-        _ => true,
-    });
-    children_first && before(rule.nodes.len(), &rule.root)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::arena::is_sound;
 
     fn host(name: &str) -> Expr {
         Leaf::Host(name.into()).into()

@@ -146,7 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rule::expr::is_sound;
+    use crate::arena::is_sound;
 
     fn leaf(rule: &str) -> Leaf {
         match parse(rule).unwrap_or_else(|error| unreachable!("{rule}: {error}")).expr {

@@ -7,7 +7,7 @@ use super::RuleError;
 use super::expr::Expr;
 
 /// Deeper nesting than this is refused: nobody writes it, and everything that walks the tree may recurse.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// `Name("argument", …)`.
 #[derive(Clone, Debug, PartialEq)]

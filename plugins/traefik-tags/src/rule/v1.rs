@@ -296,7 +296,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rule::expr::is_sound;
+    use crate::arena::is_sound;
 
     fn host_is(name: &str) -> Expr {
         Leaf::HostExact(name.into()).into()

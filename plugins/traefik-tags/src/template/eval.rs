@@ -7,7 +7,7 @@ use super::{Env, Value};
 const MAX_STEPS: usize = 10_000;
 
 /// Longer texts than any rule is.
-pub(super) const MAX_TEXT: usize = 64 * 1024;
+pub(crate) const MAX_TEXT: usize = 64 * 1024;
 
 /// Chooses between the value tested and the dot outside.
 type PickDot = for<'v> fn(&'v Value, &'v Value) -> &'v Value;

@@ -10,6 +10,8 @@ mod lexer;
 mod parser;
 mod value;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use eval::MAX_TEXT;
 pub(crate) use functions::{V1_FUNCTIONS, V3_FUNCTIONS, normalize};
 pub(crate) use value::Value;
 

@@ -1,0 +1,6 @@
+//! Bytes of instances, as clients get them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| sluice_gateway::upstream::fuzz::answer(bytes));
