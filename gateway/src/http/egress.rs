@@ -25,10 +25,10 @@ pub fn finish_request(exchange: &mut Exchange, host: Option<&HeaderValue>, serve
     set_target(head, exchange.path_rewritten, exchange.path.as_str());
 }
 
-/// Brings the target into origin form, with the path as the steps left it.
+/// Brings the target into origin form, with the path as the steps left it. `http://a?b` has none of its own.
 fn set_target(head: &mut Parts, rewritten: bool, path: &str) {
     let target = match head.uri.path_and_query() {
-        Some(target) if !rewritten => Some(target.clone()),
+        Some(target) if !rewritten && !target.as_str().starts_with('?') => Some(target.clone()),
         _ => PathAndQuery::try_from(with_query(path, head.uri.query())).ok(),
     };
     head.uri = target.map_or_else(Uri::default, Uri::from);
