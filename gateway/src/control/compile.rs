@@ -388,3 +388,7 @@ pub(super) fn no_entrypoint(asked: &[String]) -> String {
 fn is_called(qualified: &str, name: &str) -> bool {
     qualified == name || qualified.rsplit_once('@').is_some_and(|(local, _)| local == name)
 }
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;
