@@ -209,6 +209,7 @@ fn rules(entrypoint: &config::Entrypoint) -> Rules {
         body,
         header_names: entrypoint.header_names,
         encoded_characters: entrypoint.encoded_characters,
+        encode_query_semicolons: entrypoint.encode_query_semicolons,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Entrypoint {
     pub header_names: HeaderNames,
     /// Which characters a path may have encoded.
     pub encoded_characters: EncodedCharacters,
+    /// Whether a `;` in a query belongs to a value; it separates parameters otherwise.
+    pub encode_query_semicolons: bool,
     /// Where every client is sent, before anything else.
     pub redirect: Option<Redirect>,
     /// Names of steps of providers, such as `secured@consulcatalog`, that every request passes before its route's own.
@@ -113,6 +115,7 @@ fn entrypoint(
     let proxy_protocol = section.section("proxy-protocol").map(proxy_protocol);
     let header_names = section.read_or("header-names", HeaderNames::default(), header_names);
     let encoded_characters = encoded_characters(section.section_or_empty("encoded-characters"));
+    let encode_query_semicolons = section.read_or("encode-query-semicolons", false, boolean);
     let redirect = section.section("redirect").and_then(redirect::redirect);
     let steps = section.read_or("steps", Vec::new(), list_of(step));
     let observability = observability(section.section_or_empty("observability"));
@@ -129,6 +132,7 @@ fn entrypoint(
         proxy_protocol,
         header_names,
         encoded_characters,
+        encode_query_semicolons,
         redirect: None,
         steps,
         observability,

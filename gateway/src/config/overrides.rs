@@ -17,6 +17,7 @@ pub(super) const KEYS: &[&str] = &[
     "admin.token-file",
     "entrypoints.*.address",
     "entrypoints.*.as-default",
+    "entrypoints.*.encode-query-semicolons",
     "entrypoints.*.encoded-characters.allow-encoded-back-slash",
     "entrypoints.*.encoded-characters.allow-encoded-hash",
     "entrypoints.*.encoded-characters.allow-encoded-percent",

@@ -32,6 +32,8 @@ pub struct Rules {
     pub header_names: HeaderNames,
     /// Which characters a path may have encoded.
     pub encoded_characters: EncodedCharacters,
+    /// A `;` in a query belongs to a value; it separates parameters otherwise.
+    pub encode_query_semicolons: bool,
 }
 
 impl Default for Rules {
@@ -42,6 +44,7 @@ impl Default for Rules {
             body: BodyLimits::default(),
             header_names: HeaderNames::default(),
             encoded_characters: EncodedCharacters::default(),
+            encode_query_semicolons: false,
         }
     }
 }

@@ -8,12 +8,13 @@ use hyper::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
+use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::{Method, StatusCode, Version};
 use sluice_model::path::NormalPath;
 
 use super::exchange::{Client, Exchange, Sendable};
 use super::forwarded::Trust;
-use super::{forwarded, hop, names};
+use super::{forwarded, hop, names, with_query};
 
 /// A request that is not handled, why, and how it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Ref
     if path.has_encodings() && !client.rules.encoded_characters.allow(path.as_str()) {
         return Err(bad("encoded_character"));
     }
+    settle_semicolons(&mut head, client.rules.encode_query_semicolons)?;
     let forwarded_for = client.trust.as_ref().and_then(|trust| trusted_client(trust, &head.headers));
     let upgrade = if seen.upgrade { wanted_upgrade(&head) } else { None };
     if seen.cookies > 1 {
@@ -226,6 +228,18 @@ fn check_port(port: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(bad("bad_host"))
+}
+
+/// A `;` in a query separates parameters for some servers and belongs to a value for others. Everybody from here on sees
+/// what the entrypoint takes it for.
+fn settle_semicolons(head: &mut Parts, encode: bool) -> Result<(), Refusal> {
+    let Some(query) = head.uri.query().filter(|query| query.contains(';')) else { return Ok(()) };
+    let settled = query.replace(';', if encode { "%3B" } else { "&" });
+    let target = with_query(head.uri.path(), Some(&settled));
+    let mut parts = head.uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| bad("bad_target"))?);
+    head.uri = Uri::from_parts(parts).map_err(|_| bad("bad_target"))?;
+    Ok(())
 }
 
 /// HTTP/2 may split cookies into several fields; HTTP/1.1 servers expect one (RFC 9113 section 8.2.3).

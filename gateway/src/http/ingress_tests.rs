@@ -49,6 +49,26 @@ fn hosts_no_one_can_agree_on_are_refused() {
 }
 
 #[test]
+fn semicolons_of_queries_are_settled_for_everybody() {
+    let taken = |target: &str, encode: bool| {
+        let rules = crate::http::Rules { encode_query_semicolons: encode, ..crate::http::Rules::default() };
+        let client = Client::new(([127, 0, 0, 1], 40000).into(), "web".into(), 0, None, None, rules);
+        let head = get(target, "a").body(()).unwrap().into_parts().0;
+        accept(head, Arc::new(client)).unwrap().head.uri.to_string()
+    };
+    for (target, separated, encoded) in [
+        ("/x?a=1;b=2", "/x?a=1&b=2", "/x?a=1%3Bb=2"),
+        ("/x?;;", "/x?&&", "/x?%3B%3B"),
+        ("/x;y?a", "/x;y?a", "/x;y?a"),
+        ("/x?a=1%3Bb", "/x?a=1%3Bb", "/x?a=1%3Bb"),
+        ("http://a/x?a;b", "http://a/x?a&b", "http://a/x?a%3Bb"),
+        ("/?a=1;b=/../c", "/?a=1&b=/../c", "/?a=1%3Bb=/../c"),
+    ] {
+        assert_eq!((taken(target, false), taken(target, true)), (separated.to_owned(), encoded.to_owned()), "{target}");
+    }
+}
+
+#[test]
 fn framing_tricks_are_refused() {
     let coded = |value: &str| get("/", "a").header(TRANSFER_ENCODING, value);
     assert!(take(coded("chunked")).is_ok());

@@ -112,7 +112,6 @@ pub(super) const ROWS: &[Row] = &[
         Differs,
         "the redirect comes before every route of the entrypoint",
     ),
-    ("entryPoints.*.http.encodeQuerySemicolons", Unsupported, "`;` separates parameters"),
     ("entryPoints.*.http.sanitizePath", Differs, "paths are always brought into one form"),
     (
         "entryPoints.*.http.encodedCharacters.allowEncodedNullCharacter",
@@ -188,6 +187,8 @@ fn entrypoint(source: &mut Source, draft: &mut Draft, name: &str) {
                     a self-signed one is served";
         source.note(&format!("{from}.http.tls"), Differs, text);
     }
+    let encode = source.flag(&format!("{from}.http.encodeQuerySemicolons"));
+    draft.set_some(&section, "encode-query-semicolons", encode.filter(|encode| *encode));
     limits(source, draft, &from, &section);
     for (theirs, ours) in [("accessLogs", "access-logs"), ("metrics", "metrics")] {
         let noted = source.flag(&format!("{from}.observability.{theirs}"));
