@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use sluice_model::{Catalog, CatalogService};
 
 use super::last_good::Catalogs;
 use super::plugins::{Plugins, Router};
-use crate::config::{Config, Entrypoint, TagOptions};
+use crate::config::{Config, TagOptions, TransportConfig};
 
 /// Every provider with its last catalog and the contributions made of it.
 pub(super) struct Providers {
@@ -44,7 +45,7 @@ impl Providers {
     pub(super) fn new(config: &Config) -> Self {
         let providers = (1..).zip(configured(config)).map(|(handle, (name, tags))| {
             let name: Arc<str> = name.into();
-            (Arc::clone(&name), Provider::new(name, handle, tags, &config.entrypoints))
+            (Arc::clone(&name), Provider::new(name, handle, tags, config))
         });
         Self { by_name: providers.collect() }
     }
@@ -68,7 +69,7 @@ impl Providers {
     pub(super) fn reconfigure(&mut self, config: &Config) {
         for (name, tags) in configured(config) {
             let Some(provider) = self.by_name.get_mut(name) else { continue };
-            let (router, settings) = (tags.router.as_str(), router_settings(name, tags, &config.entrypoints));
+            let (router, settings) = (tags.router.as_str(), router_settings(name, tags, config));
             if *provider.router != *router || provider.settings != settings {
                 provider.router = router.into();
                 provider.settings = settings;
@@ -156,9 +157,9 @@ fn differing(old: &Catalog, new: &Catalog) -> Vec<String> {
 }
 
 impl Provider {
-    fn new(name: Arc<str>, handle: u32, tags: &TagOptions, entrypoints: &[Entrypoint]) -> Self {
+    fn new(name: Arc<str>, handle: u32, tags: &TagOptions, config: &Config) -> Self {
         Self {
-            settings: router_settings(&name, tags, entrypoints),
+            settings: router_settings(&name, tags, config),
             name,
             handle,
             router: tags.router.as_str().into(),
@@ -251,15 +252,31 @@ fn configured(config: &Config) -> impl Iterator<Item = (&'static str, &TagOption
 }
 
 /// What a router plugin is told about a provider.
-pub(crate) fn router_settings(provider: &str, tags: &TagOptions, entrypoints: &[Entrypoint]) -> String {
+pub(crate) fn router_settings(provider: &str, tags: &TagOptions, config: &Config) -> String {
     let entrypoints =
-        entrypoints.iter().map(|entrypoint| json!({ "name": entrypoint.name, "tls": entrypoint.tls.is_some(), "port": entrypoint.address.port(), "as-default": entrypoint.as_default }));
+        config.entrypoints.iter().map(|entrypoint| json!({ "name": entrypoint.name, "tls": entrypoint.tls.is_some(), "port": entrypoint.address.port(), "as-default": entrypoint.as_default }));
     let mut settings = tags.to_json();
     if let Some(settings) = settings.as_object_mut() {
         settings.insert("provider".to_owned(), provider.into());
         settings.insert("entrypoints".to_owned(), entrypoints.collect());
+        if !config.transports.is_empty() {
+            settings.insert("transports".to_owned(), config.transports.iter().map(transport).collect());
+        }
     }
     settings.to_string()
+}
+
+/// What tags can choose a transport by.
+fn transport(transport: &TransportConfig) -> serde_json::Value {
+    let (cert, key) = transport.identity.as_ref().map_or((None, None), |(cert, key)| (Some(cert), Some(key)));
+    let path = |path: Option<&PathBuf>| path.map_or_else(String::new, |path| path.display().to_string());
+    json!({
+        "name": transport.name,
+        "ca": path(transport.ca.as_ref()),
+        "cert": path(cert),
+        "key": path(key),
+        "insecure-skip-verify": transport.insecure_skip_verify,
+    })
 }
 
 #[cfg(test)]

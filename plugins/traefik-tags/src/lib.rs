@@ -44,6 +44,7 @@ mod tags;
 mod template;
 #[cfg(test)]
 mod testing;
+mod transports;
 mod v1;
 mod v3;
 mod vote;

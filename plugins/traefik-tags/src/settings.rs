@@ -6,6 +6,7 @@ use sluice_plugin_sdk::router::Health;
 
 use crate::constraints::Constraints;
 use crate::template::{Env, Template, V1_FUNCTIONS, V3_FUNCTIONS};
+use crate::transports::Transport;
 
 const DEFAULT_FRONTEND_RULE: &str = "Host:{{.ServiceName}}.{{.Domain}}";
 const DEFAULT_RULE: &str = "Host(`{{ normalize .Name }}`)";
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) allow_empty_services: bool,
     /// `None` means they are not known and not checked.
     pub(crate) entrypoints: Option<Vec<Entrypoint>>,
+    /// How TLS can be spoken to others.
+    pub(crate) transports: Vec<Transport>,
 }
 
 /// Where requests come in.
@@ -95,6 +98,8 @@ struct Raw {
     #[serde(default)]
     repair_commas: bool,
     entrypoints: Option<Vec<Entrypoint>>,
+    #[serde(default)]
+    transports: Vec<Transport>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +155,7 @@ impl Settings {
             allow_empty_services: raw.allow_empty_services,
             checks: raw.strict_checks.map(|names| states(&names)).transpose()?,
             entrypoints: raw.entrypoints,
+            transports: raw.transports,
         })
     }
 

@@ -74,7 +74,10 @@ fn authentication_is_the_first_kind_there_is() {
         (&["frontend.auth.basic=ann:a:b"], "user `ann` is not of the form"),
         (&["frontend.auth.basic.removeHeader=true"], "there is no user"),
         (&["frontend.auth.forward.trustForwardHeader=true"], "is not the URL of a server"),
-        (&[forward, "frontend.auth.forward.tls.ca=/a"], "cannot be set by tags"),
+        (
+            &["frontend.auth.forward.address=https://a/", "frontend.auth.forward.tls.ca=/a"],
+            "tags cannot make the gateway read",
+        ),
     ]);
     assert_eq!(severities(&v1(&["frontend.auth.headerField=X-User"])), [Severity::Warning]);
 }

@@ -68,7 +68,10 @@ pub(crate) fn contribute(
         report.error(&object(accepted.instance), "", "UDP routers and services are not supported");
     }
     for node in own.http("middlewares") {
-        draft.steps.push(Candidate::new(node.name.clone(), &own.id, middlewares::action(node)));
+        for (tag, note) in middlewares::notes(node) {
+            report.warning(&format!("step {}", node.name), tag, note);
+        }
+        draft.steps.push(Candidate::new(node.name.clone(), &own.id, middlewares::action(node, settings)));
     }
     routers::read(&own, &services, draft, report);
     draft.services.extend(services);

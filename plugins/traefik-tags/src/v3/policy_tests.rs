@@ -100,7 +100,7 @@ fn forward_authentication() {
     check_refused(&[
         (&["forwardauth.address=auth"], "is not the URL of a server"),
         (&["forwardauth.trustforwardheader=true"], "is not the URL of a server"),
-        (&[address, "forwardauth.tls.ca=/a"], "certificates of an authentication server cannot be set by tags"),
+        (&["forwardauth.address=https://a/", "forwardauth.tls.ca=/a"], "tags cannot make the gateway read files"),
     ]);
 }
 

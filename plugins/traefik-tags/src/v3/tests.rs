@@ -289,6 +289,10 @@ fn rate_limits() {
             json!({ "mode": "traefik-v3", "average": 1, "period": 60, "burst": 1, "source": { "kind": "header", "name": "X-Key" } }),
         ),
         (
+            &["ratelimit.average=1", "ratelimit.redis.endpoints=a:6379,b:6379", "ratelimit.redis.db=1"],
+            json!({ "mode": "traefik-v3", "average": 1, "burst": 1, "source": client }),
+        ),
+        (
             &["ratelimit.average=1", "ratelimit.sourcecriterion.requesthost=true"],
             json!({ "mode": "traefik-v3", "average": 1, "burst": 1, "source": { "kind": "host" } }),
         ),
@@ -302,7 +306,6 @@ fn rate_limits() {
     for broken in [
         &["ratelimit.average=-1"][..],
         &["ratelimit.average=1", "ratelimit.period=-1s"],
-        &["ratelimit.average=1", "ratelimit.redis.endpoints=a"],
         &[
             "ratelimit.average=1",
             "ratelimit.sourcecriterion.requesthost=true",

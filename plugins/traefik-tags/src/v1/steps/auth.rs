@@ -8,6 +8,7 @@ use super::super::options::Chosen;
 use super::policy;
 use crate::report::{Problem, Report};
 use crate::tags::words;
+use crate::transports::{self, Files};
 use crate::v3::{malformed_address, malformed_user};
 
 pub(super) fn action(frontend: &Frontend<'_>, report: &mut Report) -> Result<Option<Action>, Problem> {
@@ -67,14 +68,6 @@ fn users(
 
 fn forward(frontend: &Frontend<'_>, report: &mut Report) -> Result<Action, Problem> {
     let (scope, object) = (frontend.scope, &frontend.object);
-    if let Some((name, chosen)) = scope.all().find(|(name, _)| name.starts_with("auth.forward.tls.")) {
-        return Err(Problem::new(
-            chosen.tag,
-            format!(
-                "`{name}`: certificates of an authentication server cannot be set by tags; write them into [transports.default]"
-            ),
-        ));
-    }
     let address = scope.get("auth.forward.address");
     let url = address.map_or("", |chosen| chosen.value);
     if let Some(message) = malformed_address(url) {
@@ -83,6 +76,27 @@ fn forward(frontend: &Frontend<'_>, report: &mut Report) -> Result<Action, Probl
     let headers =
         scope.get("auth.forward.authResponseHeaders").map_or_else(Vec::new, |chosen| words::list(chosen.value));
     let trust = scope.flag("auth.forward.trustForwardHeader", false, object, report);
-    let settings = json!({ "address": url, "auth-response-headers": headers, "trust-forward-header": trust });
+    let mut settings = json!({ "address": url, "auth-response-headers": headers, "trust-forward-header": trust });
+    if let (Some(transport), Some(settings)) = (transport(frontend, url, report)?, settings.as_object_mut()) {
+        settings.insert("transport".into(), transport.into());
+    }
     Ok(policy("forward-auth", &settings))
+}
+
+/// The transport of the configuration with the files that `auth.forward.tls` names.
+fn transport<'a>(frontend: &Frontend<'a>, url: &str, report: &mut Report) -> Result<Option<&'a str>, Problem> {
+    let (scope, object) = (frontend.scope, &frontend.object);
+    let Some((_, first)) = scope.all().find(|(name, _)| name.starts_with("auth.forward.tls.")) else { return Ok(None) };
+    let text = |name: &str| scope.get(&format!("auth.forward.tls.{name}")).map_or("", |chosen| chosen.value);
+    if let Some(optional) = scope.get("auth.forward.tls.caOptional") {
+        report.warning(object, optional.tag, "`caOptional` has no effect: it is about certificates of clients");
+    }
+    let (ca, cert, key) = (text("ca"), text("cert"), text("key"));
+    let insecure_skip_verify = scope.flag("auth.forward.tls.insecureSkipVerify", false, object, report);
+    if !url.starts_with("https://") {
+        report.warning(object, first.tag, "this has no effect: the address is without TLS");
+        return Ok(None);
+    }
+    let found = transports::with(Files { ca, cert, key, insecure_skip_verify }, frontend.group.settings);
+    found.map(Some).map_err(|message| Problem::new(first.tag, message))
 }

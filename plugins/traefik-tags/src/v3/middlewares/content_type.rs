@@ -9,6 +9,9 @@ use crate::tags::tree::Node;
 
 pub(super) const OPTIONS: Schema = Object(&[("autodetect", Boolean)], Allowed);
 
+pub(super) const NOTES: &[(&str, &str)] =
+    &[("autodetect", "`autodetect` is deprecated and has no effect: the middleware itself asks for the guess")];
+
 /// It is the middleware itself that asks for the guess; `autodetect` is deprecated and says nothing more.
 pub(super) fn action(_kind: &Node) -> Result<Action, Problem> {
     Ok(Action::ContentType)

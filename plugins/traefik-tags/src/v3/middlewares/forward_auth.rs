@@ -5,9 +5,11 @@ use sluice_plugin_sdk::router::Action;
 
 use super::policy;
 use crate::report::Problem;
+use crate::settings::Settings;
 use crate::tags::schema::Bare::Refused;
 use crate::tags::schema::Schema::{self, Boolean, Integer, Object, Text};
 use crate::tags::tree::Node;
+use crate::transports::{self, Files};
 
 pub(super) const OPTIONS: Schema = Object(
     &[
@@ -51,13 +53,7 @@ const FLAGS: &[(&str, &str)] = &[
 /// A negative size is none.
 const SIZES: &[(&str, &str)] = &[("maxbodysize", "max-body-size"), ("maxresponsebodysize", "max-response-body-size")];
 
-pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
-    if let Some(tls) = kind.child("tls").and_then(|tls| tls.children.first()) {
-        return Err(Problem::new(
-            &tls.tag,
-            "certificates of an authentication server cannot be set by tags; write them into [transports.default]",
-        ));
-    }
+pub(super) fn action(kind: &Node, settings: &Settings) -> Result<Action, Problem> {
     let address = kind.text("address").unwrap_or_default();
     if let Some(message) = malformed(address) {
         return Err(Problem::new(kind.tag_of("address"), message));
@@ -85,7 +81,25 @@ pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
             forward.insert((*setting).into(), size.into());
         }
     }
+    if let Some(transport) = transport(kind, address, settings)? {
+        forward.insert("transport".into(), transport.into());
+    }
     Ok(policy("forward-auth", Value::Object(forward)))
+}
+
+/// The transport of the configuration with the files that `tls` names; none where there is no TLS to speak.
+fn transport<'s>(kind: &Node, address: &str, settings: &'s Settings) -> Result<Option<&'s str>, Problem> {
+    let Some(tls) = kind.child("tls").filter(|_| address.starts_with("https://")) else { return Ok(None) };
+    let wanted = Files {
+        ca: tls.text("ca").unwrap_or_default(),
+        cert: tls.text("cert").unwrap_or_default(),
+        key: tls.text("key").unwrap_or_default(),
+        insecure_skip_verify: tls.flag("insecureskipverify") == Some(true),
+    };
+    let found = transports::with(wanted, settings);
+    found
+        .map(Some)
+        .map_err(|message| Problem::new(tls.children.first().map_or(&tls.tag, |option| &option.tag), message))
 }
 
 /// What is wrong with the address of an authentication server.

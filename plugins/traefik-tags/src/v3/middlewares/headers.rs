@@ -47,6 +47,14 @@ pub(super) const OPTIONS: Schema = Object(
     Refused,
 );
 
+pub(super) const NOTES: &[(&str, &str)] = &[
+    ("sslredirect", "`sslredirect` is deprecated; use the middleware `redirectscheme`, or the entrypoint's redirect"),
+    ("ssltemporaryredirect", "`ssltemporaryredirect` is deprecated; use the middleware `redirectscheme`"),
+    ("sslhost", "`sslhost` is deprecated; use the middleware `redirectregex`"),
+    ("sslforcehost", "`sslforcehost` is deprecated; use the middleware `redirectregex`"),
+    ("featurepolicy", "`featurepolicy` is deprecated; use `permissionspolicy`"),
+];
+
 pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
     match headers::read(&mut Below(kind)) {
         Some(headers) => Ok(Action::Headers(headers)),

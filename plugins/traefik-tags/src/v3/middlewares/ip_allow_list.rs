@@ -17,6 +17,9 @@ pub(super) const OPTIONS: Schema =
 
 pub(super) const DEPRECATED: Schema = Object(&[("sourcerange", Text), ("ipstrategy", IP_STRATEGY)], Refused);
 
+/// The empty option is the kind itself.
+pub(super) const NOTES: &[(&str, &str)] = &[("", "`ipwhitelist` is deprecated; use `ipallowlist`")];
+
 pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
     let ranges = kind.list("sourcerange");
     match Ranges::parse(ranges.iter().map(String::as_str)) {

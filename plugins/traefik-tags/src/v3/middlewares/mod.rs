@@ -28,6 +28,7 @@ use serde_json::Value;
 use sluice_plugin_sdk::router::{Action, PolicyUse};
 
 use crate::report::Problem;
+use crate::settings::Settings;
 use crate::tags::schema::{Bare, Schema};
 use crate::tags::tree::Node;
 
@@ -43,36 +44,91 @@ struct Kind {
     /// What tags can set of it.
     options: Schema,
     /// What it comes to. The options are known to fit.
-    action: fn(&Node) -> Result<Action, Problem>,
+    action: fn(&Node, &Settings) -> Result<Action, Problem>,
+    /// What is to be known of options that change nothing, or have a better one.
+    notes: &'static [(&'static str, &'static str)],
 }
 
+/// Nothing is to be known.
+const NONE: &[(&str, &str)] = &[];
+
 const KINDS: &[Kind] = &[
-    Kind { name: "addprefix", options: path::ADD_PREFIX, action: path::add_prefix },
-    Kind { name: "stripprefix", options: path::STRIP_PREFIX, action: path::strip_prefix },
-    Kind { name: "stripprefixregex", options: path::STRIP_PREFIX_REGEX, action: path::strip_prefix_regex },
-    Kind { name: "replacepath", options: path::REPLACE_PATH, action: path::replace_path },
-    Kind { name: "replacepathregex", options: path::REPLACE_PATH_REGEX, action: path::replace_path_regex },
-    Kind { name: "redirectregex", options: redirect::REGEX, action: redirect::regex },
-    Kind { name: "redirectscheme", options: redirect::SCHEME, action: redirect::scheme },
-    Kind { name: "chain", options: chain::OPTIONS, action: chain::action },
-    Kind { name: "ipallowlist", options: ip_allow_list::OPTIONS, action: ip_allow_list::action },
-    Kind { name: "ipwhitelist", options: ip_allow_list::DEPRECATED, action: ip_allow_list::action },
-    Kind { name: "headers", options: headers::OPTIONS, action: headers::action },
-    Kind { name: "encodedcharacters", options: encoded_characters::OPTIONS, action: encoded_characters::action },
-    Kind { name: "errors", options: errors::OPTIONS, action: errors::action },
-    Kind { name: "ratelimit", options: rate_limit::OPTIONS, action: rate_limit::action },
-    Kind { name: "inflightreq", options: in_flight::OPTIONS, action: in_flight::action },
-    Kind { name: "buffering", options: buffering::OPTIONS, action: buffering::action },
-    Kind { name: "circuitbreaker", options: circuit_breaker::OPTIONS, action: circuit_breaker::action },
-    Kind { name: "compress", options: compress::OPTIONS, action: compress::action },
-    Kind { name: "basicauth", options: auth::OPTIONS, action: auth::basic },
-    Kind { name: "digestauth", options: auth::OPTIONS, action: auth::digest },
-    Kind { name: "forwardauth", options: forward_auth::OPTIONS, action: forward_auth::action },
-    Kind { name: "retry", options: retry::OPTIONS, action: retry::action },
-    Kind { name: "passtlsclientcert", options: tls_client_cert::OPTIONS, action: tls_client_cert::action },
-    Kind { name: "contenttype", options: content_type::OPTIONS, action: content_type::action },
-    Kind { name: "grpcweb", options: grpc_web::OPTIONS, action: grpc_web::action },
-    Kind { name: "plugin", options: plugin::OPTIONS, action: plugin::action },
+    Kind { name: "addprefix", options: path::ADD_PREFIX, action: |kind, _| path::add_prefix(kind), notes: NONE },
+    Kind {
+        name: "stripprefix",
+        options: path::STRIP_PREFIX,
+        action: |kind, _| path::strip_prefix(kind),
+        notes: path::NOTES,
+    },
+    Kind {
+        name: "stripprefixregex",
+        options: path::STRIP_PREFIX_REGEX,
+        action: |kind, _| path::strip_prefix_regex(kind),
+        notes: NONE,
+    },
+    Kind { name: "replacepath", options: path::REPLACE_PATH, action: |kind, _| path::replace_path(kind), notes: NONE },
+    Kind {
+        name: "replacepathregex",
+        options: path::REPLACE_PATH_REGEX,
+        action: |kind, _| path::replace_path_regex(kind),
+        notes: NONE,
+    },
+    Kind { name: "redirectregex", options: redirect::REGEX, action: |kind, _| redirect::regex(kind), notes: NONE },
+    Kind { name: "redirectscheme", options: redirect::SCHEME, action: |kind, _| redirect::scheme(kind), notes: NONE },
+    Kind { name: "chain", options: chain::OPTIONS, action: |kind, _| chain::action(kind), notes: NONE },
+    Kind {
+        name: "ipallowlist",
+        options: ip_allow_list::OPTIONS,
+        action: |kind, _| ip_allow_list::action(kind),
+        notes: NONE,
+    },
+    Kind {
+        name: "ipwhitelist",
+        options: ip_allow_list::DEPRECATED,
+        action: |kind, _| ip_allow_list::action(kind),
+        notes: ip_allow_list::NOTES,
+    },
+    Kind { name: "headers", options: headers::OPTIONS, action: |kind, _| headers::action(kind), notes: headers::NOTES },
+    Kind {
+        name: "encodedcharacters",
+        options: encoded_characters::OPTIONS,
+        action: |kind, _| encoded_characters::action(kind),
+        notes: NONE,
+    },
+    Kind { name: "errors", options: errors::OPTIONS, action: |kind, _| errors::action(kind), notes: NONE },
+    Kind {
+        name: "ratelimit",
+        options: rate_limit::OPTIONS,
+        action: |kind, _| rate_limit::action(kind),
+        notes: rate_limit::NOTES,
+    },
+    Kind { name: "inflightreq", options: in_flight::OPTIONS, action: |kind, _| in_flight::action(kind), notes: NONE },
+    Kind { name: "buffering", options: buffering::OPTIONS, action: |kind, _| buffering::action(kind), notes: NONE },
+    Kind {
+        name: "circuitbreaker",
+        options: circuit_breaker::OPTIONS,
+        action: |kind, _| circuit_breaker::action(kind),
+        notes: NONE,
+    },
+    Kind { name: "compress", options: compress::OPTIONS, action: |kind, _| compress::action(kind), notes: NONE },
+    Kind { name: "basicauth", options: auth::OPTIONS, action: |kind, _| auth::basic(kind), notes: NONE },
+    Kind { name: "digestauth", options: auth::OPTIONS, action: |kind, _| auth::digest(kind), notes: NONE },
+    Kind { name: "forwardauth", options: forward_auth::OPTIONS, action: forward_auth::action, notes: NONE },
+    Kind { name: "retry", options: retry::OPTIONS, action: |kind, _| retry::action(kind), notes: NONE },
+    Kind {
+        name: "passtlsclientcert",
+        options: tls_client_cert::OPTIONS,
+        action: |kind, _| tls_client_cert::action(kind),
+        notes: NONE,
+    },
+    Kind {
+        name: "contenttype",
+        options: content_type::OPTIONS,
+        action: |kind, _| content_type::action(kind),
+        notes: content_type::NOTES,
+    },
+    Kind { name: "grpcweb", options: grpc_web::OPTIONS, action: |kind, _| grpc_web::action(kind), notes: NONE },
+    Kind { name: "plugin", options: plugin::OPTIONS, action: |kind, _| plugin::action(kind), notes: NONE },
 ];
 
 /// What tags can set of a middleware: one of the kinds.
@@ -93,7 +149,7 @@ const FIELDS: [(&str, Schema); KINDS.len()] = {
 ///
 /// # Errors
 /// No kind or several, a kind without a step, or options that do not fit together.
-pub(super) fn action(node: &Node) -> Result<Action, Problem> {
+pub(super) fn action(node: &Node, settings: &Settings) -> Result<Action, Problem> {
     let kind = match node.children.as_slice() {
         [kind] => kind,
         [] => return Err(Problem::new(&node.tag, "it has no kind, such as `stripprefix`")),
@@ -103,9 +159,20 @@ pub(super) fn action(node: &Node) -> Result<Action, Problem> {
         }
     };
     match KINDS.iter().find(|known| kind.is(known.name)) {
-        Some(known) => (known.action)(kind),
+        Some(known) => (known.action)(kind, settings),
         None => unreachable!("the schema lets no other kinds through"),
     }
+}
+
+/// What is to be known of a middleware that works: a tag, and what of it.
+pub(super) fn notes(node: &Node) -> impl Iterator<Item = (&str, &'static str)> {
+    let kind = node.children.first();
+    let known = kind.and_then(|kind| KINDS.iter().find(|known| kind.is(known.name)));
+    let notes = known.map_or(NONE, |known| known.notes);
+    notes.iter().filter_map(move |(option, note)| match (kind, option.is_empty()) {
+        (Some(kind), true) => Some((kind.tag.as_str(), *note)),
+        (kind, _) => kind?.child(option).map(|option| (option.tag.as_str(), *note)),
+    })
 }
 
 fn text(kind: &Node, name: &str) -> String {

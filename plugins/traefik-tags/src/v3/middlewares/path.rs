@@ -10,6 +10,8 @@ use crate::tags::tree::Node;
 
 pub(super) const ADD_PREFIX: Schema = Object(&[("prefix", Text)], Refused);
 pub(super) const STRIP_PREFIX: Schema = Object(&[("prefixes", Text), ("forceslash", Boolean)], Refused);
+pub(super) const NOTES: &[(&str, &str)] =
+    &[("forceslash", "`forceslash` is deprecated and has no effect: a path always begins with `/`")];
 pub(super) const STRIP_PREFIX_REGEX: Schema = Object(&[("regex", Text)], Refused);
 pub(super) const REPLACE_PATH: Schema = Object(&[("path", Text)], Refused);
 pub(super) const REPLACE_PATH_REGEX: Schema = Object(&[("regex", Text), ("replacement", Text)], Refused);

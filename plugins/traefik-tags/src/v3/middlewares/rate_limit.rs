@@ -6,7 +6,7 @@ use sluice_plugin_sdk::router::Action;
 use super::{policy, source};
 use crate::report::Problem;
 use crate::tags::schema::Bare::Refused;
-use crate::tags::schema::Schema::{self, Duration as Time, Free, Integer, Object};
+use crate::tags::schema::Schema::{self, Boolean, Duration as Time, Integer, Object, Text};
 use crate::tags::tree::Node;
 use crate::tags::words::{self, Duration};
 
@@ -16,15 +16,36 @@ pub(super) const OPTIONS: Schema = Object(
         ("period", Time),
         ("burst", Integer),
         ("sourcecriterion", source::CRITERION),
-        ("redis", Free),
+        ("redis", REDIS),
     ],
     Refused,
 );
 
+const REDIS: Schema = Object(
+    &[
+        ("endpoints", Text),
+        ("username", Text),
+        ("password", Text),
+        ("db", Integer),
+        ("poolsize", Integer),
+        ("minidleconns", Integer),
+        ("maxactiveconns", Integer),
+        ("readtimeout", Time),
+        ("writetimeout", Time),
+        ("dialtimeout", Time),
+        ("tls", Object(&[("ca", Text), ("cert", Text), ("key", Text), ("insecureskipverify", Boolean)], Refused)),
+    ],
+    Refused,
+);
+
+/// It limits all the same: a limit that is too wide is better than none, and than a service that is not there.
+pub(super) const NOTES: &[(&str, &str)] = &[(
+    "redis",
+    "`redis` has no effect: each gateway counts by itself, so several let through several times as much; divide \
+     `average` and `burst` by their number",
+)];
+
 pub(super) fn action(kind: &Node) -> Result<Action, Problem> {
-    if let Some(redis) = kind.child("redis") {
-        return Err(Problem::new(&redis.tag, "rate limits shared through Redis are not supported"));
-    }
     let average = kind.integer("average").unwrap_or(0);
     if average < 0 {
         return Err(Problem::new(kind.tag_of("average"), "`average` must not be negative"));
