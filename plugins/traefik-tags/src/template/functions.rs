@@ -1,12 +1,14 @@
 //! What templates may call: Go's own functions, v1's three, and the ones of sprig that rules are written with: all that
-//! make text of text, lists and numbers. Those that look at the clock, at chance or at the environment are left out, so
-//! that the same service always gets the same rule.
+//! make text of text, lists and numbers. Those that look at the clock, at chance or at the environment are [`REFUSED`],
+//! so that the same service always gets the same rule, and rules tell nothing of the gateway.
 //!
 //! To add one, write it and add its row.
 
+mod coding;
 mod lists;
 mod numbers;
 mod text;
+mod words;
 
 use std::cmp::Ordering;
 
@@ -49,7 +51,57 @@ pub(crate) const V1_FUNCTIONS: &[Table] = &[&[
 ]];
 
 /// `normalize`, and the functions of sprig.
-pub(crate) const V3_FUNCTIONS: &[Table] = &[USUAL, text::FUNCTIONS, lists::FUNCTIONS, numbers::FUNCTIONS];
+pub(crate) const V3_FUNCTIONS: &[Table] =
+    &[USUAL, text::FUNCTIONS, words::FUNCTIONS, coding::FUNCTIONS, lists::FUNCTIONS, numbers::FUNCTIONS];
+
+/// Functions of sprig that no rule may call, and why.
+const REFUSED: &[(&str, &[&str])] = &[
+    ("it would show what is in the gateway's environment", &["env", "expandenv"]),
+    (
+        "a rule must not depend on when it is made",
+        &[
+            "now",
+            "ago",
+            "date",
+            "dateInZone",
+            "date_in_zone",
+            "dateModify",
+            "date_modify",
+            "mustDateModify",
+            "must_date_modify",
+            "duration",
+            "durationRound",
+            "htmlDate",
+            "htmlDateInZone",
+            "toDate",
+            "mustToDate",
+            "unixEpoch",
+        ],
+    ),
+    (
+        "the same service has to get the same rule each time",
+        &["randAlpha", "randAlphaNum", "randAscii", "randBytes", "randInt", "randNumeric", "shuffle", "uuidv4"],
+    ),
+    (
+        "rules are no place for keys and secrets",
+        &[
+            "bcrypt",
+            "buildCustomCert",
+            "decryptAES",
+            "derivePassword",
+            "encryptAES",
+            "genCA",
+            "genCAWithKey",
+            "genPrivateKey",
+            "genSelfSignedCert",
+            "genSelfSignedCertWithKey",
+            "genSignedCert",
+            "genSignedCertWithKey",
+            "htpasswd",
+        ],
+    ),
+    ("rules ask no name server", &["getHostByName"]),
+];
 
 /// What most rules are written with.
 const USUAL: Table = &[
@@ -77,6 +129,10 @@ const USUAL: Table = &[
     ("join", join),
     ("fail", |args, _| one(args).and_then(|reason| Err(reason.to_string()))),
     ("kindOf", |args, _| one(args).map(|arg| arg.go_kind().into())),
+    ("kindIs", |args, _| two(args).map(|(kind, arg)| Value::Bool(arg.go_kind() == kind.to_string()))),
+    ("deepEqual", |args, _| two(args).map(|(a, b)| Value::Bool(a == b))),
+    ("all", |args, _| Ok(Value::Bool(args.iter().all(Value::truth)))),
+    ("any", |args, _| Ok(Value::Bool(args.iter().any(Value::truth)))),
     ("first", |args, _| one(args).and_then(items).map(|items| items.first().cloned().unwrap_or(Value::Nil))),
     ("last", |args, _| one(args).and_then(items).map(|items| items.last().cloned().unwrap_or(Value::Nil))),
     ("rest", |args, _| one(args).and_then(items).map(|items| Value::List(items.iter().skip(1).cloned().collect()))),
@@ -87,6 +143,11 @@ const USUAL: Table = &[
     ("get", index_map),
     ("hasKey", has_key),
 ];
+
+/// Why a function that exists elsewhere cannot be called.
+pub(super) fn refusal(name: &str) -> Option<&'static str> {
+    REFUSED.iter().find(|(_, names)| names.contains(&name)).map(|(reason, _)| *reason)
+}
 
 /// Every run of characters that are neither letters nor digits becomes one dash, none at the ends.
 pub(crate) fn normalize(name: &str) -> String {

@@ -47,6 +47,14 @@ impl Env<'_> {
         let all = functions::BUILTINS.iter().chain(self.functions.iter().copied().flatten());
         all.into_iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
     }
+
+    /// Why there is no function of that name.
+    fn refusal(&self, name: &str) -> String {
+        match functions::refusal(name) {
+            Some(reason) => format!("`{name}` cannot be called: {reason}"),
+            None => format!("there is no function `{name}`"),
+        }
+    }
 }
 
 impl Template {

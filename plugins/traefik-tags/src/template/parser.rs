@@ -194,7 +194,7 @@ impl Parser<'_> {
             "false" => Base::Literal(Value::Bool(false)),
             "nil" => Base::Literal(Value::Nil),
             _ if self.env.function(&name).is_some() => Base::Call(name),
-            _ => return Err(error(&format!("there is no function `{name}`"), at)),
+            _ => return Err(error(&self.env.refusal(&name), at)),
         })
     }
 }

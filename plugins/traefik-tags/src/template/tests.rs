@@ -106,6 +106,18 @@ fn the_functions_of_sprig() {
                 "Pay,Core,2ao",
             ),
             (r#"{{ sha1sum "abc" }}"#, "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (r#"{{ sha256sum "abc" }}"#, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (r#"{{ sha512sum "abc" | trunc 16 }} {{ adler32sum "Wikipedia" }}"#, "ddaf35a193617aba 300286872"),
+            (r#"{{ b64enc .Name }} {{ "YcOp" | b64dec }}"#, "UGF5LkNvcmVfMg== aé"),
+            (
+                r#"{{ kebabcase "PayCore" }} {{ snakecase "PayCore" }} {{ camelcase "pay_core" }}"#,
+                "pay-core pay_core PayCore",
+            ),
+            (r#"{{ abbrev 6 .Name }} {{ abbrev 10 .Name }} {{ abbrev 5 "aéééé" }}"#, "Pay... Pay.Core_2 a..."),
+            (r#"{{ wrap 5 "a bc def" }}|{{ indent 2 "a\nb" }}{{ nindent 1 "c" }}"#, "a bc\ndef|  a\n  b\n c"),
+            (r#"{{ urlquery "a b/é" }}{{ trimall "$" "$5$" }}"#, "a+b%2F%C3%A95"),
+            (r#"{{ untilStep 3 8 2 | join "," }}{{ untilStep 1 0 1 | len }}"#, "3,5,70"),
+            (r#"{{ kindIs "string" .Name }}{{ deepEqual 1 2 }}{{ all 1 "" }}{{ any 1 "" }}"#, "truefalsefalsetrue"),
             (
                 r#"{{ append (list 1) 2 | join "" }}{{ prepend (list 1) 2 | join "" }}{{ concat (list 1) (list 2 3) | join "" }}"#,
                 "1221123",
@@ -187,6 +199,21 @@ fn what_does_not_parse() {
 }
 
 #[test]
+fn what_rules_must_not_call_is_refused_with_the_reason() {
+    for (text, reason) in [
+        (r#"{{ env "HOME" }}"#, "`env` cannot be called: it would show what is in the gateway's environment"),
+        ("{{ now | date `2006` }}", "`now` cannot be called: a rule must not depend on when it is made"),
+        ("{{ uuidv4 }}", "the same service has to get the same rule each time"),
+        ("{{ genPrivateKey `rsa` }}", "rules are no place for keys and secrets"),
+        ("{{ getHostByName `a` }}", "rules ask no name server"),
+        ("{{ unknown 1 }}", "there is no function `unknown`"),
+    ] {
+        let error = render(text, &v3_data(), &V3).map_err(|error| error.to_string());
+        assert!(error.as_ref().is_err_and(|error| error.contains(reason)), "{text}: {error:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_filled_in() {
     for text in [
         "{{ .Nope }}",
@@ -205,6 +232,10 @@ fn what_cannot_be_filled_in() {
         r#"{{ fail "no" }}"#,
         "{{ div 1 0 }}",
         "{{ until 5000 }}",
+        "{{ untilStep 0 5000 1 }}",
+        "{{ b64dec `a` }}",
+        "{{ b64dec `/w==` }}",
+        "{{ indent 70000 `a` }}",
         "{{ repeat 70000 `a` }}",
         "{{ regexFind `[` .Name }}",
         "{{ append (list 1) (list 2) }}",

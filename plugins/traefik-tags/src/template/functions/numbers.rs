@@ -17,6 +17,7 @@ pub(super) const FUNCTIONS: Table = &[
     ("biggest", |args, _| args.iter().map(number).max().map(Value::Int).ok_or_else(none)),
     ("min", |args, _| args.iter().map(number).min().map(Value::Int).ok_or_else(none)),
     ("until", |args, _| one(args).and_then(until)),
+    ("untilStep", |args, _| until_step(args)),
 ];
 
 fn none() -> String {
@@ -38,6 +39,16 @@ fn fits(number: Option<i64>) -> Result<Value, String> {
 
 fn folded(args: &[Value], first: i64, step: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
     fits(args.iter().try_fold(first, |sum, arg| step(sum, number(arg))))
+}
+
+/// `untilStep 3 6 2` is 3, 5.
+fn until_step(args: &[Value]) -> Result<Value, String> {
+    let [start, stop, step] = args else { return Err(format!("takes three arguments, not {}", args.len())) };
+    let (start, stop, step) = (number(start), number(stop), number(step));
+    let goes_on = |at: &i64| (step > 0 && *at < stop) || (step < 0 && *at > stop);
+    let all = std::iter::successors(Some(start), |at| at.checked_add(step)).take_while(goes_on);
+    let items: Vec<_> = all.take(MAX_ITEMS.saturating_add(1)).map(Value::Int).collect();
+    if items.len() > MAX_ITEMS { Err(format!("more than {MAX_ITEMS} items")) } else { Ok(Value::List(items)) }
 }
 
 /// `until 3` is 0, 1, 2.

@@ -1,9 +1,6 @@
 //! sprig's functions on texts. Regular expressions are Go's in all that rules are written with.
 
-use std::fmt::Write as _;
-
 use regex_lite::{NoExpand, Regex};
-use sha1::{Digest as _, Sha1};
 
 use super::super::eval::check_length;
 use super::super::value::Value;
@@ -31,7 +28,6 @@ pub(super) const FUNCTIONS: Table = &[
     ("regexReplaceAllLiteral", |args, _| replace(args, true)),
     ("regexSplit", split_by_regex),
     ("regexQuoteMeta", |args, _| one(args).map(|arg| Value::Text(regex_lite::escape(&arg.to_string())))),
-    ("sha1sum", |args, _| one(args).map(|arg| Value::Text(sha1(&arg.to_string())))),
 ];
 
 /// A text with the first letter of every word made another.
@@ -147,12 +143,4 @@ fn split_by_regex(args: &[Value], _: &Env<'_>) -> Result<Value, String> {
         Err(_) if regex.as_str().is_empty() => split("", &text),
         Err(_) => Ok(Value::texts(regex.split(&text).take(super::MAX_ITEMS))),
     }
-}
-
-fn sha1(text: &str) -> String {
-    Sha1::digest(text).iter().fold(String::new(), |mut shown, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(shown, "{byte:02x}");
-        shown
-    })
 }
