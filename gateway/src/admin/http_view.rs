@@ -1,5 +1,6 @@
 //! Routes, services and steps with the keys Traefik's API uses, so that scripts written for it work.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -92,19 +93,37 @@ fn router(status: &RouteStatus) -> Value {
 
 pub(super) fn middlewares(view: &View) -> Vec<Value> {
     let generation = view.live.load();
-    generation.steps.sorted().into_iter().map(|(name, step)| middleware(&generation, name, step)).collect()
+    let users = users(&generation);
+    let used_by = |name: &str| users.get(name).map_or(&[][..], Vec::as_slice);
+    let steps = generation.steps.sorted().into_iter();
+    steps.map(|(name, step)| middleware(&generation, name, step, used_by(name))).collect()
+}
+
+/// Which routes use each step, from one pass over all routes.
+fn users(generation: &Generation) -> HashMap<&str, Vec<&str>> {
+    let mut users: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (name, status) in generation.routes.sorted() {
+        for step in &status.steps {
+            let users = users.entry(step).or_default();
+            // It may use a step twice.
+            if users.last() != Some(&&**name) {
+                users.push(name);
+            }
+        }
+    }
+    users
 }
 
 /// One step as in the list; a name that has no step any more is shown alone.
 pub(super) fn shown_step(generation: &Generation, name: &str) -> Value {
-    let shown = generation.steps.get(name).map(|step| middleware(generation, name, step));
-    shown.unwrap_or_else(|| json!({ "name": name }))
-}
-
-fn middleware(generation: &Generation, name: &str, step: &StepSpec) -> Value {
+    let Some(step) = generation.steps.get(name) else { return json!({ "name": name }) };
     let users = generation.routes.values().filter(|route| route.steps.iter().any(|used| **used == *name));
     let mut users: Vec<&str> = users.map(|route| &*route.name).collect();
     users.sort_unstable();
+    middleware(generation, name, step, &users)
+}
+
+fn middleware(generation: &Generation, name: &str, step: &StepSpec, users: &[&str]) -> Value {
     let error = generation.policies.get(name).and_then(|status| status.policy.as_ref().err());
     let error = error.or_else(|| generation.broken_steps.get(name));
     let (kind, settings) = action_view::of(&step.action);

@@ -1,5 +1,6 @@
 //! TCP routes, services and steps with the keys Traefik's API uses.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -43,12 +44,17 @@ fn router(status: &TcpRouteStatus) -> Value {
 
 pub(super) fn services(view: &View) -> Vec<Value> {
     let generation = view.live.load();
+    let mut users: HashMap<&str, Vec<&str>> = HashMap::new();
+    for route in generation.tcp.routes.iter().filter_map(|status| status.route.as_ref()) {
+        users.entry(&route.service.name).or_default().push(&route.name);
+    }
     let mut services: Vec<_> = generation.tcp.services.values().collect();
     services.sort_by(|a, b| a.name.cmp(&b.name));
-    services.into_iter().map(|shown| service(&generation.tcp, shown)).collect()
+    let used_by = |service: &TcpService| users.get(&*service.name).map_or(&[][..], Vec::as_slice);
+    services.into_iter().map(|shown| service(shown, used_by(shown))).collect()
 }
 
-fn service(tcp: &Tcp, service: &TcpService) -> Value {
+fn service(service: &TcpService, users: &[&str]) -> Value {
     let servers = service
         .spec
         .targets
@@ -67,8 +73,6 @@ fn service(tcp: &Tcp, service: &TcpService) -> Value {
     let status: Map<String, Value> = targets
         .map(|(at, target)| (target.authority(), json!(if service.is_up(at) { "UP" } else { "DOWN" })))
         .collect();
-    let users = tcp.routes.iter().filter_map(|status| status.route.as_ref());
-    let users: Vec<&str> = users.filter(|route| route.service.name == service.name).map(|route| &*route.name).collect();
     json!({
         "name": *service.name,
         "provider": provider_of(&service.name),
@@ -82,14 +86,22 @@ fn service(tcp: &Tcp, service: &TcpService) -> Value {
 
 pub(super) fn middlewares(view: &View) -> Vec<Value> {
     let generation = view.live.load();
+    let mut users: HashMap<&str, Vec<&str>> = HashMap::new();
+    for route in &generation.tcp.routes {
+        for step in &route.steps {
+            let users = users.entry(step).or_default();
+            if users.last() != Some(&&*route.name) {
+                users.push(&route.name);
+            }
+        }
+    }
     let mut steps: Vec<_> = generation.tcp.steps.iter().collect();
     steps.sort_by(|a, b| a.0.cmp(b.0));
-    steps.into_iter().map(|(name, step)| middleware(&generation.tcp, name, step)).collect()
+    let used_by = |name: &str| users.get(name).map_or(&[][..], Vec::as_slice);
+    steps.into_iter().map(|(name, step)| middleware(name, step, used_by(name))).collect()
 }
 
-fn middleware(tcp: &Tcp, name: &str, step: &TcpStepSpec) -> Value {
-    let users = tcp.routes.iter().filter(|route| route.steps.iter().any(|used| **used == *name));
-    let users: Vec<&str> = users.map(|route| &*route.name).collect();
+fn middleware(name: &str, step: &TcpStepSpec, users: &[&str]) -> Value {
     let (kind, key, settings) = match &step.action {
         TcpAction::InFlight(amount) => ("inflightconn", "inFlightConn", json!({ "amount": amount })),
         TcpAction::AllowList(ranges) => ("ipallowlist", "ipAllowList", json!({ "sourceRange": ranges })),

@@ -63,15 +63,16 @@ async fn scripts_written_for_traefiks_api_find_what_they_look_for() {
     assert_eq!(service["serverStatus"][&url], "UP");
     assert_eq!(service["usedBy"], serde_json::json!(["shop@file", "torn@file"]));
 
-    for (name, kind, key, status) in [
-        ("pre", "addprefix", "addPrefix", "enabled"),
-        ("cut", "stripprefixregex", "stripPrefixRegex", "enabled"),
-        ("limit", "plugin", "plugin", "enabled"),
-        ("wrong", "replacepathregex", "replacePathRegex", "disabled"),
+    for (name, kind, key, status, user) in [
+        ("pre", "addprefix", "addPrefix", "enabled", "shop@file"),
+        ("cut", "stripprefixregex", "stripPrefixRegex", "enabled", "shop@file"),
+        ("limit", "plugin", "plugin", "enabled", "shop@file"),
+        ("wrong", "replacepathregex", "replacePathRegex", "disabled", "torn@file"),
     ] {
         let shown = gateway.api(&format!("/api/http/middlewares/{name}@file")).await;
         assert_eq!((&shown["type"], &shown["status"]), (&kind.into(), &status.into()), "{shown}");
-        assert!(shown[key].is_object() && shown["usedBy"].is_array(), "{shown}");
+        assert!(shown[key].is_object(), "{shown}");
+        assert_eq!(shown["usedBy"], serde_json::json!([user]), "{name}");
         assert_eq!(shown["error"].is_array(), status == "disabled", "{shown}");
     }
 
