@@ -47,6 +47,8 @@ mod testing;
 mod transports;
 mod v1;
 mod v3;
+#[cfg(test)]
+mod vain_tests;
 mod vote;
 
 use std::collections::BTreeMap;

@@ -113,6 +113,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("portIndex", "the port comes from the catalog"),
     ("backend", "the service is named as in the catalog"),
     ("domain", "the domain is an option of the provider"),
+    ("consulcatalog.connect", "Consul Connect is not spoken, so the instance itself is asked"),
+    ("consulcatalog.canary", "only instances with tags of the v3 dialect are set apart as canaries"),
 ];
 
 /// The options of a frontend nobody knows.
