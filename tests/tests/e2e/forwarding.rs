@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use sluice_tests::catalog::Service;
 use sluice_tests::client::Request;
 use sluice_tests::gateway::{Gateway, Setup};
+use sluice_tests::process::free_address;
 use sluice_tests::upstream::{Behaviour, Upstream};
+use sluice_tests::wire::Wire;
 
 async fn start() -> (Upstream, Gateway) {
     let upstream = Upstream::echo().await;
@@ -32,6 +34,39 @@ async fn the_upstream_learns_who_asked_for_what() {
     assert!(headers["x-forwarded-server"][0].is_string(), "{headers}");
     assert!(headers["user-agent"].is_null(), "none was sent: {headers}");
     assert!(headers["accept-encoding"].is_null(), "none was sent: {headers}");
+}
+
+/// Sections D1 and D3: one reading of `;` for routing, steps and the instance.
+#[tokio::test]
+async fn semicolons_of_queries_separate_unless_the_entrypoint_says_otherwise() {
+    let upstream = Upstream::echo().await;
+    let encoding = free_address();
+    let by_query = |name: &str, query: &str| {
+        Service::new(name, &[&format!("traefik.http.routers.{name}.rule=Host(`q.test`) && Query({query})")])
+            .at(&upstream)
+    };
+    let services = [
+        Service::on_host("shop", "shop.test").at(&upstream),
+        by_query("separate", "`b`, `2`"),
+        by_query("whole", "`a`, `1;b=2`"),
+    ];
+    let keys = "encode-query-semicolons = true";
+    let gateway = Setup::with_services(&services)
+        .config(&format!("[entrypoints.encoding]\naddress = \"{encoding}\"\n{keys}"))
+        .start()
+        .await;
+    let raw = async |address, target: &str, host: &str| {
+        let mut wire = Wire::connect(address).await.unwrap();
+        wire.write(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.unwrap();
+        assert_eq!(wire.read_head().await.unwrap().unwrap().status(), 200, "{target}");
+        upstream.received().pop().unwrap().head.word(1).to_owned()
+    };
+    let (web, route) = (gateway.web(), "/x;y?a=1;b=2");
+    assert_eq!(raw(web, route, "shop.test").await, "/x;y?a=1&b=2");
+    assert_eq!(raw(encoding, route, "shop.test").await, "/x;y?a=1%3Bb=2");
+    assert_eq!(raw(web, route, "q.test").await, "/x;y?a=1&b=2", "its second parameter was found");
+    assert_eq!(raw(encoding, route, "q.test").await, "/x;y?a=1%3Bb=2", "its only parameter was found");
+    assert_eq!(raw(web, "http://shop.test?a;b", "shop.test").await, "/?a&b", "a slash is put before it");
 }
 
 #[tokio::test]

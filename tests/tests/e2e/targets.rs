@@ -49,10 +49,13 @@ async fn an_authentication_server_is_shown_short_bodies_and_may_speak_tls() {
     let _inner = inner.start().await;
     let plain = format!("forwardauth.address=http://{}/verify", guard.address());
     let own = format!("plugin.forward-auth.address=https://{secure}/verify");
+    let tagged = format!("forwardauth.address=https://{secure}/verify");
     let services = [
         with("body", &[&plain, "forwardauth.forwardbody=true", "forwardauth.maxbodysize=10"]).at(&echo),
         with("inner", &[&own, "plugin.forward-auth.transport=lax"]).at(&echo),
         with("strict", &[&own]).at(&echo),
+        with("tagged", &[&tagged, "forwardauth.tls.insecureskipverify=true"]).at(&echo),
+        with("undeclared", &[&tagged, "forwardauth.tls.ca=/etc/passwd"]).at(&echo),
         with("nowhere", &[&own, "plugin.forward-auth.transport=nowhere"]).at(&echo),
     ];
     let transport = "[transports.lax]\ninsecure-skip-verify = true\nserver-name = \"in.test\"";
@@ -71,6 +74,7 @@ async fn an_authentication_server_is_shown_short_bodies_and_may_speak_tls() {
 
     let status = async |host: &str| gateway.get(host, "/").await.status();
     assert_eq!((status("inner.test").await, status("strict.test").await), (200, 500));
+    assert_eq!((status("tagged.test").await, status("undeclared.test").await), (200, 404));
     assert_eq!(status("nowhere.test").await, 500, "there is no such transport");
 }
 
