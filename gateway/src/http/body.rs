@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::base64::Decoder;
 use super::exchange::Client;
 use super::flow::{self, Flow};
+use super::forwarded::Forwarding;
 use super::held::Replay;
 use crate::timer::{self, Idle};
 
@@ -78,24 +79,32 @@ impl Default for BodyLimits {
 /// A body's rate is not looked at before it kept us waiting for so long.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A client's body on its way upstream, within limits.
+/// The body of a request on its way upstream.
 pub struct RequestBody {
-    incoming: Option<Incoming>,
-    limits: BodyLimits,
-    idle: Idle,
-    received: u64,
-    waited: Duration,
-    waiting_since: Option<Instant>,
+    /// What is still to come from the client. Apart, because most requests have no body.
+    incoming: Option<Box<FromClient>>,
     hints: Option<Arc<Client>>,
+    /// What is to be added to the head it goes with.
+    pub forwarding: Option<Forwarding>,
     /// In place of a client's: one the gateway has as a whole.
     whole: Option<Bytes>,
-    copies: Vec<BodyCopy>,
     /// Read of it before.
     begun: VecDeque<Bytes>,
     /// In place of a client's: one that was read to its end before.
     held: Option<Box<Replay>>,
     /// It comes in base64.
     decoder: Option<Box<Decoder>>,
+}
+
+/// A client's body, within limits.
+struct FromClient {
+    body: Incoming,
+    limits: BodyLimits,
+    idle: Idle,
+    received: u64,
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    copies: Vec<BodyCopy>,
 }
 
 /// Keeps what passes by, as long as it is not too much. Whoever waits for it gets it once the body has ended.
@@ -109,28 +118,15 @@ impl RequestBody {
     /// Passes `incoming` on, within `limits`.
     #[must_use]
     pub fn new(incoming: Incoming, limits: BodyLimits) -> Self {
-        let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Self { incoming, limits, idle: Idle::new(limits.idle), ..Self::whole(Bytes::new()) }
+        let incoming = (!incoming.is_end_stream()).then(|| Box::new(FromClient::new(incoming, limits)));
+        Self { incoming, ..Self::whole(Bytes::new()) }
     }
 
     /// A body the gateway has as a whole.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
         let whole = (!bytes.is_empty()).then_some(bytes);
-        Self {
-            incoming: None,
-            limits: BodyLimits::default(),
-            idle: Idle::new(Duration::MAX),
-            received: 0,
-            waited: Duration::ZERO,
-            waiting_since: None,
-            hints: None,
-            whole,
-            copies: Vec::new(),
-            begun: VecDeque::new(),
-            held: None,
-            decoder: None,
-        }
+        Self { incoming: None, hints: None, forwarding: None, whole, begun: VecDeque::new(), held: None, decoder: None }
     }
 
     /// A body that was read to its end before.
@@ -163,6 +159,53 @@ impl RequestBody {
         self.hints.clone()
     }
 
+    /// A copy of this body, once it has gone by; none where it is longer than `most` or breaks off.
+    #[must_use]
+    pub fn copied(&mut self, most: usize) -> oneshot::Receiver<Bytes> {
+        let (waiting, copy) = oneshot::channel();
+        let mut kept = BodyCopy { most, frames: Vec::new(), waiting: Some(waiting) };
+        match &mut self.incoming {
+            Some(incoming) => incoming.copies.push(kept),
+            None => {
+                if let Some(whole) = &self.whole {
+                    kept.take(whole);
+                }
+                kept.end();
+            }
+        }
+        copy
+    }
+}
+
+impl FromClient {
+    fn new(body: Incoming, limits: BodyLimits) -> Self {
+        let idle = Idle::new(limits.idle);
+        Self { body, limits, idle, received: 0, waited: Duration::ZERO, waiting_since: None, copies: Vec::new() }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = self.check(frame);
+                if let Ok(frame) = &frame
+                    && !self.copies.is_empty()
+                {
+                    self.copy(frame);
+                }
+                Poll::Ready(Some(frame))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => {
+                self.copies.iter_mut().for_each(BodyCopy::end);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                self.waiting_since.get_or_insert_with(timer::now);
+                self.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit))))
+            }
+        }
+    }
+
     /// Counts what arrived.
     fn check(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         self.idle.reset();
@@ -180,25 +223,9 @@ impl RequestBody {
         Ok(frame)
     }
 
-    /// A copy of this body, once it has gone by; none where it is longer than `most` or breaks off.
-    #[must_use]
-    pub fn copied(&mut self, most: usize) -> oneshot::Receiver<Bytes> {
-        let (waiting, copy) = oneshot::channel();
-        let mut kept = BodyCopy { most, frames: Vec::new(), waiting: Some(waiting) };
-        if self.incoming.is_some() {
-            self.copies.push(kept);
-        } else {
-            if let Some(whole) = &self.whole {
-                kept.take(whole);
-            }
-            kept.end();
-        }
-        copy
-    }
-
     /// Shows a frame that passes by to whoever copies.
     fn copy(&mut self, frame: &Frame<Bytes>) {
-        let ended = self.incoming.as_ref().is_none_or(HttpBody::is_end_stream);
+        let ended = self.body.is_end_stream();
         for copy in &mut self.copies {
             if let Some(data) = frame.data_ref() {
                 copy.take(data);
@@ -286,27 +313,11 @@ impl RequestBody {
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(self.whole.take().map(|bytes| Ok(Frame::data(bytes))));
         };
-        match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let frame = self.check(frame);
-                if let Ok(frame) = &frame
-                    && !self.copies.is_empty()
-                {
-                    self.copy(frame);
-                }
-                Poll::Ready(Some(frame))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => {
-                self.incoming = None;
-                self.copies.iter_mut().for_each(BodyCopy::end);
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                self.waiting_since.get_or_insert_with(timer::now);
-                self.idle.poll_stalled(cx).map(|limit| Some(Err(BodyError::Stalled(limit))))
-            }
+        let frame = incoming.poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) {
+            self.incoming = None;
         }
+        frame
     }
 
     /// The same, decoded.
@@ -351,7 +362,7 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_read = self.incoming.as_ref().map_or(self.whole.is_none(), HttpBody::is_end_stream);
+        let is_read = self.incoming.as_ref().map_or(self.whole.is_none(), |incoming| incoming.body.is_end_stream());
         is_read && self.begun.is_empty() && self.held.as_ref().is_none_or(|held| held.is_end_stream())
     }
 
@@ -363,6 +374,6 @@ impl HttpBody for RequestBody {
             return SizeHint::default();
         }
         let whole = || SizeHint::with_exact(self.whole.as_ref().map_or(0, |bytes| bytes.len() as u64));
-        self.incoming.as_ref().map_or_else(whole, HttpBody::size_hint)
+        self.incoming.as_ref().map_or_else(whole, |incoming| incoming.body.size_hint())
     }
 }

@@ -7,13 +7,16 @@ use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::http::{Version, response};
 
 use super::exchange::Exchange;
+use super::forwarded::Forwarding;
+use super::hop;
 use super::notes::HeaderEdit;
-use super::{forwarded, hop};
 
-/// Turns the exchange's head into what the upstream gets. `host` replaces the client's Host header where the service
-/// does not pass it; `server` is this gateway's name.
-pub fn finish_request(exchange: &mut Exchange, host: Option<&HeaderValue>, server: &HeaderValue) {
-    forwarded::add(exchange, server);
+/// Turns the exchange's head into what the upstream gets, but for what is answered: it is yet to be added to the head, or
+/// written behind it. `host` replaces the client's Host header where the service does not pass it; `server` is this
+/// gateway's name.
+#[must_use]
+pub fn finish_request(exchange: &mut Exchange, host: Option<&HeaderValue>, server: &HeaderValue) -> Forwarding {
+    let forwarding = Forwarding::of(exchange, server);
     let authority = host.unwrap_or(&exchange.authority).clone();
     let head = &mut exchange.head;
     head.headers.insert(HOST, authority);
@@ -23,6 +26,7 @@ pub fn finish_request(exchange: &mut Exchange, host: Option<&HeaderValue>, serve
     }
     head.version = Version::HTTP_11;
     set_target(head, exchange.path_rewritten, exchange.path.as_str());
+    forwarding
 }
 
 /// Brings the target into origin form, with the path as the steps left it. `http://a?b` has none of its own.

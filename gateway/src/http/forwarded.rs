@@ -1,11 +1,12 @@
 //! The `X-Forwarded-*` family: what the upstream learns about the client and the way the request took.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::exchange::Exchange;
+use super::exchange::{Client, Exchange};
 
 /// Whose forwarding headers are believed.
 #[derive(Clone, Debug, Default)]
@@ -51,9 +52,6 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Whether only trusted peers may send this header. Underscore spellings count as well: some servers cannot tell
 /// them apart.
@@ -100,56 +98,117 @@ pub(super) fn is_twin(name: &str) -> bool {
     is_forwarding(&plain) || matches!(plain.as_str(), "content-length" | "transfer-encoding" | "proxy-authorization")
 }
 
-/// Adds the family to a request. What an untrusted client sent of it is gone already.
-pub(super) fn add(exchange: &mut Exchange, server: &HeaderValue) {
-    let client = &exchange.client;
-    let headers = &mut exchange.head.headers;
-    // Those below, Host, and what an upgrade needs: one growth instead of two or three.
-    headers.reserve(9);
-    let chain = match headers.get(FOR) {
-        Some(before) => append(before, &client.ip_value),
-        None => client.ip_value.clone(),
-    };
-    headers.insert(FOR, chain);
-    set_if_absent(headers, REAL_IP, || client.ip_value.clone());
-    let websocket =
-        exchange.upgrade.as_ref().is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    set_if_absent(headers, PROTO, || {
-        HeaderValue::from_static(match (client.is_tls(), websocket) {
+/// What the gateway adds to a request: where it came from, and which way it took. What an untrusted client sent of it is
+/// gone already; what steps, policies and trusted peers wrote stays, but for the chain of addresses, which grows.
+#[derive(Clone, Debug)]
+pub struct Forwarding {
+    client: Arc<Client>,
+    authority: HeaderValue,
+    scheme: &'static str,
+    server: HeaderValue,
+}
+
+/// Which headers of the family a request has already.
+#[derive(Debug, Default)]
+pub struct Present {
+    chain: bool,
+    real_ip: bool,
+    proto: bool,
+    port: bool,
+    host: bool,
+}
+
+impl Forwarding {
+    /// Of an exchange, as it stands now; `server` is this gateway's name.
+    pub(super) fn of(exchange: &Exchange, server: &HeaderValue) -> Self {
+        let protocol = exchange.upgrade.as_ref();
+        let websocket = protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let scheme = match (exchange.client.is_tls(), websocket) {
             (false, false) => "http",
             (true, false) => "https",
             (false, true) => "ws",
             (true, true) => "wss",
-        })
-    });
-    keep_host(exchange);
-    exchange.head.headers.insert(SERVER, server.clone());
+        };
+        let (client, authority) = (Arc::clone(&exchange.client), exchange.authority.clone());
+        Self { client, authority, scheme, server: server.clone() }
+    }
+
+    /// Adds it to a head.
+    pub fn add_to(&self, headers: &mut HeaderMap) {
+        let mut present = Present::default();
+        for name in headers.keys() {
+            present.note(name.as_str());
+        }
+        let mut added = HeaderMap::with_capacity(6);
+        self.each(headers, &present, |name, value| {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                added.insert(HeaderName::from_static(name), value);
+            }
+        });
+        headers.extend(added);
+    }
+
+    /// Gives each header that has to be added to `headers`, in which `present` were found. Those that `present` wants
+    /// left out take the place of what is there.
+    pub fn each(&self, headers: &HeaderMap, present: &Present, mut put: impl FnMut(&'static str, &[u8])) {
+        let ip = self.client.ip_value.as_bytes();
+        match present.chain {
+            true => put("x-forwarded-for", &chain(headers, ip)),
+            false => put("x-forwarded-for", ip),
+        }
+        let fields = [
+            (present.real_ip, "x-real-ip", ip),
+            (present.proto, "x-forwarded-proto", self.scheme.as_bytes()),
+            (present.port, "x-forwarded-port", port_of(self.authority.as_bytes(), self.client.is_tls())),
+            (present.host, "x-forwarded-host", self.authority.as_bytes()),
+            (false, "x-forwarded-server", self.server.as_bytes()),
+        ];
+        for (_, name, value) in fields.into_iter().filter(|(is_there, ..)| !is_there) {
+            put(name, value);
+        }
+    }
+}
+
+impl Present {
+    /// Takes note of a header; answers whether it is to be left out, because it is written anew.
+    pub fn note(&mut self, name: &str) -> bool {
+        let Some(rest) = name.strip_prefix("x-") else { return false };
+        match rest {
+            "forwarded-for" => self.chain = true,
+            "forwarded-server" => return true,
+            "real-ip" => self.real_ip = true,
+            "forwarded-proto" => self.proto = true,
+            "forwarded-port" => self.port = true,
+            "forwarded-host" => self.host = true,
+            _ => {}
+        }
+        rest == "forwarded-for"
+    }
 }
 
 /// Writes down which host the client asked for, unless that was done before.
 pub(super) fn keep_host(exchange: &mut Exchange) {
     let headers = &mut exchange.head.headers;
-    set_if_absent(headers, PORT, || port_of(&exchange.authority, exchange.client.is_tls()));
-    set_if_absent(headers, HOST, || exchange.authority.clone());
+    let port = port_of(exchange.authority.as_bytes(), exchange.client.is_tls());
+    let port = HeaderValue::from_bytes(port).unwrap_or(HeaderValue::from_static("80"));
+    headers.entry(PORT).or_insert(port);
+    headers.entry(HOST).or_insert_with(|| exchange.authority.clone());
 }
 
-fn set_if_absent(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> HeaderValue) {
-    headers.entry(name).or_insert_with(value);
-}
-
-fn append(before: &HeaderValue, ip: &HeaderValue) -> HeaderValue {
-    let joined = [before.as_bytes(), b", ", ip.as_bytes()].concat();
-    HeaderValue::from_bytes(&joined).unwrap_or_else(|_| ip.clone())
+/// The addresses a request has come by, this peer's last.
+fn chain(headers: &HeaderMap, ip: &[u8]) -> Vec<u8> {
+    let before = headers.get_all(FOR).iter().map(HeaderValue::as_bytes);
+    before.chain([ip]).collect::<Vec<_>>().join(&b", "[..])
 }
 
 /// The port in the Host header, else the scheme's own.
-fn port_of(authority: &HeaderValue, tls: bool) -> HeaderValue {
-    let text = authority.to_str().unwrap_or_default();
-    let after_address = text.rsplit_once(']').map_or(text, |(_, rest)| rest);
-    match after_address.rsplit_once(':') {
-        Some((_, port)) if !port.is_empty() => HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("80")),
-        _ if tls => HeaderValue::from_static("443"),
-        _ => HeaderValue::from_static("80"),
+fn port_of(authority: &[u8], tls: bool) -> &[u8] {
+    let own: &[u8] = if tls { b"443" } else { b"80" };
+    let after_address = authority.rsplit(|byte| *byte == b']').next().unwrap_or_default();
+    let mut parts = after_address.rsplitn(2, |byte| *byte == b':');
+    match (parts.next(), parts.next()) {
+        (Some(port), Some(_)) if !port.is_empty() => port,
+        _ => own,
     }
 }
 
@@ -173,7 +232,7 @@ mod tests {
 
     #[test]
     fn ports_come_from_the_host_or_the_scheme() {
-        let port = |authority: &'static str, tls| port_of(&HeaderValue::from_static(authority), tls);
+        let port = |authority: &'static str, tls| std::str::from_utf8(port_of(authority.as_bytes(), tls)).unwrap_or("");
         assert_eq!(port("h.test:8080", false), "8080");
         assert_eq!(port("[::1]:81", false), "81");
         assert_eq!(port("[::1]", true), "443");

@@ -14,6 +14,7 @@ use sluice_model::path::NormalPath;
 
 use super::exchange::{Client, Exchange, Sendable};
 use super::forwarded::Trust;
+use super::strict::is_in_host;
 use super::{forwarded, hop, names, with_query};
 
 /// A request that is not handled, why, and how it is answered.
@@ -209,7 +210,7 @@ pub(super) fn host_of(authority: &HeaderValue) -> Result<String, Refusal> {
         check_port(port)?;
         name
     };
-    if name.bytes().any(|byte| !(byte.is_ascii_alphanumeric() || b"-._~:%!$&'()*+;=".contains(&byte))) {
+    if !name.bytes().all(is_in_host) {
         return Err(bad("bad_host"));
     }
     if name.is_empty() && !text.is_empty() {

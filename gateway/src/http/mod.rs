@@ -27,7 +27,7 @@ pub use body::{Body, BodyError, BodyLimits, RequestBody, Streaming};
 pub use egress::{finish_request, finish_response, with_query};
 pub use exchange::{Client, Exchange, Rules, Sendable, TlsSession, Tunnel};
 pub use flow::Flow;
-pub use forwarded::Trust;
+pub use forwarded::{Forwarding, Present, Trust};
 pub use frames::FrameStream;
 pub use held::{Held, HoldLimits, Replay, Taken};
 pub use ingress::{Refusal, accept, is_about_server};

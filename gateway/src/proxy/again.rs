@@ -130,7 +130,7 @@ async fn send(worker: &Rc<Worker>, balancer: &Balancer, exchange: &mut Exchange)
         exchange.attempts += 1;
         let kept = exchange.head.clone();
         let own_host = (!balancer.pass_host_header).then_some(&endpoint.host);
-        finish_request(exchange, own_host, &worker.settings.server_name);
+        finish_request(exchange, own_host, &worker.settings.server_name).add_to(&mut exchange.head.headers);
         forward::put_before("", endpoint, &mut exchange.head.uri);
         let head: request::Parts = std::mem::replace(&mut exchange.head, kept);
         let is_kept = exchange.body == Sendable::Kept;

@@ -60,6 +60,10 @@ impl Extras {
         &self.cookies
     }
 
+    pub(super) fn has_copies(&self) -> bool {
+        !self.copies.is_empty()
+    }
+
     /// Sends copies of a request whose head is finished.
     pub(super) fn send_copies(&mut self, worker: &Rc<Worker>, head: &request::Parts, authority: &HeaderValue) {
         for copy in self.copies.drain(..) {

@@ -59,12 +59,12 @@ pub(super) async fn forward(
         exchange = shown;
         body = match gathered {
             Ok(body) => body,
-            Err(stopped) => return chain::leave_early(worker, exchange, passed, stopped, trace).await,
+            Err(stopped) => return Box::pin(chain::leave_early(worker, exchange, passed, stopped, trace)).await,
         };
     }
     match &service.kind {
         Kind::Balancer(balancer) => deliver(worker, service, balancer, exchange, body, passed, trace, extras).await,
-        _ => composite::forward(worker, service, exchange, body, passed, trace, extras).await,
+        _ => Box::pin(composite::forward(worker, service, exchange, body, passed, trace, extras)).await,
     }
 }
 
@@ -137,7 +137,7 @@ async fn send(
     worker: &Rc<Worker>,
     balancer: &Balancer,
     exchange: &mut Exchange,
-    body: RequestBody,
+    mut body: RequestBody,
     keep: bool,
     trace: &mut Trace,
     extras: &mut Extras,
@@ -155,9 +155,14 @@ async fn send(
         exchange.notes().tried.push(lease.instance().id);
     }
     let own_host = (!balancer.pass_host_header).then_some(&endpoint.host);
-    finish_request(exchange, own_host, &worker.settings.server_name);
+    let forwarding = finish_request(exchange, own_host, &worker.settings.server_name);
     put_before("", endpoint, &mut exchange.head.uri);
-    extras.send_copies(worker, &exchange.head, &exchange.authority);
+    if extras.has_copies() {
+        forwarding.add_to(&mut exchange.head.headers);
+        extras.send_copies(worker, &exchange.head, &exchange.authority);
+    } else {
+        body.forwarding = Some(forwarding);
+    }
     let head = std::mem::replace(&mut exchange.head, kept.unwrap_or_else(|| Request::new(()).into_parts().0));
     let mut request = Request::from_parts(head, body);
     let mut tried = Vec::new();

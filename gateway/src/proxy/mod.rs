@@ -71,7 +71,10 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
     let Enter { exchange, passed, plan, stopped, service } =
         chain::enter(&worker, exchange, &[&entrypoint.prelude, &route.chain], route).await;
     match stopped {
-        Some(stopped) => unread(chain::leave_early(&worker, exchange, passed, stopped, trace).await, expects),
+        Some(stopped) => {
+            let leaving = chain::leave_early(&worker, exchange, passed, stopped, trace);
+            unread(Box::pin(leaving).await, expects)
+        }
         None => {
             let service = service.as_ref().unwrap_or(&route.service);
             forward::forward(&worker, service, exchange, body, plan, passed, trace).await

@@ -67,7 +67,7 @@ pub(super) async fn send(
     if keep {
         exchange.notes().tried.push(first.lease.instance().id);
     }
-    finish_request(exchange, None, &worker.settings.server_name);
+    finish_request(exchange, None, &worker.settings.server_name).add_to(&mut exchange.head.headers);
     extras.send_copies(worker, &exchange.head, &exchange.authority);
     let head = std::mem::replace(&mut exchange.head, kept.unwrap_or_else(|| Request::new(()).into_parts().0));
     exchange.attempts += 1;

@@ -19,7 +19,7 @@ pub use once::TlsTo;
 pub use pool::{Connection, Pool, PoolLimits};
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use hyper::client::conn::http2;
@@ -57,44 +57,47 @@ impl Pool {
         // A kept connection may have been closed by its peer at this very moment; then the request comes back unsent
         // and the next one is tried. The last resort is a new connection.
         while let Some(way) = self.take(instance, upgrade) {
-            match self.exchange(way, request, Kept::Yes, scheme).await {
+            let begun = self.begin(way, request, scheme);
+            match self.answer(begun, Kept::Yes).await {
                 Err(SendError { unsent: Some(unsent), .. }) => request = unsent,
                 done => return done,
             }
         }
-        let connected = tokio::time::timeout(self.connect_timeout(), self.connect(instance, upgrade)).await;
-        let failure = match connected {
-            Ok(Ok(way)) => return self.exchange(way, request, Kept::No, scheme).await,
+        // Apart, since few requests need it and all would carry its state around.
+        let connected = Box::pin(tokio::time::timeout(self.connect_timeout(), self.connect(instance, upgrade))).await;
+        let (failure, cause) = match connected {
+            Ok(Ok(way)) => {
+                let begun = self.begin(way, request, scheme);
+                return self.answer(begun, Kept::No).await;
+            }
             Ok(Err(cause)) => (Failure::Connect, cause.to_string()),
             Err(_) => (Failure::ConnectTimeout, "connecting took too long".to_owned()),
         };
-        Err(SendError { failure: failure.0, unsent: Some(request), cause: failure.1 })
+        Err(SendError { failure, unsent: Some(request), cause })
     }
 
-    async fn exchange(
-        &self,
-        way: Way,
-        request: Request<RequestBody>,
-        kept: Kept,
-        scheme: Scheme,
-    ) -> Result<Response<AnswerBody>, SendError> {
+    /// Hands the request over to a connection; it is sent once the answer is asked for.
+    fn begin(&self, way: Way, request: Request<RequestBody>, scheme: Scheme) -> Begun<'_> {
         match way {
-            Way::Http1(connection) => self.exchange_http1(connection, request, kept).await,
-            Way::Http2(sender) => self.exchange_http2(sender, request, scheme).await,
+            Way::Http1(mut connection) => {
+                connection.held.wire.begin(request);
+                Begun::Http1(connection)
+            }
+            Way::Http2(sender) => Begun::Http2(Box::pin(self.exchange_http2(sender, request, scheme))),
         }
     }
 
-    async fn exchange_http1(
-        &self,
-        mut connection: Connection,
-        request: Request<RequestBody>,
-        kept: Kept,
-    ) -> Result<Response<AnswerBody>, SendError> {
-        let (head, body) = request.into_parts();
+    async fn answer(&self, begun: Begun<'_>, kept: Kept) -> Result<Response<AnswerBody>, SendError> {
+        match begun {
+            Begun::Http1(connection) => self.answer_http1(connection, kept).await,
+            Begun::Http2(exchange) => exchange.await,
+        }
+    }
+
+    async fn answer_http1(&self, mut connection: Connection, kept: Kept) -> Result<Response<AnswerBody>, SendError> {
         let Held { wire, deadline, .. } = &mut *connection.held;
-        wire.begin(&head, body);
         deadline.set(self.response_timeout());
-        let answered = poll_fn(|cx| match wire.poll_answer(cx, &head.method) {
+        let answered = poll_fn(|cx| match wire.poll_answer(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending => {
                 // The time for an answer begins with the end of the request; the body has a limit of its own.
@@ -112,17 +115,19 @@ impl Pool {
             Ok(Err(error)) => (classify_http1(&error), error.to_string()),
             Err(()) => return Err(SendError::late()),
         };
-        let repeatable = kept == Kept::Yes && is_idempotent(&head.method);
-        let unsent = connection.held.wire.take_unsent(repeatable).map(|body| Request::from_parts(head, body));
+        let unsent = connection.held.wire.take_unsent(|method| kept == Kept::Yes && is_idempotent(method));
         Err(SendError { failure, unsent, cause })
     }
 
     async fn exchange_http2(
         &self,
         mut sender: http2::SendRequest<RequestBody>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         scheme: Scheme,
     ) -> Result<Response<AnswerBody>, SendError> {
+        if let Some(forwarding) = request.body_mut().forwarding.take() {
+            forwarding.add_to(request.headers_mut());
+        }
         let mut deadline = Deadline::default();
         deadline.set(self.response_timeout());
         let mut answer = pin!(sender.try_send_request(pool::with_authority(request, scheme)));
@@ -140,6 +145,13 @@ impl Pool {
             Err(()) => Err(SendError::late()),
         }
     }
+}
+
+/// A request that a connection has taken.
+enum Begun<'a> {
+    Http1(Connection),
+    /// Apart, so that those over HTTP/1.1 do not carry its state around.
+    Http2(Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, SendError>> + 'a>>),
 }
 
 /// Whether a connection has carried exchanges before.

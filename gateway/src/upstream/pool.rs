@@ -3,19 +3,18 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::client::conn::http2;
 use hyper::http::uri;
 use sluice_model::Scheme;
-use tokio::time::Instant;
 
 use super::connect::Connector;
 use super::http1::Http1;
 use crate::http::RequestBody;
 use crate::state::InstanceState;
-use crate::timer::Deadline;
+use crate::timer::{self, Deadline};
 
 /// One worker's connections.
 pub struct Pool {
@@ -116,7 +115,7 @@ impl Pool {
         if !connection.held.wire.is_finished() {
             return;
         }
-        connection.held.unused_since = Instant::now();
+        connection.held.unused_since = timer::now();
         let mut kept = self.kept.borrow_mut();
         let instance = &connection.held.instance;
         let list = &mut kept.entry(instance.id).or_insert_with(|| Kept::of(instance)).http1;
@@ -129,7 +128,7 @@ impl Pool {
     /// Closes what has not been used for too long, was closed by its peer, or leads to an instance nobody uses any more.
     /// To be called every few seconds.
     pub fn sweep(&self) {
-        let now = Instant::now();
+        let now = timer::now();
         self.kept.borrow_mut().retain(|_, kept| {
             if kept.instance.strong_count() == 0 {
                 return false;
@@ -154,7 +153,7 @@ impl Kept {
 impl Connection {
     pub(super) fn new(wire: Http1, instance: &Arc<InstanceState>) -> Self {
         let (instance, deadline) = (Arc::clone(instance), Deadline::default());
-        Self { held: Box::new(Held { wire, instance, deadline, unused_since: Instant::now() }) }
+        Self { held: Box::new(Held { wire, instance, deadline, unused_since: timer::now() }) }
     }
 
     pub(super) fn into_wire(self) -> Http1 {

@@ -27,6 +27,7 @@ pub(super) fn next_control(bytes: &[u8]) -> Option<(usize, u8)> {
 const TOKEN: u8 = 1;
 const TARGET: u8 = 2;
 const ODD: u8 = 4;
+const HOST: u8 = 8;
 
 /// The classes of each byte.
 static CLASSES: [u8; 256] = classes();
@@ -39,10 +40,13 @@ const fn classes() -> [u8; 256] {
             matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'[' | b'\\' | b']' | b'{' | b'}');
         let fragment = byte == b'#';
         let odd = !byte.is_ascii_alphanumeric() && byte != b'-';
+        let in_host = !odd || matches!(byte, b'!' | b'$'..=b'+' | b'.' | b':' | b';' | b'=' | b'_' | b'~');
         #[allow(clippy::indexing_slicing, reason = "a byte is always within 256")]
         {
-            classes[byte as usize] =
-                if delimiter { 0 } else { TOKEN } | if fragment { 0 } else { TARGET } | if odd { ODD } else { 0 };
+            classes[byte as usize] = if delimiter { 0 } else { TOKEN }
+                | if fragment { 0 } else { TARGET }
+                | if odd { ODD } else { 0 }
+                | if in_host { HOST } else { 0 };
         }
         byte += 1;
     }
@@ -52,6 +56,11 @@ const fn classes() -> [u8; 256] {
 #[allow(clippy::indexing_slicing, reason = "a byte is always within 256")]
 fn has(byte: u8, class: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
+}
+
+/// What the host of a request may be made of: a name or an address of RFC 3986 section 3.2.2, but for the comma.
+pub(in crate::http) fn is_in_host(byte: u8) -> bool {
+    has(byte, HOST)
 }
 
 /// `tchar` of RFC 9110 section 5.6.2: what methods and header names are made of.
@@ -115,6 +124,10 @@ mod tests {
         expected.extend(b'a'..=b'z');
         expected.sort_unstable();
         assert_eq!(tokens, expected);
+        let others = expected.iter().copied().filter(|byte| !b"#^`|".contains(byte));
+        let mut hosts: Vec<u8> = others.chain(*b"();:=").collect();
+        hosts.sort_unstable();
+        assert_eq!((0..=255).filter(|byte| is_in_host(*byte)).collect::<Vec<u8>>(), hosts);
         assert!((0..=255_u8).all(|byte| is_target(byte) == (byte.is_ascii_graphic() && byte != b'#')));
     }
 

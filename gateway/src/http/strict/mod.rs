@@ -27,6 +27,7 @@ use super::ingress::Refusal;
 use super::progress::Progress;
 use crate::config::{Limits, Timeouts};
 use crate::timer::Deadline;
+pub(super) use bytes::is_in_host;
 use messages::{Fault, Messages};
 use writing::Closing;
 

@@ -14,9 +14,9 @@ pub fn request(bytes: &[u8]) {
         [(Framing::None, b""), (Framing::Length(3), b"abc"), (Framing::Chunked, b"3\r\nabc\r\n0\r\n\r\n")];
     for (framing, body) in bodies {
         let Some(mut exchange) = fuzz::accepted(bytes) else { return };
-        finish_request(&mut exchange, None, &HeaderValue::from_static("gateway"));
+        let forwarding = finish_request(&mut exchange, None, &HeaderValue::from_static("gateway"));
         let mut sent = Vec::new();
-        write_head(&mut sent, &exchange.head, framing);
+        write_head(&mut sent, &exchange.head, Some(&forwarding), framing);
         sent.extend_from_slice(body);
         let shown = || String::from_utf8_lossy(&sent).into_owned();
         let (read, refused) = fuzz::passed(&sent, 64 * 1024);

@@ -22,7 +22,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::http::{request, response};
-use hyper::{Method, StatusCode};
+use hyper::{Method, Request, StatusCode};
 
 use crate::http::{BodyError, Client, RequestBody};
 use chunked::{Chunked, Piece};
@@ -43,8 +43,9 @@ pub(super) struct Http1 {
     input: BytesMut,
     output: Output,
     read_size: usize,
-    /// The request's body, until all of it is sent.
+    /// The request, until all of it is sent.
     sending: Option<Sending>,
+    method: Method,
     remaining: Remaining,
     interim: u32,
     /// Whom early hints are for.
@@ -55,6 +56,7 @@ pub(super) struct Http1 {
 }
 
 struct Sending {
+    head: request::Parts,
     body: RequestBody,
     framing: Framing,
     begun: bool,
@@ -90,6 +92,7 @@ impl Http1 {
             output: Output::default(),
             read_size: SMALL_READ,
             sending: None,
+            method: Method::GET,
             remaining: Remaining::Nothing,
             interim: 0,
             hints: None,
@@ -110,15 +113,17 @@ impl Http1 {
     }
 
     /// Begins an exchange; polling for the answer sends the request.
-    pub(super) fn begin(&mut self, head: &request::Parts, body: RequestBody) {
+    pub(super) fn begin(&mut self, request: Request<RequestBody>) {
+        let (head, body) = request.into_parts();
         let framing = match body.size_hint().exact() {
             _ if body.is_end_stream() => Framing::None,
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
         };
-        self.output.begin(head, framing);
+        self.output.begin(&head, body.forwarding.as_ref(), framing);
         self.hints = body.hints();
-        self.sending = Some(Sending { body, framing, begun: false });
+        self.method = head.method.clone();
+        self.sending = Some(Sending { head, body, framing, begun: false });
         self.remaining = Remaining::Head;
         self.read_size = SMALL_READ;
         (self.interim, self.answered) = (0, false);
@@ -129,19 +134,16 @@ impl Http1 {
         self.sending.as_ref().is_some_and(|sending| sending.framing != Framing::None)
     }
 
-    /// After a failure: the request's body, where none of it is gone and the request can be made again: because nothing
-    /// of it has been sent, or, with `repeatable`, because nothing has come back.
-    pub(super) fn take_unsent(&mut self, repeatable: bool) -> Option<RequestBody> {
-        let untouched = !self.answered && (repeatable || !self.output.has_begun());
-        self.sending.take().filter(|sending| untouched && !sending.begun).map(|sending| sending.body)
+    /// After a failure: the request, where none of its body is gone and it can be made again: because nothing of it has
+    /// been sent, or, with `repeatable`, because nothing has come back.
+    pub(super) fn take_unsent(&mut self, repeatable: impl Fn(&Method) -> bool) -> Option<Request<RequestBody>> {
+        let untouched = !self.answered && (repeatable(&self.method) || !self.output.has_begun());
+        let unsent = self.sending.take().filter(|sending| untouched && !sending.begun);
+        unsent.map(|sending| Request::from_parts(sending.head, sending.body))
     }
 
     /// Sends what can be sent and reads until the head of the final answer is there.
-    pub(super) fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-        method: &Method,
-    ) -> Poll<Result<response::Parts, NoAnswer>> {
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<response::Parts, NoAnswer>> {
         // An instance may answer and close before it has read everything: what cannot be sent matters only if no answer
         // comes.
         let sent = match self.poll_send(cx) {
@@ -152,7 +154,7 @@ impl Http1 {
         let mut fresh = !self.input.is_empty();
         loop {
             // A head cannot be whole before a line of it ends.
-            if fresh && let Some(head) = self.take_head(method)? {
+            if fresh && let Some(head) = self.take_head()? {
                 return Poll::Ready(Ok(head));
             }
             let before = self.input.len();
@@ -170,8 +172,8 @@ impl Http1 {
     }
 
     /// Cuts the head of an answer off the input, interim answers passed over.
-    fn take_head(&mut self, method: &Method) -> Result<Option<response::Parts>, NoAnswer> {
-        while let Some(head) = head::parse(&self.input, method).map_err(NoAnswer::Invalid)? {
+    fn take_head(&mut self) -> Result<Option<response::Parts>, NoAnswer> {
+        while let Some(head) = head::parse(&self.input, &self.method).map_err(NoAnswer::Invalid)? {
             self.input.advance(head.length);
             if head.parts.status.is_informational() && head.parts.status != StatusCode::SWITCHING_PROTOCOLS {
                 self.interim += 1;

@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use tokio::io::AsyncWrite;
 
 use super::stream::Stream;
+use crate::http::{Forwarding, Present};
 
 /// Pieces up to this size are copied next to what goes before them instead of being written from where they are.
 const COPIED: usize = 8 * 1024;
@@ -38,10 +39,10 @@ pub(super) struct Output {
 
 impl Output {
     /// Starts with the head of a request.
-    pub(super) fn begin(&mut self, head: &Parts, framing: Framing) {
+    pub(super) fn begin(&mut self, head: &Parts, forwarding: Option<&Forwarding>, framing: Framing) {
         self.copied.clear();
         (self.done, self.written) = (0, 0);
-        write_head(&mut self.copied, head, framing);
+        write_head(&mut self.copied, head, forwarding, framing);
     }
 
     /// Whether a byte of the request has been written.
@@ -116,16 +117,22 @@ impl Output {
     }
 }
 
-/// Framing headers are written as the body needs them, whatever the head says.
-pub(super) fn write_head(out: &mut Vec<u8>, head: &Parts, framing: Framing) {
+/// Framing headers are written as the body needs them, whatever the head says. What `forwarding` adds goes right from
+/// there onto the wire: in the map it would cost as much as all the rest of the head.
+pub(super) fn write_head(out: &mut Vec<u8>, head: &Parts, forwarding: Option<&Forwarding>, framing: Framing) {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
+    let mut present = Present::default();
     for (name, value) in &head.headers {
-        if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
+        let is_framing = *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
+        if !is_framing && !(forwarding.is_some() && present.note(name.as_str())) {
             write_field(out, name.as_str(), value.as_bytes());
         }
+    }
+    if let Some(forwarding) = forwarding {
+        forwarding.each(&head.headers, &present, |name, value| write_field(out, name, value));
     }
     match framing {
         Framing::Length(length) => write_field(out, "content-length", length.to_string().as_bytes()),
@@ -138,6 +145,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &Parts, framing: Framing) {
 }
 
 fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }
@@ -150,13 +158,17 @@ fn expects_body(method: &Method) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
+    use std::sync::Arc;
+
     use hyper::Request;
+
+    use super::*;
+    use crate::http::{Client, Rules, Trust, accept, finish_request};
 
     fn head(method: &str, framing: Framing) -> String {
         let request = Request::builder().method(method).uri("/a?b=1").header("host", "h").header("content-length", "9");
         let mut out = Vec::new();
-        write_head(&mut out, &request.body(()).unwrap().into_parts().0, framing);
+        write_head(&mut out, &request.body(()).unwrap().into_parts().0, None, framing);
         String::from_utf8(out).unwrap()
     }
 
@@ -166,6 +178,43 @@ mod tests {
         assert_eq!(head("POST", Framing::None), "POST /a?b=1 HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
         assert!(head("PUT", Framing::Length(3)).ends_with("\r\ncontent-length: 3\r\n\r\n"));
         assert!(head("GET", Framing::Chunked).ends_with("\r\ntransfer-encoding: chunked\r\n\r\n"));
+    }
+
+    fn lines(head: &Parts, forwarding: Option<&Forwarding>) -> Vec<String> {
+        let mut out = Vec::new();
+        write_head(&mut out, head, forwarding, Framing::None);
+        let mut lines: Vec<String> = String::from_utf8(out).unwrap().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn what_is_added_on_the_wire_is_what_would_be_added_to_the_map() {
+        let address = ([10, 0, 0, 7], 40000).into();
+        let trust = Some(Arc::new(Trust { ranges: vec!["10.0.0.0/8".parse().unwrap()] }));
+        let client = Arc::new(Client::new(address, "web".into(), 0, None, trust, Rules::default()));
+        let said: &[&[(&str, &str)]] = &[
+            &[],
+            &[("x-forwarded-for", "9.9.9.9"), ("accept", "*/*"), ("x-forwarded-for", "8.8.8.8")],
+            &[("x-forwarded-proto", "https"), ("x-real-ip", "9.9.9.9"), ("x-other", "1")],
+            &[("x-forwarded-host", "a.test"), ("x-forwarded-port", "1"), ("x-forwarded-server", "liar")],
+        ];
+        for said in said {
+            let request = Request::builder().uri("/a").header("host", "h.test:81");
+            let request = said.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            let head = request.body(()).unwrap().into_parts().0;
+            let mut exchange = accept(head, Arc::clone(&client)).unwrap();
+            let forwarding = finish_request(&mut exchange, None, &"gateway".parse().unwrap());
+            let on_the_wire = lines(&exchange.head, Some(&forwarding));
+            forwarding.add_to(&mut exchange.head.headers);
+            assert_eq!(on_the_wire, lines(&exchange.head, None), "{said:?}");
+            let chain = match said.iter().any(|(name, _)| *name == "x-forwarded-for") {
+                true => "x-forwarded-for: 9.9.9.9, 8.8.8.8, 10.0.0.7",
+                false => "x-forwarded-for: 10.0.0.7",
+            };
+            assert!(on_the_wire.contains(&chain.to_owned()), "{on_the_wire:?}");
+            assert!(on_the_wire.contains(&"x-forwarded-server: gateway".to_owned()), "{on_the_wire:?}");
+        }
     }
 
     #[test]
