@@ -12,6 +12,8 @@
     reason = "tests"
 )]
 
+use std::time::Duration;
+
 use sluice_tests::catalog::Service;
 use sluice_tests::gateway::{Gateway, Setup};
 use sluice_tests::load::Load;
@@ -69,6 +71,8 @@ grants = ["outbound:http://UPSTREAM"]
 const USER: &str = "Authorization: Basic bG9hZDpwYXNzd29yZA==\r\n";
 /// Swaps before memory is measured: compiling itself leaves the allocator with room it keeps.
 const WARM_UP: u32 = 20;
+/// Longer than workers wait before they sweep.
+const SWEPT: Duration = Duration::from_secs(12);
 const DRIFT: u64 = 20 * 1024 * 1024;
 
 /// Puts another version of each in place and waits until all of them are in force.
@@ -88,6 +92,12 @@ async fn swap_all(gateway: &Gateway, number: u32, components: &[(&str, Vec<u8>)]
     }
     let spent = gateway.get("spent.test", "/").await.status();
     assert_eq!(spent, 429, "the bucket after swap {number}");
+}
+
+/// Resident memory once workers have let go of the versions that are gone, which they do every few seconds.
+async fn settled(gateway: &Gateway) -> u64 {
+    tokio::time::sleep(SWEPT).await;
+    gateway.resident_bytes()
 }
 
 #[tokio::test]
@@ -123,11 +133,11 @@ async fn swaps_under_load_cost_nothing() {
     let mut resident = 0;
     for number in 0..swaps {
         if number == WARM_UP {
-            resident = gateway.resident_bytes();
+            resident = settled(&gateway).await;
         }
         swap_all(&gateway, number % versions, &components).await;
     }
-    let after = gateway.resident_bytes();
+    let after = settled(&gateway).await;
     let report = load.stop().await;
 
     let mib = |bytes: u64| bytes / (1024 * 1024);
