@@ -127,7 +127,8 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &Parts, forwarding: Option<&Fo
     let mut present = Present::default();
     for (name, value) in &head.headers {
         let is_framing = *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
-        if !is_framing && !(forwarding.is_some() && present.note(name.as_str())) {
+        let is_written_anew = is_framing || forwarding.is_some() && present.note(name.as_str());
+        if !is_written_anew {
             write_field(out, name.as_str(), value.as_bytes());
         }
     }
