@@ -19,19 +19,21 @@ pub(super) struct Rests(RefCell<HashMap<Use, Late, foldhash::fast::FixedState>>)
 
 struct Late {
     in_a_row: u32,
-    until: Option<Instant>,
+    /// When its rest ends; when it was stopped, where that was not often enough for a rest.
+    until: Instant,
 }
 
 impl Rests {
     /// A call was stopped at its deadline.
     pub(super) fn stopped(&self, which: Use, now: Instant) {
         let mut late = self.0.borrow_mut();
-        let late = late.entry(which).or_insert(Late { in_a_row: 0, until: None });
+        let late = late.entry(which).or_insert(Late { in_a_row: 0, until: now });
         late.in_a_row = late.in_a_row.saturating_add(1);
-        late.until = late.in_a_row.checked_sub(STOPPED).map(|more| {
-            let rest = SHORTEST.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST);
-            now + rest
-        });
+        let rest = late
+            .in_a_row
+            .checked_sub(STOPPED)
+            .map_or(Duration::ZERO, |more| SHORTEST.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST));
+        late.until = now + rest;
     }
 
     /// A call has ended by itself.
@@ -43,12 +45,12 @@ impl Rests {
 
     /// Whether a use is not to be called now.
     pub(super) fn rests(&self, which: Use, now: Instant) -> bool {
-        self.0.borrow().get(&which).and_then(|late| late.until).is_some_and(|until| now < until)
+        self.0.borrow().get(&which).is_some_and(|late| now < late.until)
     }
 
-    /// Forgets uses whose longest rest is over for as long again: they are gone, or nobody calls them.
+    /// Forgets uses that were not stopped again for the longest rest: they are gone, or hardly anybody calls them.
     pub(super) fn sweep(&self, now: Instant) {
-        self.0.borrow_mut().retain(|_, late| late.until.is_none_or(|until| now < until + LONGEST));
+        self.0.borrow_mut().retain(|_, late| now < late.until + LONGEST);
     }
 }
 
@@ -90,6 +92,7 @@ mod tests {
     fn what_nobody_calls_is_forgotten() {
         let (rests, now) = (Rests::default(), Instant::now());
         (0..3).for_each(|_| rests.stopped(ONE, now));
+        rests.stopped((1, 2), now);
         rests.sweep(now + LONGEST);
         assert!(!rests.0.borrow().is_empty());
         rests.sweep(now + 2 * LONGEST);
