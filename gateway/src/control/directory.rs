@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Event, wake};
 
@@ -45,8 +45,8 @@ struct Stamp {
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
-    /// Changed when last looked at.
-    Moving(Stamps),
+    /// Like this since then. One word of the file system may come right after another: two looks are not enough.
+    Moving(Stamps, Instant),
     /// Reported.
     Settled(Stamps),
 }
@@ -59,14 +59,15 @@ enum Seen {
 pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
     let mut files = Files { directory, events, seen: BTreeMap::new() };
     // Whoever does not listen any more is not told.
-    files.look(&Trust::All).ok();
+    files.look(&Trust::All, Instant::now()).ok();
     let (woken, changes) = mpsc::channel();
     std::thread::Builder::new().name("sluice-plugins".to_owned()).spawn(move || {
         // Kept alive here; where watching is impossible, looking every two seconds has to do.
         let _watcher = wake::on_change(&files.directory, wake::Watched::All, &woken);
         let mut moved_in = Vec::new();
         loop {
-            let Ok(still) = files.look(&Trust::Moved(std::mem::take(&mut moved_in))) else { return };
+            let trust = Trust::Moved(std::mem::take(&mut moved_in));
+            let Ok(still) = files.look(&trust, Instant::now()) else { return };
             let first = match changes.recv_timeout(if still { POLL } else { STILL }) {
                 Ok(change) => Some(change),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -83,7 +84,7 @@ pub fn watch(directory: PathBuf, events: Sender<Event>) -> std::io::Result<()> {
 pub(super) fn report_once(directory: &Path, events: &Sender<Event>) {
     let mut files = Files { directory: directory.to_owned(), events: events.clone(), seen: BTreeMap::new() };
     // Whoever does not listen any more is not told.
-    files.look(&Trust::All).ok();
+    files.look(&Trust::All, Instant::now()).ok();
 }
 
 struct Files {
@@ -114,7 +115,7 @@ struct Closed;
 
 impl Files {
     /// Compares the directory with what is known; answers whether every file stands still.
-    fn look(&mut self, trust: &Trust) -> Result<bool, Closed> {
+    fn look(&mut self, trust: &Trust, at: Instant) -> Result<bool, Closed> {
         let now = self.list();
         let gone: Vec<String> = self.seen.keys().filter(|name| !now.contains_key(*name)).cloned().collect();
         for name in gone {
@@ -125,13 +126,19 @@ impl Files {
         for (name, (path, stamps)) in now {
             let seen = match self.seen.get(&name) {
                 Some(Seen::Settled(known)) if *known == stamps => continue,
-                Some(Seen::Moving(known)) if *known == stamps => Seen::Settled(stamps),
                 _ if trust.covers(&path) => Seen::Settled(stamps),
-                _ => Seen::Moving(stamps),
+                Some(Seen::Moving(known, since)) if *known == stamps => {
+                    if at.duration_since(*since) >= STILL {
+                        Seen::Settled(stamps)
+                    } else {
+                        Seen::Moving(stamps, *since)
+                    }
+                }
+                _ => Seen::Moving(stamps, at),
             };
             self.seen.insert(name.clone(), seen);
             match seen {
-                Seen::Moving(_) => still = false,
+                Seen::Moving(..) => still = false,
                 Seen::Settled(_) => {
                     let file = check_directory(&self.directory).and_then(|()| PluginFile::read(&path));
                     self.send(Event::PluginFound { name, file, path })?;

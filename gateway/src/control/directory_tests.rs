@@ -13,8 +13,18 @@ fn files(name: &str) -> (Files, Receiver<Event>, PathBuf) {
     (Files { directory: directory.clone(), events, seen: BTreeMap::new() }, received, directory)
 }
 
+/// A look after as much time as a file has to stand still.
 fn look(files: &mut Files, received: &Receiver<Event>) -> Vec<String> {
-    assert!(files.look(&Trust::Moved(Vec::new())).is_ok());
+    let moving = files.seen.values().filter_map(|seen| match seen {
+        Seen::Moving(_, since) => Some(*since),
+        Seen::Settled(_) => None,
+    });
+    let at = moving.max().map_or_else(Instant::now, |since| since + STILL);
+    look_at(files, received, at)
+}
+
+fn look_at(files: &mut Files, received: &Receiver<Event>, at: Instant) -> Vec<String> {
+    assert!(files.look(&Trust::Moved(Vec::new()), at).is_ok());
     received
         .try_iter()
         .map(|event| match event {
@@ -44,10 +54,21 @@ fn a_file_is_reported_once_it_stands_still() {
 }
 
 #[test]
+fn two_looks_in_a_hurry_say_nothing() {
+    let (mut files, received, directory) = files("hurry");
+    fs::write(directory.join("limit.wasm"), "half").unwrap();
+    let begun = Instant::now();
+    for late in [Duration::ZERO, STILL / 2, STILL - Duration::from_millis(1)] {
+        assert!(look_at(&mut files, &received, begun + late).is_empty(), "{late:?}");
+    }
+    assert_eq!(look_at(&mut files, &received, begun + STILL), ["limit=half"]);
+}
+
+#[test]
 fn a_file_that_is_moved_in_is_reported_at_once() {
     let (mut files, received, directory) = files("moved");
     fs::write(directory.join("limit.wasm"), "whole").unwrap();
-    assert!(files.look(&Trust::Moved(vec![directory.join("limit.wasm")])).is_ok());
+    assert!(files.look(&Trust::Moved(vec![directory.join("limit.wasm")]), Instant::now()).is_ok());
     assert!(matches!(received.try_recv(), Ok(Event::PluginFound { file: Ok(file), .. }) if file.bytes == b"whole"));
 }
 

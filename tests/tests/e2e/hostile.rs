@@ -68,6 +68,7 @@ fn rows() -> Vec<(&'static str, String, Gets, Then)> {
         bad("U11", "garbage\r\n\r\n"),
         bad("U11", "<html>0.9</html>"),
         bad("U12", &ok(&format!("X: {}\r\nContent-Length: 3\r\n", "a".repeat(1 << 20)), "abc")),
+        bad("U12", &format!("HTTP/1.1 200 OK\r\nX: {}", "a".repeat(1 << 20))),
         ("U12", ok(&format!("{}Content-Length: 3\r\n", "X: a\r\n".repeat(200)), "abc"), Answer(200, "abc"), Kept),
         (
             "U13",

@@ -77,9 +77,9 @@ fn parse_into<'b>(
     let mut answer = httparse::Response::new(&mut []);
     let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, input, fields)
     {
-        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Complete(length)) if length <= MOST_HEAD_BYTES => length,
         Ok(httparse::Status::Partial) if input.len() <= MOST_HEAD_BYTES => return Ok(None),
-        Ok(httparse::Status::Partial) => return Err("the answer's head is too long".into()),
+        Ok(_) => return Err("the answer's head is too long".into()),
         Err(httparse::Error::TooManyHeaders) => return Err(Refused::TooManyHeaders),
         Err(_) => return Err("the answer is not valid HTTP".into()),
     };
@@ -241,5 +241,6 @@ mod tests {
         assert!(get("HTTP/1.1 200 OK\r\nX: 1\r\n").unwrap().is_none());
         let long = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(MOST_HEAD_BYTES));
         assert!(get(&long).is_err());
+        assert!(get(&format!("{long}\r\n\r\n")).is_err(), "even where it comes as a whole");
     }
 }

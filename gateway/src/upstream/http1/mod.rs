@@ -26,7 +26,7 @@ use hyper::{Method, Request, StatusCode};
 
 use crate::http::{BodyError, Client, RequestBody};
 use chunked::{Chunked, Piece};
-use head::Follows;
+use head::{Follows, MOST_HEAD_BYTES};
 use output::{Framing, Output};
 
 /// Room for what is read at first; doubled while reads fill it.
@@ -153,8 +153,10 @@ impl Http1 {
         };
         let mut fresh = !self.input.is_empty();
         loop {
-            // A head cannot be whole before a line of it ends.
-            if fresh && let Some(head) = self.take_head()? {
+            // A head cannot be whole before a line of it ends, and may not be longer than this.
+            if (fresh || self.input.len() > MOST_HEAD_BYTES)
+                && let Some(head) = self.take_head()?
+            {
                 return Poll::Ready(Ok(head));
             }
             let before = self.input.len();
