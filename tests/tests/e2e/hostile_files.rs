@@ -152,7 +152,8 @@ async fn what_is_no_plain_file_of_ours_is_not_read() {
     open_to(0o755);
 
     let grown = gateway.resident_bytes().saturating_sub(before);
-    assert!(grown < 32 << 20, "{grown} bytes more than before");
+    // A gateway that has only just begun still takes some for itself; the huge file would be all of its size.
+    assert!(grown < 64 << 20, "{grown} bytes more than before");
     gateway.plugins().put("scripted", &variant(&guest("scripted"), 9));
     until("a good version is taken", async || plugin(&gateway).await["digest"] != digest).await;
     let report = load.stop().await;
