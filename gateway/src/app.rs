@@ -267,15 +267,14 @@ fn start_workers(
     sockets: Vec<Vec<std::net::TcpListener>>,
     phases: &watch::Receiver<Phase>,
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>, AppError> {
-    let tls = tls::client_config()?;
-    let connector = Connector::new(transports);
+    let connector = Connector::new(transports.clone());
     let limits = PoolLimits {
         connect: config.upstream.connect_timeout,
         response: config.upstream.response_timeout.unwrap_or(Duration::MAX),
         idle: config.upstream.idle_timeout,
         most_idle: config.upstream.max_idle_per_instance,
     };
-    let tcp = TcpSettings { connect: config.upstream.connect_timeout, tls: tls::without_alpn(&tls) };
+    let tcp = TcpSettings { connect: config.upstream.connect_timeout, transports };
     let close_spread = config.shutdown.close_spread.min(config.shutdown.drain);
     let mirror_credentials = config.upstream.mirror_credentials.clone().into();
     let settings = Settings { server_name: server_name(), response_idle: RESPONSE_IDLE, mirror_credentials, tcp };

@@ -9,6 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -133,6 +134,20 @@ impl Identity {
     #[must_use]
     pub fn server(&self) -> Arc<ServerConfig> {
         let builder = ServerConfig::builder().with_no_client_auth();
+        let config = builder.with_single_cert(vec![self.certificate.clone()], self.private_key());
+        Arc::new(config.expect("use the identity"))
+    }
+
+    /// The same for clients that show a certificate of that authority's.
+    ///
+    /// # Panics
+    /// When rustls refuses it.
+    #[must_use]
+    pub fn server_asking(&self, authority: &Authority) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate()).expect("trust the authority");
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("ask for certificates");
+        let builder = ServerConfig::builder().with_client_cert_verifier(verifier);
         let config = builder.with_single_cert(vec![self.certificate.clone()], self.private_key());
         Arc::new(config.expect("use the identity"))
     }

@@ -156,6 +156,10 @@ pub struct HealthCheck {
     pub host: String,
     /// Ask again where a redirect leads.
     pub follow_redirects: bool,
+    /// Only for tcp: what is said on a connection.
+    pub send: String,
+    /// Only for tcp: what the answer has to begin with.
+    pub expect: String,
     /// In place of the target's.
     pub scheme: Option<Scheme>,
     /// In place of the target's.

@@ -69,6 +69,9 @@ fn service(service: &TcpService, users: &[&str]) -> Value {
     if let (Some(object), Some(version)) = (balancer.as_object_mut(), version) {
         object.insert("proxyProtocol".to_owned(), json!({ "version": version }));
     }
+    if let (Some(object), Some(transport)) = (balancer.as_object_mut(), &service.spec.transport) {
+        object.insert("serversTransport".to_owned(), json!(transport));
+    }
     let targets = service.spec.targets.iter().enumerate();
     let status: Map<String, Value> = targets
         .map(|(at, target)| (target.authority(), json!(if service.is_up(at) { "UP" } else { "DOWN" })))

@@ -40,6 +40,8 @@ fn check() -> HealthCheck {
         headers: vec![],
         host: String::new(),
         follow_redirects: false,
+        send: String::new(),
+        expect: String::new(),
         scheme: None,
         port: None,
         interval: Duration::from_secs(1),

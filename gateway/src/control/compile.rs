@@ -75,7 +75,7 @@ impl Compiler {
             with_options: BTreeSet::new(),
             tables: parts.config.entrypoints.iter().map(|_| Tables::default()).collect(),
             tls_options: OptionNames::new(&parts.config),
-            tcp: TcpCompiler::new(Arc::clone(&parts.checks)),
+            tcp: TcpCompiler::new(parts),
             tcp_now: Arc::default(),
         }
     }

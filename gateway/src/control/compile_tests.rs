@@ -177,7 +177,8 @@ fn some_tcp_route() -> impl Strategy<Value = TcpRouteSpec> {
 }
 
 fn some_tcp_service() -> impl Strategy<Value = TcpServiceSpec> {
-    (name("u"), prop::collection::vec(1..4_u16, 0..3)).prop_map(|(name, ports)| {
+    let transport = prop::option::weighted(0.1, Just("ghost".to_owned()));
+    (name("u"), prop::collection::vec(1..4_u16, 0..3), transport).prop_map(|(name, ports, transport)| {
         let targets = ports.into_iter().map(|port| TcpTarget {
             instance: port.to_string(),
             address: "10.0.0.1".into(),
@@ -186,7 +187,7 @@ fn some_tcp_service() -> impl Strategy<Value = TcpServiceSpec> {
             weight: 1,
         });
         let targets = targets.collect();
-        TcpServiceSpec { name, targets, proxy_protocol: ProxyProtocol::None, health_check: None }
+        TcpServiceSpec { name, targets, proxy_protocol: ProxyProtocol::None, health_check: None, transport }
     })
 }
 

@@ -31,6 +31,15 @@ pub(super) struct ServiceCompiler {
     broken: Shards<String>,
 }
 
+/// Whether there is a way of speaking TLS of that name; or what is to be done.
+pub(super) fn known_transport(name: Option<&str>, transports: &[String]) -> Result<(), String> {
+    let Some(name) = name.filter(|name| !transports.iter().any(|known| known == name)) else { return Ok(()) };
+    Err(match name.strip_prefix("entrypoint:") {
+        Some(entrypoint) => format!("entrypoint `{entrypoint}` has no certificate to show to instances"),
+        None => format!("transport `{name}` does not exist; write `[transports.{name}]` and start again"),
+    })
+}
+
 /// Services by qualified name, or why they cannot work; nothing where there is no such service.
 pub(super) type Compiled = HashMap<Arc<str>, Result<Arc<Service>, String>>;
 
@@ -150,12 +159,7 @@ impl ServiceCompiler {
 
     /// `joins` says that the service was there before: targets that are new then have come up just now.
     fn balancer(&self, spec: &service::Balancer, state: Arc<ServiceState>, joins: bool) -> Result<Balancer, String> {
-        if let Some(name) = spec.transport.as_ref().filter(|name| !self.transports.contains(name)) {
-            return Err(match name.strip_prefix("entrypoint:") {
-                Some(entrypoint) => format!("entrypoint `{entrypoint}` has no certificate to show to instances"),
-                None => format!("transport `{name}` does not exist; write `[transports.{name}]` and start again"),
-            });
-        }
+        known_transport(spec.transport.as_deref(), &self.transports)?;
         let endpoints: Vec<_> = spec.targets.iter().map(|target| self.endpoint(spec, target, &state, joins)).collect();
         let weights: Vec<u32> = spec.targets.iter().map(|target| target.weight).collect();
         let method = method(spec.strategy, &endpoints, &weights);

@@ -11,7 +11,9 @@ use sluice_model::link::{Item, LinkedTcp, LinkedTcpRoute};
 use sluice_model::tcp::{TcpAction, TcpEntry, TcpRule, TcpServiceSpec, TcpStepSpec, TcpTable, TcpTarget, TcpTls};
 use sluice_model::{Scheme, Shards, Transport};
 
+use super::Parts;
 use super::compile::{Listening, no_entrypoint};
+use super::services::known_transport;
 use super::tls_hosts::OptionNames;
 use crate::live::{RouteStatus, Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};
 use crate::state::{AllConnectionCounts, CheckKey, CheckState, Checks, InstanceKey};
@@ -21,6 +23,8 @@ use crate::telemetry::Telemetry;
 pub(super) struct TcpCompiler {
     counts: AllConnectionCounts,
     checks: Arc<Checks>,
+    /// Names of the transports there are.
+    transports: Vec<String>,
     services: HashMap<Arc<str>, Arc<TcpService>>,
     rules: HashMap<Arc<str>, Arc<TcpRoute>>,
 }
@@ -28,8 +32,14 @@ pub(super) struct TcpCompiler {
 type Steps = HashMap<Arc<str>, Result<TcpStep, String>>;
 
 impl TcpCompiler {
-    pub(super) fn new(checks: Arc<Checks>) -> Self {
-        Self { counts: AllConnectionCounts::default(), checks, services: HashMap::new(), rules: HashMap::new() }
+    pub(super) fn new(parts: &Parts) -> Self {
+        Self {
+            counts: AllConnectionCounts::default(),
+            checks: Arc::clone(&parts.checks),
+            transports: parts.config.all_transports().into_iter().map(|transport| transport.name).collect(),
+            services: HashMap::new(),
+            rules: HashMap::new(),
+        }
     }
 
     pub(super) fn compile(
@@ -71,8 +81,9 @@ impl TcpCompiler {
 
     fn check(&self, spec: &TcpServiceSpec, target: &TcpTarget) -> Option<Arc<CheckState>> {
         let check = spec.health_check.clone()?;
-        let instance =
-            InstanceKey { scheme: Scheme::Http, address: target.address.clone(), port: target.port, transport: None };
+        let scheme = if target.tls { Scheme::Https } else { Scheme::Http };
+        let transport = spec.transport.as_deref().filter(|_| target.tls).map(Arc::from);
+        let instance = InstanceKey { scheme, address: target.address.clone(), port: target.port, transport };
         Some(self.checks.get(CheckKey { instance, check }))
     }
 
@@ -114,6 +125,10 @@ impl TcpCompiler {
             })
             .collect();
         let service = linked.service.as_ref().and_then(|name| self.services.get(name));
+        if let Some(service) = service {
+            let known = known_transport(service.spec.transport.as_deref(), &self.transports);
+            errors.extend(known.err().map(|error| format!("tcp service `{}`: {error}", service.name)));
+        }
         let route = service.zip(rule).filter(|_| errors.is_empty()).map(|(service, rule)| {
             let (name, spec, service) = (Arc::clone(&linked.name), Arc::clone(&linked.spec), Arc::clone(service));
             Arc::new(TcpRoute { name, spec, rule, options, steps: chosen.into(), service })

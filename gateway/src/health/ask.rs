@@ -9,7 +9,7 @@ use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sluice_model::Scheme;
 use sluice_model::service::{CheckProtocol, HealthCheck};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -21,6 +21,10 @@ use crate::state::CheckKey;
 const MOST_REDIRECTS: usize = 10;
 /// What checks call themselves, so that instances can leave them out of their logs.
 const AGENT: &str = concat!("sluice-health-check/", env!("CARGO_PKG_VERSION"));
+
+/// Names in ALPN.
+const HTTP1: Option<&[u8]> = Some(b"http/1.1");
+const HTTP2: Option<&[u8]> = Some(b"h2");
 
 /// Who is asked, and what for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +46,30 @@ pub(super) async fn ask(key: &CheckKey, transports: &Transports) -> Result<(), S
     };
     let transport = key.instance.transport.as_deref();
     match check.protocol {
-        CheckProtocol::Tcp => connect(&place).await.map(drop),
-        CheckProtocol::Grpc => grpc::ask(open(&place, transports, transport, true).await?, check, &place).await,
+        CheckProtocol::Tcp if check.send.is_empty() && check.expect.is_empty() => connect(&place).await.map(drop),
+        CheckProtocol::Tcp => talk(open(&place, transports, transport, None).await?, check).await,
+        CheckProtocol::Grpc => grpc::ask(open(&place, transports, transport, HTTP2).await?, check, &place).await,
         CheckProtocol::Http => http(check, place, transports, transport).await,
     }
+}
+
+/// Says what there is to say, and reads as much as is expected.
+async fn talk(stream: Stream, check: &HealthCheck) -> Result<(), String> {
+    match stream {
+        Stream::Plain(stream) => talk_on(stream, check).await,
+        Stream::Tls(stream) => talk_on(stream, check).await,
+    }
+}
+
+async fn talk_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, check: &HealthCheck) -> Result<(), String> {
+    stream.write_all(check.send.as_bytes()).await.map_err(|error| format!("sending: {error}"))?;
+    stream.flush().await.map_err(|error| format!("sending: {error}"))?;
+    let mut read = vec![0; check.expect.len()];
+    stream.read_exact(&mut read).await.map_err(|error| format!("reading: {error}"))?;
+    if read == check.expect.as_bytes() {
+        return Ok(());
+    }
+    Err(format!("the answer begins with `{}`, not with `{}`", read.escape_ascii(), check.expect.escape_default()))
 }
 
 async fn http(
@@ -56,7 +80,8 @@ async fn http(
 ) -> Result<(), String> {
     for _ in 0..=MOST_REDIRECTS {
         let request = request(check, &place)?;
-        let stream = open(&place, transports, transport, place.scheme == Scheme::H2c).await?;
+        let spoken = if place.scheme == Scheme::H2c { HTTP2 } else { HTTP1 };
+        let stream = open(&place, transports, transport, spoken).await?;
         let answer = exchange(stream, request, place.scheme == Scheme::H2c).await?;
         let status = answer.status().as_u16();
         let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
@@ -93,14 +118,20 @@ pub(super) enum Stream {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-async fn open(place: &Place, transports: &Transports, transport: Option<&str>, http2: bool) -> Result<Stream, String> {
+/// `spoken` is what the target has to agree to over TLS, by its name in ALPN.
+async fn open(
+    place: &Place,
+    transports: &Transports,
+    transport: Option<&str>,
+    spoken: Option<&[u8]>,
+) -> Result<Stream, String> {
     let stream = connect(place).await?;
     if place.scheme != Scheme::Https {
         return Ok(Stream::Plain(stream));
     }
     let transport = transports.get(transport).ok_or("its transport is not configured")?;
     let mut config = (*transport.config).clone();
-    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    config.alpn_protocols = spoken.into_iter().map(<[u8]>::to_vec).collect();
     let name = transport.server_name(&place.address).map_err(|error| format!("TLS: {error}"))?;
     let connected = TlsConnector::from(std::sync::Arc::new(config)).connect(name, stream).await;
     connected.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| format!("TLS: {error}"))

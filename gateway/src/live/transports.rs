@@ -20,6 +20,8 @@ pub struct Transport {
     pub config: Arc<ClientConfig>,
     /// The same, offering nothing but HTTP/1.1, for exchanges that may switch protocols.
     pub http1: Arc<ClientConfig>,
+    /// The same, promising nothing about what is spoken once TLS is made.
+    pub unnamed: Arc<ClientConfig>,
     /// The name instances have to prove; their own address where there is none.
     pub server_name: Option<ServerName<'static>>,
 }
@@ -42,9 +44,13 @@ impl Transport {
     /// Speaks TLS as `config` says.
     #[must_use]
     pub fn new(config: Arc<ClientConfig>, server_name: Option<ServerName<'static>>) -> Self {
-        let mut http1 = ClientConfig::clone(&config);
-        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { config, http1: Arc::new(http1), server_name }
+        let offering = |protocols: Vec<Vec<u8>>| {
+            let mut other = ClientConfig::clone(&config);
+            other.alpn_protocols = protocols;
+            Arc::new(other)
+        };
+        let (http1, unnamed) = (offering(vec![b"http/1.1".to_vec()]), offering(Vec::new()));
+        Self { config, http1, unnamed, server_name }
     }
 
     /// The name an instance at this address has to prove.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 
 use super::errands::Errands;
-use crate::live::{Generation, Reader};
+use crate::live::{Generation, Reader, Transports};
 use crate::policy::Instances;
 use crate::state::{Overload, note_loop_lag};
 use crate::telemetry::WorkerTelemetry;
@@ -46,8 +46,8 @@ pub struct Settings {
 pub struct TcpSettings {
     /// A connection has to be there after this long.
     pub connect: Duration,
-    /// For targets that speak TLS.
-    pub tls: Arc<rustls::ClientConfig>,
+    /// How TLS is spoken to targets that speak it.
+    pub transports: Transports,
 }
 
 impl Worker {

@@ -178,6 +178,8 @@ mod tests {
             headers: vec![],
             host: String::new(),
             follow_redirects: false,
+            send: String::new(),
+            expect: String::new(),
             scheme: None,
             port: None,
             interval: Duration::from_secs(1),

@@ -86,11 +86,3 @@ pub fn client_config() -> Result<Arc<ClientConfig>, TlsError> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
-
-/// The same, promising nothing about what is spoken once TLS is made.
-#[must_use]
-pub fn without_alpn(config: &ClientConfig) -> Arc<ClientConfig> {
-    let mut config = config.clone();
-    config.alpn_protocols.clear();
-    Arc::new(config)
-}

@@ -788,6 +788,10 @@ pub mod sluice {
                 /// The Host header; empty is the target's address.
                 pub host: _rt::String,
                 pub follow_redirects: bool,
+                /// Only for tcp: what is said to a target, and what it has to begin its answer with. Where both are empty it is well
+                /// when it takes a connection.
+                pub send: _rt::String,
+                pub expect: _rt::String,
                 /// The target's own where there is none.
                 pub scheme: ::core::option::Option<Scheme>,
                 pub port: ::core::option::Option<u16>,
@@ -814,6 +818,8 @@ pub mod sluice {
                         .field("headers", &self.headers)
                         .field("host", &self.host)
                         .field("follow-redirects", &self.follow_redirects)
+                        .field("send", &self.send)
+                        .field("expect", &self.expect)
                         .field("scheme", &self.scheme)
                         .field("port", &self.port)
                         .field("interval-ns", &self.interval_ns)
@@ -1275,8 +1281,10 @@ pub mod sluice {
                 pub name: _rt::String,
                 pub targets: _rt::Vec<TcpTarget>,
                 pub proxy_protocol: ProxyProtocol,
-                /// A target is well when it takes a connection: only the port, the times and the counts matter.
+                /// Its protocol is tcp. Targets that speak TLS are asked over TLS, where something is said or expected.
                 pub health_check: ::core::option::Option<HealthCheck>,
+                /// The name of a `[transports.NAME]` of the configuration file, which says how TLS is spoken to targets that speak it.
+                pub transport: ::core::option::Option<_rt::String>,
             }
             impl ::core::fmt::Debug for TcpService {
                 fn fmt(
@@ -1288,6 +1296,7 @@ pub mod sluice {
                         .field("targets", &self.targets)
                         .field("proxy-protocol", &self.proxy_protocol)
                         .field("health-check", &self.health_check)
+                        .field("transport", &self.transport)
                         .finish()
                 }
             }
@@ -2694,23 +2703,23 @@ pub mod exports {
                             .add(::core::mem::size_of::<*const u8>())
                             .cast::<usize>() = len61;
                         *ptr20.add(0).cast::<*mut u8>() = result61;
-                        let vec107 = services21;
-                        let len107 = vec107.len();
-                        let layout107 = _rt::alloc::Layout::from_size_align(
-                                vec107.len()
-                                    * (224 + 26 * ::core::mem::size_of::<*const u8>()),
+                        let vec109 = services21;
+                        let len109 = vec109.len();
+                        let layout109 = _rt::alloc::Layout::from_size_align(
+                                vec109.len()
+                                    * (232 + 30 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result107, _cleanup107) = wit_bindgen::rt::Cleanup::new(
-                            layout107,
+                        let (result109, _cleanup109) = wit_bindgen::rt::Cleanup::new(
+                            layout109,
                         );
-                        if let Some(cleanup) = _cleanup107 {
+                        if let Some(cleanup) = _cleanup109 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec107.into_iter().enumerate() {
-                            let base = result107
-                                .add(i * (224 + 26 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec109.into_iter().enumerate() {
+                            let base = result109
+                                .add(i * (232 + 30 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::ServiceSpec {
                                     name: name62,
@@ -2725,9 +2734,9 @@ pub mod exports {
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len63;
                                 *base.add(0).cast::<*mut u8>() = ptr63.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::ServiceKind as V104;
+                                use super::super::super::super::sluice::gateway::routing::ServiceKind as V106;
                                 match kind62 {
-                                    V104::Balancer(e) => {
+                                    V106::Balancer(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
@@ -2946,6 +2955,8 @@ pub mod exports {
                                                     headers: headers74,
                                                     host: host74,
                                                     follow_redirects: follow_redirects74,
+                                                    send: send74,
+                                                    expect: expect74,
                                                     scheme: scheme74,
                                                     port: port74,
                                                     interval_ns: interval_ns74,
@@ -3056,56 +3067,76 @@ pub mod exports {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
+                                                let vec82 = (send74.into_bytes()).into_boxed_slice();
+                                                let ptr82 = vec82.as_ptr().cast::<u8>();
+                                                let len82 = vec82.len();
+                                                ::core::mem::forget(vec82);
+                                                *base
+                                                    .add(64 + 22 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len82;
+                                                *base
+                                                    .add(64 + 21 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr82.cast_mut();
+                                                let vec83 = (expect74.into_bytes()).into_boxed_slice();
+                                                let ptr83 = vec83.as_ptr().cast::<u8>();
+                                                let len83 = vec83.len();
+                                                ::core::mem::forget(vec83);
+                                                *base
+                                                    .add(64 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len83;
+                                                *base
+                                                    .add(64 + 23 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr83.cast_mut();
                                                 match scheme74 {
                                                     Some(e) => {
                                                         *base
-                                                            .add(65 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .add(64 + 25 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (1i32) as u8;
                                                         *base
-                                                            .add(66 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .add(65 + 25 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (e.clone() as i32) as u8;
                                                     }
                                                     None => {
                                                         *base
-                                                            .add(65 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .add(64 + 25 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
                                                 match port74 {
                                                     Some(e) => {
                                                         *base
-                                                            .add(68 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .add(66 + 25 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (1i32) as u8;
                                                         *base
-                                                            .add(70 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .add(68 + 25 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u16>() = (_rt::as_i32(e)) as u16;
                                                     }
                                                     None => {
                                                         *base
-                                                            .add(68 + 20 * ::core::mem::size_of::<*const u8>())
+                                                            .add(66 + 25 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
                                                 *base
-                                                    .add(72 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(80 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i64>() = _rt::as_i64(interval_ns74);
                                                 *base
-                                                    .add(80 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(88 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns74);
                                                 *base
-                                                    .add(88 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(96 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i64>() = _rt::as_i64(timeout_ns74);
                                                 *base
-                                                    .add(96 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(104 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (match at_once74 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
-                                                    .add(100 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(108 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>() = _rt::as_i32(passes74);
                                                 *base
-                                                    .add(104 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(112 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>() = _rt::as_i32(failures74);
                                             }
                                             None => {
@@ -3117,214 +3148,214 @@ pub mod exports {
                                         match passive_check64 {
                                             Some(e) => {
                                                 *base
-                                                    .add(112 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(120 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PassiveCheck {
-                                                    window_ns: window_ns82,
-                                                    failures: failures82,
+                                                    window_ns: window_ns84,
+                                                    failures: failures84,
                                                 } = e;
                                                 *base
-                                                    .add(120 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(window_ns82);
+                                                    .add(128 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(window_ns84);
                                                 *base
-                                                    .add(128 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(failures82);
+                                                    .add(136 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(failures84);
                                             }
                                             None => {
                                                 *base
-                                                    .add(112 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(120 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
                                         match outlier_ejection64 {
                                             Some(e) => {
                                                 *base
-                                                    .add(136 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(144 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::OutlierEjection {
-                                                    failures: failures83,
-                                                    base_ns: base_ns83,
-                                                    most_ns: most_ns83,
-                                                    most_percent: most_percent83,
+                                                    failures: failures85,
+                                                    base_ns: base_ns85,
+                                                    most_ns: most_ns85,
+                                                    most_percent: most_percent85,
                                                 } = e;
                                                 *base
-                                                    .add(144 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(failures83);
+                                                    .add(152 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(failures85);
                                                 *base
-                                                    .add(152 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(base_ns83);
+                                                    .add(160 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(base_ns85);
                                                 *base
-                                                    .add(160 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(most_ns83);
+                                                    .add(168 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(most_ns85);
                                                 *base
-                                                    .add(168 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(most_percent83);
+                                                    .add(176 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(most_percent85);
                                             }
                                             None => {
                                                 *base
-                                                    .add(136 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(144 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
                                         *base
-                                            .add(176 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .add(184 + 24 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i32>() = _rt::as_i32(panic_percent64);
                                         *base
-                                            .add(184 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .add(192 + 24 * ::core::mem::size_of::<*const u8>())
                                             .cast::<i64>() = _rt::as_i64(slow_start_ns64);
                                         match limit64 {
                                             Some(e) => {
                                                 *base
-                                                    .add(192 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(200 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::RequestLimit {
-                                                    active: active84,
-                                                    waiting: waiting84,
-                                                    wait_ns: wait_ns84,
+                                                    active: active86,
+                                                    waiting: waiting86,
+                                                    wait_ns: wait_ns86,
                                                 } = e;
                                                 *base
-                                                    .add(200 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(active84);
+                                                    .add(208 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(active86);
                                                 *base
-                                                    .add(204 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(waiting84);
+                                                    .add(212 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(waiting86);
                                                 *base
-                                                    .add(208 + 20 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(wait_ns84);
+                                                    .add(216 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(wait_ns86);
                                             }
                                             None => {
                                                 *base
-                                                    .add(192 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(200 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
                                         match transport64 {
                                             Some(e) => {
                                                 *base
-                                                    .add(216 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(224 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                let vec85 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr85 = vec85.as_ptr().cast::<u8>();
-                                                let len85 = vec85.len();
-                                                ::core::mem::forget(vec85);
+                                                let vec87 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr87 = vec87.as_ptr().cast::<u8>();
+                                                let len87 = vec87.len();
+                                                ::core::mem::forget(vec87);
                                                 *base
-                                                    .add(216 + 22 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len85;
+                                                    .add(224 + 26 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len87;
                                                 *base
-                                                    .add(216 + 21 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr85.cast_mut();
+                                                    .add(224 + 25 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr87.cast_mut();
                                             }
                                             None => {
                                                 *base
-                                                    .add(216 + 20 * ::core::mem::size_of::<*const u8>())
+                                                    .add(224 + 24 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec86 = (unavailable64.into_bytes()).into_boxed_slice();
-                                        let ptr86 = vec86.as_ptr().cast::<u8>();
-                                        let len86 = vec86.len();
-                                        ::core::mem::forget(vec86);
+                                        let vec88 = (unavailable64.into_bytes()).into_boxed_slice();
+                                        let ptr88 = vec88.as_ptr().cast::<u8>();
+                                        let len88 = vec88.len();
+                                        ::core::mem::forget(vec88);
                                         *base
-                                            .add(216 + 24 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len86;
+                                            .add(224 + 28 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len88;
                                         *base
-                                            .add(216 + 23 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr86.cast_mut();
+                                            .add(224 + 27 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr88.cast_mut();
                                     }
-                                    V104::Weighted(e) => {
+                                    V106::Weighted(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::WeightedServices {
-                                            parts: parts87,
-                                            split: split87,
-                                            sticky: sticky87,
-                                            health_check: health_check87,
+                                            parts: parts89,
+                                            split: split89,
+                                            sticky: sticky89,
+                                            health_check: health_check89,
                                         } = e;
-                                        let vec90 = parts87;
-                                        let len90 = vec90.len();
-                                        let layout90 = _rt::alloc::Layout::from_size_align(
-                                                vec90.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                        let vec92 = parts89;
+                                        let len92 = vec92.len();
+                                        let layout92 = _rt::alloc::Layout::from_size_align(
+                                                vec92.len() * (3 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result90, _cleanup90) = wit_bindgen::rt::Cleanup::new(
-                                            layout90,
+                                        let (result92, _cleanup92) = wit_bindgen::rt::Cleanup::new(
+                                            layout92,
                                         );
-                                        if let Some(cleanup) = _cleanup90 {
+                                        if let Some(cleanup) = _cleanup92 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec90.into_iter().enumerate() {
-                                            let base = result90
+                                        for (i, e) in vec92.into_iter().enumerate() {
+                                            let base = result92
                                                 .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::Share {
-                                                    service: service88,
-                                                    weight: weight88,
+                                                    service: service90,
+                                                    weight: weight90,
                                                 } = e;
-                                                let vec89 = (service88.into_bytes()).into_boxed_slice();
-                                                let ptr89 = vec89.as_ptr().cast::<u8>();
-                                                let len89 = vec89.len();
-                                                ::core::mem::forget(vec89);
+                                                let vec91 = (service90.into_bytes()).into_boxed_slice();
+                                                let ptr91 = vec91.as_ptr().cast::<u8>();
+                                                let len91 = vec91.len();
+                                                ::core::mem::forget(vec91);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len89;
-                                                *base.add(0).cast::<*mut u8>() = ptr89.cast_mut();
+                                                    .cast::<usize>() = len91;
+                                                *base.add(0).cast::<*mut u8>() = ptr91.cast_mut();
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(weight88);
+                                                    .cast::<i32>() = _rt::as_i32(weight90);
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len90;
+                                            .cast::<usize>() = len92;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result90;
+                                            .cast::<*mut u8>() = result92;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (split87.clone() as i32) as u8;
-                                        match sticky87 {
+                                            .cast::<u8>() = (split89.clone() as i32) as u8;
+                                        match sticky89 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::StickyCookie {
-                                                    name: name91,
-                                                    value: value91,
-                                                    secure: secure91,
-                                                    http_only: http_only91,
-                                                    same_site: same_site91,
-                                                    max_age: max_age91,
-                                                    path: path91,
-                                                    domain: domain91,
+                                                    name: name93,
+                                                    value: value93,
+                                                    secure: secure93,
+                                                    http_only: http_only93,
+                                                    same_site: same_site93,
+                                                    max_age: max_age93,
+                                                    path: path93,
+                                                    domain: domain93,
                                                 } = e;
-                                                let vec92 = (name91.into_bytes()).into_boxed_slice();
-                                                let ptr92 = vec92.as_ptr().cast::<u8>();
-                                                let len92 = vec92.len();
-                                                ::core::mem::forget(vec92);
+                                                let vec94 = (name93.into_bytes()).into_boxed_slice();
+                                                let ptr94 = vec94.as_ptr().cast::<u8>();
+                                                let len94 = vec94.len();
+                                                ::core::mem::forget(vec94);
                                                 *base
                                                     .add(24 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len92;
+                                                    .cast::<usize>() = len94;
                                                 *base
                                                     .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr92.cast_mut();
+                                                    .cast::<*mut u8>() = ptr94.cast_mut();
                                                 *base
                                                     .add(24 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (value91.clone() as i32) as u8;
+                                                    .cast::<u8>() = (value93.clone() as i32) as u8;
                                                 *base
                                                     .add(25 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match secure91 {
+                                                    .cast::<u8>() = (match secure93 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(26 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match http_only91 {
+                                                    .cast::<u8>() = (match http_only93 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                match same_site91 {
+                                                match same_site93 {
                                                     Some(e) => {
                                                         *base
                                                             .add(27 + 6 * ::core::mem::size_of::<*const u8>())
@@ -3339,7 +3370,7 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                match max_age91 {
+                                                match max_age93 {
                                                     Some(e) => {
                                                         *base
                                                             .add(32 + 6 * ::core::mem::size_of::<*const u8>())
@@ -3354,31 +3385,31 @@ pub mod exports {
                                                             .cast::<u8>() = (0i32) as u8;
                                                     }
                                                 };
-                                                let vec93 = (path91.into_bytes()).into_boxed_slice();
-                                                let ptr93 = vec93.as_ptr().cast::<u8>();
-                                                let len93 = vec93.len();
-                                                ::core::mem::forget(vec93);
+                                                let vec95 = (path93.into_bytes()).into_boxed_slice();
+                                                let ptr95 = vec95.as_ptr().cast::<u8>();
+                                                let len95 = vec95.len();
+                                                ::core::mem::forget(vec95);
                                                 *base
                                                     .add(48 + 7 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len93;
+                                                    .cast::<usize>() = len95;
                                                 *base
                                                     .add(48 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr93.cast_mut();
-                                                match domain91 {
+                                                    .cast::<*mut u8>() = ptr95.cast_mut();
+                                                match domain93 {
                                                     Some(e) => {
                                                         *base
                                                             .add(48 + 8 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (1i32) as u8;
-                                                        let vec94 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr94 = vec94.as_ptr().cast::<u8>();
-                                                        let len94 = vec94.len();
-                                                        ::core::mem::forget(vec94);
+                                                        let vec96 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr96 = vec96.as_ptr().cast::<u8>();
+                                                        let len96 = vec96.len();
+                                                        ::core::mem::forget(vec96);
                                                         *base
                                                             .add(48 + 10 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len94;
+                                                            .cast::<usize>() = len96;
                                                         *base
                                                             .add(48 + 9 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr94.cast_mut();
+                                                            .cast::<*mut u8>() = ptr96.cast_mut();
                                                     }
                                                     None => {
                                                         *base
@@ -3395,242 +3426,204 @@ pub mod exports {
                                         };
                                         *base
                                             .add(56 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match health_check87 {
+                                            .cast::<u8>() = (match health_check89 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                     }
-                                    V104::Mirroring(e) => {
+                                    V106::Mirroring(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Mirroring {
-                                            service: service95,
-                                            mirrors: mirrors95,
-                                            mirror_body: mirror_body95,
-                                            most_body: most_body95,
+                                            service: service97,
+                                            mirrors: mirrors97,
+                                            mirror_body: mirror_body97,
+                                            most_body: most_body97,
                                         } = e;
-                                        let vec96 = (service95.into_bytes()).into_boxed_slice();
-                                        let ptr96 = vec96.as_ptr().cast::<u8>();
-                                        let len96 = vec96.len();
-                                        ::core::mem::forget(vec96);
+                                        let vec98 = (service97.into_bytes()).into_boxed_slice();
+                                        let ptr98 = vec98.as_ptr().cast::<u8>();
+                                        let len98 = vec98.len();
+                                        ::core::mem::forget(vec98);
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len96;
+                                            .cast::<usize>() = len98;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr96.cast_mut();
-                                        let vec99 = mirrors95;
-                                        let len99 = vec99.len();
-                                        let layout99 = _rt::alloc::Layout::from_size_align(
-                                                vec99.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                            .cast::<*mut u8>() = ptr98.cast_mut();
+                                        let vec101 = mirrors97;
+                                        let len101 = vec101.len();
+                                        let layout101 = _rt::alloc::Layout::from_size_align(
+                                                vec101.len() * (3 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result99, _cleanup99) = wit_bindgen::rt::Cleanup::new(
-                                            layout99,
+                                        let (result101, _cleanup101) = wit_bindgen::rt::Cleanup::new(
+                                            layout101,
                                         );
-                                        if let Some(cleanup) = _cleanup99 {
+                                        if let Some(cleanup) = _cleanup101 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec99.into_iter().enumerate() {
-                                            let base = result99
+                                        for (i, e) in vec101.into_iter().enumerate() {
+                                            let base = result101
                                                 .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::Mirror {
-                                                    service: service97,
-                                                    percent: percent97,
+                                                    service: service99,
+                                                    percent: percent99,
                                                 } = e;
-                                                let vec98 = (service97.into_bytes()).into_boxed_slice();
-                                                let ptr98 = vec98.as_ptr().cast::<u8>();
-                                                let len98 = vec98.len();
-                                                ::core::mem::forget(vec98);
+                                                let vec100 = (service99.into_bytes()).into_boxed_slice();
+                                                let ptr100 = vec100.as_ptr().cast::<u8>();
+                                                let len100 = vec100.len();
+                                                ::core::mem::forget(vec100);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len98;
-                                                *base.add(0).cast::<*mut u8>() = ptr98.cast_mut();
+                                                    .cast::<usize>() = len100;
+                                                *base.add(0).cast::<*mut u8>() = ptr100.cast_mut();
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(percent97);
+                                                    .cast::<i32>() = _rt::as_i32(percent99);
                                             }
                                         }
                                         *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len99;
+                                            .cast::<usize>() = len101;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result99;
+                                            .cast::<*mut u8>() = result101;
                                         *base
                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match mirror_body95 {
+                                            .cast::<u8>() = (match mirror_body97 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(most_body95);
+                                            .cast::<i64>() = _rt::as_i64(most_body97);
                                     }
-                                    V104::Failover(e) => {
+                                    V106::Failover(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (3i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Failover {
-                                            service: service100,
-                                            fallback: fallback100,
-                                            statuses: statuses100,
-                                            most_body: most_body100,
+                                            service: service102,
+                                            fallback: fallback102,
+                                            statuses: statuses102,
+                                            most_body: most_body102,
                                         } = e;
-                                        let vec101 = (service100.into_bytes()).into_boxed_slice();
-                                        let ptr101 = vec101.as_ptr().cast::<u8>();
-                                        let len101 = vec101.len();
-                                        ::core::mem::forget(vec101);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len101;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr101.cast_mut();
-                                        let vec102 = (fallback100.into_bytes()).into_boxed_slice();
-                                        let ptr102 = vec102.as_ptr().cast::<u8>();
-                                        let len102 = vec102.len();
-                                        ::core::mem::forget(vec102);
-                                        *base
-                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len102;
-                                        *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr102.cast_mut();
-                                        let vec103 = <_ as Into<_rt::Vec<_>>>::into(statuses100)
-                                            .into_boxed_slice();
+                                        let vec103 = (service102.into_bytes()).into_boxed_slice();
                                         let ptr103 = vec103.as_ptr().cast::<u8>();
                                         let len103 = vec103.len();
                                         ::core::mem::forget(vec103);
                                         *base
-                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len103;
                                         *base
-                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr103.cast_mut();
+                                        let vec104 = (fallback102.into_bytes()).into_boxed_slice();
+                                        let ptr104 = vec104.as_ptr().cast::<u8>();
+                                        let len104 = vec104.len();
+                                        ::core::mem::forget(vec104);
                                         *base
-                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(most_body100);
-                                    }
-                                }
-                                let vec106 = steps62;
-                                let len106 = vec106.len();
-                                let layout106 = _rt::alloc::Layout::from_size_align(
-                                        vec106.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                        ::core::mem::size_of::<*const u8>(),
-                                    )
-                                    .unwrap();
-                                let (result106, _cleanup106) = wit_bindgen::rt::Cleanup::new(
-                                    layout106,
-                                );
-                                if let Some(cleanup) = _cleanup106 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec106.into_iter().enumerate() {
-                                    let base = result106
-                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let vec105 = (e.into_bytes()).into_boxed_slice();
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len104;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr104.cast_mut();
+                                        let vec105 = <_ as Into<_rt::Vec<_>>>::into(statuses102)
+                                            .into_boxed_slice();
                                         let ptr105 = vec105.as_ptr().cast::<u8>();
                                         let len105 = vec105.len();
                                         ::core::mem::forget(vec105);
                                         *base
-                                            .add(::core::mem::size_of::<*const u8>())
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len105;
-                                        *base.add(0).cast::<*mut u8>() = ptr105.cast_mut();
+                                        *base
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr105.cast_mut();
+                                        *base
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(most_body102);
+                                    }
+                                }
+                                let vec108 = steps62;
+                                let len108 = vec108.len();
+                                let layout108 = _rt::alloc::Layout::from_size_align(
+                                        vec108.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result108, _cleanup108) = wit_bindgen::rt::Cleanup::new(
+                                    layout108,
+                                );
+                                if let Some(cleanup) = _cleanup108 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec108.into_iter().enumerate() {
+                                    let base = result108
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let vec107 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr107 = vec107.as_ptr().cast::<u8>();
+                                        let len107 = vec107.len();
+                                        ::core::mem::forget(vec107);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len107;
+                                        *base.add(0).cast::<*mut u8>() = ptr107.cast_mut();
                                     }
                                 }
                                 *base
-                                    .add(224 + 25 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len106;
+                                    .add(232 + 29 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len108;
                                 *base
-                                    .add(224 + 24 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result106;
+                                    .add(232 + 28 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result108;
                             }
                         }
                         *ptr20
                             .add(3 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len107;
+                            .cast::<usize>() = len109;
                         *ptr20
                             .add(2 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result107;
-                        let vec183 = steps21;
-                        let len183 = vec183.len();
-                        let layout183 = _rt::alloc::Layout::from_size_align(
-                                vec183.len()
+                            .cast::<*mut u8>() = result109;
+                        let vec185 = steps21;
+                        let len185 = vec185.len();
+                        let layout185 = _rt::alloc::Layout::from_size_align(
+                                vec185.len()
                                     * (40 + 32 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result183, _cleanup183) = wit_bindgen::rt::Cleanup::new(
-                            layout183,
+                        let (result185, _cleanup185) = wit_bindgen::rt::Cleanup::new(
+                            layout185,
                         );
-                        if let Some(cleanup) = _cleanup183 {
+                        if let Some(cleanup) = _cleanup185 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec183.into_iter().enumerate() {
-                            let base = result183
+                        for (i, e) in vec185.into_iter().enumerate() {
+                            let base = result185
                                 .add(i * (40 + 32 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Step {
-                                    name: name108,
-                                    action: action108,
+                                    name: name110,
+                                    action: action110,
                                 } = e;
-                                let vec109 = (name108.into_bytes()).into_boxed_slice();
-                                let ptr109 = vec109.as_ptr().cast::<u8>();
-                                let len109 = vec109.len();
-                                ::core::mem::forget(vec109);
+                                let vec111 = (name110.into_bytes()).into_boxed_slice();
+                                let ptr111 = vec111.as_ptr().cast::<u8>();
+                                let len111 = vec111.len();
+                                ::core::mem::forget(vec111);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len109;
-                                *base.add(0).cast::<*mut u8>() = ptr109.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::Action as V182;
-                                match action108 {
-                                    V182::StripPrefix(e) => {
+                                    .cast::<usize>() = len111;
+                                *base.add(0).cast::<*mut u8>() = ptr111.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::Action as V184;
+                                match action110 {
+                                    V184::StripPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
-                                        let vec111 = e;
-                                        let len111 = vec111.len();
-                                        let layout111 = _rt::alloc::Layout::from_size_align(
-                                                vec111.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result111, _cleanup111) = wit_bindgen::rt::Cleanup::new(
-                                            layout111,
-                                        );
-                                        if let Some(cleanup) = _cleanup111 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec111.into_iter().enumerate() {
-                                            let base = result111
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let vec110 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr110 = vec110.as_ptr().cast::<u8>();
-                                                let len110 = vec110.len();
-                                                ::core::mem::forget(vec110);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len110;
-                                                *base.add(0).cast::<*mut u8>() = ptr110.cast_mut();
-                                            }
-                                        }
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len111;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result111;
-                                    }
-                                    V182::StripPrefixRegexp(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (1i32) as u8;
                                         let vec113 = e;
                                         let len113 = vec113.len();
                                         let layout113 = _rt::alloc::Layout::from_size_align(
@@ -3665,45 +3658,64 @@ pub mod exports {
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result113;
                                     }
-                                    V182::AddPrefix(e) => {
+                                    V184::StripPrefixRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (2i32) as u8;
-                                        let vec114 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr114 = vec114.as_ptr().cast::<u8>();
-                                        let len114 = vec114.len();
-                                        ::core::mem::forget(vec114);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len114;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr114.cast_mut();
-                                    }
-                                    V182::ReplacePath(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (3i32) as u8;
-                                        let vec115 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr115 = vec115.as_ptr().cast::<u8>();
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec115 = e;
                                         let len115 = vec115.len();
-                                        ::core::mem::forget(vec115);
+                                        let layout115 = _rt::alloc::Layout::from_size_align(
+                                                vec115.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result115, _cleanup115) = wit_bindgen::rt::Cleanup::new(
+                                            layout115,
+                                        );
+                                        if let Some(cleanup) = _cleanup115 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec115.into_iter().enumerate() {
+                                            let base = result115
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec114 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr114 = vec114.as_ptr().cast::<u8>();
+                                                let len114 = vec114.len();
+                                                ::core::mem::forget(vec114);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len114;
+                                                *base.add(0).cast::<*mut u8>() = ptr114.cast_mut();
+                                            }
+                                        }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len115;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr115.cast_mut();
+                                            .cast::<*mut u8>() = result115;
                                     }
-                                    V182::ReplacePathRegexp(e) => {
+                                    V184::AddPrefix(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (4i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::Replacement {
-                                            pattern: pattern116,
-                                            replacement: replacement116,
-                                        } = e;
-                                        let vec117 = (pattern116.into_bytes()).into_boxed_slice();
+                                            .cast::<u8>() = (2i32) as u8;
+                                        let vec116 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr116 = vec116.as_ptr().cast::<u8>();
+                                        let len116 = vec116.len();
+                                        ::core::mem::forget(vec116);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len116;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr116.cast_mut();
+                                    }
+                                    V184::ReplacePath(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (3i32) as u8;
+                                        let vec117 = (e.into_bytes()).into_boxed_slice();
                                         let ptr117 = vec117.as_ptr().cast::<u8>();
                                         let len117 = vec117.len();
                                         ::core::mem::forget(vec117);
@@ -3713,92 +3725,111 @@ pub mod exports {
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr117.cast_mut();
-                                        let vec118 = (replacement116.into_bytes())
-                                            .into_boxed_slice();
-                                        let ptr118 = vec118.as_ptr().cast::<u8>();
-                                        let len118 = vec118.len();
-                                        ::core::mem::forget(vec118);
-                                        *base
-                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len118;
-                                        *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr118.cast_mut();
                                     }
-                                    V182::RedirectSlash => {
+                                    V184::ReplacePathRegexp(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (5i32) as u8;
-                                    }
-                                    V182::RedirectRegexp(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (6i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::RedirectRegexp {
-                                            pattern: pattern119,
-                                            replacement: replacement119,
-                                            templated: templated119,
-                                            permanent: permanent119,
-                                            scheme_from: scheme_from119,
+                                            .cast::<u8>() = (4i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Replacement {
+                                            pattern: pattern118,
+                                            replacement: replacement118,
                                         } = e;
-                                        let vec120 = (pattern119.into_bytes()).into_boxed_slice();
+                                        let vec119 = (pattern118.into_bytes()).into_boxed_slice();
+                                        let ptr119 = vec119.as_ptr().cast::<u8>();
+                                        let len119 = vec119.len();
+                                        ::core::mem::forget(vec119);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len119;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr119.cast_mut();
+                                        let vec120 = (replacement118.into_bytes())
+                                            .into_boxed_slice();
                                         let ptr120 = vec120.as_ptr().cast::<u8>();
                                         let len120 = vec120.len();
                                         ::core::mem::forget(vec120);
                                         *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len120;
                                         *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = ptr120.cast_mut();
-                                        let vec121 = (replacement119.into_bytes())
+                                    }
+                                    V184::RedirectSlash => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (5i32) as u8;
+                                    }
+                                    V184::RedirectRegexp(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (6i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::RedirectRegexp {
+                                            pattern: pattern121,
+                                            replacement: replacement121,
+                                            templated: templated121,
+                                            permanent: permanent121,
+                                            scheme_from: scheme_from121,
+                                        } = e;
+                                        let vec122 = (pattern121.into_bytes()).into_boxed_slice();
+                                        let ptr122 = vec122.as_ptr().cast::<u8>();
+                                        let len122 = vec122.len();
+                                        ::core::mem::forget(vec122);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len122;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr122.cast_mut();
+                                        let vec123 = (replacement121.into_bytes())
                                             .into_boxed_slice();
-                                        let ptr121 = vec121.as_ptr().cast::<u8>();
-                                        let len121 = vec121.len();
-                                        ::core::mem::forget(vec121);
+                                        let ptr123 = vec123.as_ptr().cast::<u8>();
+                                        let len123 = vec123.len();
+                                        ::core::mem::forget(vec123);
                                         *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len121;
+                                            .cast::<usize>() = len123;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr121.cast_mut();
+                                            .cast::<*mut u8>() = ptr123.cast_mut();
                                         *base
                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match templated119 {
+                                            .cast::<u8>() = (match templated121 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(9 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match permanent119 {
+                                            .cast::<u8>() = (match permanent121 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(10 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (scheme_from119.clone() as i32) as u8;
+                                            .cast::<u8>() = (scheme_from121.clone() as i32) as u8;
                                     }
-                                    V182::RedirectScheme(e) => {
+                                    V184::RedirectScheme(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (7i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::RedirectScheme {
-                                            scheme: scheme122,
-                                            port: port122,
-                                            permanent: permanent122,
-                                            except_entrypoint: except_entrypoint122,
+                                            scheme: scheme124,
+                                            port: port124,
+                                            permanent: permanent124,
+                                            except_entrypoint: except_entrypoint124,
                                         } = e;
-                                        let vec123 = (scheme122.into_bytes()).into_boxed_slice();
-                                        let ptr123 = vec123.as_ptr().cast::<u8>();
-                                        let len123 = vec123.len();
-                                        ::core::mem::forget(vec123);
+                                        let vec125 = (scheme124.into_bytes()).into_boxed_slice();
+                                        let ptr125 = vec125.as_ptr().cast::<u8>();
+                                        let len125 = vec125.len();
+                                        ::core::mem::forget(vec125);
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len123;
+                                            .cast::<usize>() = len125;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr123.cast_mut();
-                                        match port122 {
+                                            .cast::<*mut u8>() = ptr125.cast_mut();
+                                        match port124 {
                                             Some(e) => {
                                                 *base
                                                     .add(8 + 4 * ::core::mem::size_of::<*const u8>())
@@ -3815,25 +3846,25 @@ pub mod exports {
                                         };
                                         *base
                                             .add(12 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match permanent122 {
+                                            .cast::<u8>() = (match permanent124 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
-                                        match except_entrypoint122 {
+                                        match except_entrypoint124 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                let vec124 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr124 = vec124.as_ptr().cast::<u8>();
-                                                let len124 = vec124.len();
-                                                ::core::mem::forget(vec124);
+                                                let vec126 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr126 = vec126.as_ptr().cast::<u8>();
+                                                let len126 = vec126.len();
+                                                ::core::mem::forget(vec126);
                                                 *base
                                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len124;
+                                                    .cast::<usize>() = len126;
                                                 *base
                                                     .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr124.cast_mut();
+                                                    .cast::<*mut u8>() = ptr126.cast_mut();
                                             }
                                             None => {
                                                 *base
@@ -3842,163 +3873,130 @@ pub mod exports {
                                             }
                                         };
                                     }
-                                    V182::Headers(e) => {
+                                    V184::Headers(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (8i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Headers {
-                                            request: request125,
-                                            response: response125,
-                                            cors: cors125,
-                                            allowed_hosts: allowed_hosts125,
-                                            host_headers: host_headers125,
-                                            tls_headers: tls_headers125,
-                                            tls_redirect: tls_redirect125,
-                                            hsts: hsts125,
+                                            request: request127,
+                                            response: response127,
+                                            cors: cors127,
+                                            allowed_hosts: allowed_hosts127,
+                                            host_headers: host_headers127,
+                                            tls_headers: tls_headers127,
+                                            tls_redirect: tls_redirect127,
+                                            hsts: hsts127,
                                         } = e;
-                                        let vec129 = request125;
-                                        let len129 = vec129.len();
-                                        let layout129 = _rt::alloc::Layout::from_size_align(
-                                                vec129.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        let vec131 = request127;
+                                        let len131 = vec131.len();
+                                        let layout131 = _rt::alloc::Layout::from_size_align(
+                                                vec131.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result129, _cleanup129) = wit_bindgen::rt::Cleanup::new(
-                                            layout129,
+                                        let (result131, _cleanup131) = wit_bindgen::rt::Cleanup::new(
+                                            layout131,
                                         );
-                                        if let Some(cleanup) = _cleanup129 {
+                                        if let Some(cleanup) = _cleanup131 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec129.into_iter().enumerate() {
-                                            let base = result129
+                                        for (i, e) in vec131.into_iter().enumerate() {
+                                            let base = result131
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderEdit {
-                                                    name: name126,
-                                                    value: value126,
+                                                    name: name128,
+                                                    value: value128,
                                                 } = e;
-                                                let vec127 = (name126.into_bytes()).into_boxed_slice();
-                                                let ptr127 = vec127.as_ptr().cast::<u8>();
-                                                let len127 = vec127.len();
-                                                ::core::mem::forget(vec127);
+                                                let vec129 = (name128.into_bytes()).into_boxed_slice();
+                                                let ptr129 = vec129.as_ptr().cast::<u8>();
+                                                let len129 = vec129.len();
+                                                ::core::mem::forget(vec129);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len127;
-                                                *base.add(0).cast::<*mut u8>() = ptr127.cast_mut();
-                                                let vec128 = (value126.into_bytes()).into_boxed_slice();
-                                                let ptr128 = vec128.as_ptr().cast::<u8>();
-                                                let len128 = vec128.len();
-                                                ::core::mem::forget(vec128);
+                                                    .cast::<usize>() = len129;
+                                                *base.add(0).cast::<*mut u8>() = ptr129.cast_mut();
+                                                let vec130 = (value128.into_bytes()).into_boxed_slice();
+                                                let ptr130 = vec130.as_ptr().cast::<u8>();
+                                                let len130 = vec130.len();
+                                                ::core::mem::forget(vec130);
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len128;
+                                                    .cast::<usize>() = len130;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr128.cast_mut();
+                                                    .cast::<*mut u8>() = ptr130.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len129;
+                                            .cast::<usize>() = len131;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result129;
-                                        let vec133 = response125;
-                                        let len133 = vec133.len();
-                                        let layout133 = _rt::alloc::Layout::from_size_align(
-                                                vec133.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                            .cast::<*mut u8>() = result131;
+                                        let vec135 = response127;
+                                        let len135 = vec135.len();
+                                        let layout135 = _rt::alloc::Layout::from_size_align(
+                                                vec135.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result133, _cleanup133) = wit_bindgen::rt::Cleanup::new(
-                                            layout133,
+                                        let (result135, _cleanup135) = wit_bindgen::rt::Cleanup::new(
+                                            layout135,
                                         );
-                                        if let Some(cleanup) = _cleanup133 {
+                                        if let Some(cleanup) = _cleanup135 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec133.into_iter().enumerate() {
-                                            let base = result133
+                                        for (i, e) in vec135.into_iter().enumerate() {
+                                            let base = result135
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderEdit {
-                                                    name: name130,
-                                                    value: value130,
+                                                    name: name132,
+                                                    value: value132,
                                                 } = e;
-                                                let vec131 = (name130.into_bytes()).into_boxed_slice();
-                                                let ptr131 = vec131.as_ptr().cast::<u8>();
-                                                let len131 = vec131.len();
-                                                ::core::mem::forget(vec131);
+                                                let vec133 = (name132.into_bytes()).into_boxed_slice();
+                                                let ptr133 = vec133.as_ptr().cast::<u8>();
+                                                let len133 = vec133.len();
+                                                ::core::mem::forget(vec133);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len131;
-                                                *base.add(0).cast::<*mut u8>() = ptr131.cast_mut();
-                                                let vec132 = (value130.into_bytes()).into_boxed_slice();
-                                                let ptr132 = vec132.as_ptr().cast::<u8>();
-                                                let len132 = vec132.len();
-                                                ::core::mem::forget(vec132);
+                                                    .cast::<usize>() = len133;
+                                                *base.add(0).cast::<*mut u8>() = ptr133.cast_mut();
+                                                let vec134 = (value132.into_bytes()).into_boxed_slice();
+                                                let ptr134 = vec134.as_ptr().cast::<u8>();
+                                                let len134 = vec134.len();
+                                                ::core::mem::forget(vec134);
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len132;
+                                                    .cast::<usize>() = len134;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr132.cast_mut();
+                                                    .cast::<*mut u8>() = ptr134.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len133;
+                                            .cast::<usize>() = len135;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result133;
-                                        match cors125 {
+                                            .cast::<*mut u8>() = result135;
+                                        match cors127 {
                                             Some(e) => {
                                                 *base
                                                     .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::Cors {
-                                                    origins: origins134,
-                                                    origin_regexps: origin_regexps134,
-                                                    credentials: credentials134,
-                                                    headers: headers134,
-                                                    methods: methods134,
-                                                    expose: expose134,
-                                                    max_age: max_age134,
-                                                    vary: vary134,
+                                                    origins: origins136,
+                                                    origin_regexps: origin_regexps136,
+                                                    credentials: credentials136,
+                                                    headers: headers136,
+                                                    methods: methods136,
+                                                    expose: expose136,
+                                                    max_age: max_age136,
+                                                    vary: vary136,
                                                 } = e;
-                                                let vec136 = origins134;
-                                                let len136 = vec136.len();
-                                                let layout136 = _rt::alloc::Layout::from_size_align(
-                                                        vec136.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                        ::core::mem::size_of::<*const u8>(),
-                                                    )
-                                                    .unwrap();
-                                                let (result136, _cleanup136) = wit_bindgen::rt::Cleanup::new(
-                                                    layout136,
-                                                );
-                                                if let Some(cleanup) = _cleanup136 {
-                                                    cleanup.forget();
-                                                }
-                                                for (i, e) in vec136.into_iter().enumerate() {
-                                                    let base = result136
-                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                                    {
-                                                        let vec135 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr135 = vec135.as_ptr().cast::<u8>();
-                                                        let len135 = vec135.len();
-                                                        ::core::mem::forget(vec135);
-                                                        *base
-                                                            .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len135;
-                                                        *base.add(0).cast::<*mut u8>() = ptr135.cast_mut();
-                                                    }
-                                                }
-                                                *base
-                                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len136;
-                                                *base
-                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result136;
-                                                let vec138 = origin_regexps134;
+                                                let vec138 = origins136;
                                                 let len138 = vec138.len();
                                                 let layout138 = _rt::alloc::Layout::from_size_align(
                                                         vec138.len() * (2 * ::core::mem::size_of::<*const u8>()),
@@ -4026,18 +4024,12 @@ pub mod exports {
                                                     }
                                                 }
                                                 *base
-                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len138;
                                                 *base
-                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = result138;
-                                                *base
-                                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match credentials134 {
-                                                    true => 1,
-                                                    false => 0,
-                                                }) as u8;
-                                                let vec140 = headers134;
+                                                let vec140 = origin_regexps136;
                                                 let len140 = vec140.len();
                                                 let layout140 = _rt::alloc::Layout::from_size_align(
                                                         vec140.len() * (2 * ::core::mem::size_of::<*const u8>()),
@@ -4065,12 +4057,18 @@ pub mod exports {
                                                     }
                                                 }
                                                 *base
-                                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len140;
                                                 *base
-                                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = result140;
-                                                let vec142 = methods134;
+                                                *base
+                                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match credentials136 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
+                                                let vec142 = headers136;
                                                 let len142 = vec142.len();
                                                 let layout142 = _rt::alloc::Layout::from_size_align(
                                                         vec142.len() * (2 * ::core::mem::size_of::<*const u8>()),
@@ -4098,12 +4096,12 @@ pub mod exports {
                                                     }
                                                 }
                                                 *base
-                                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len142;
                                                 *base
-                                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = result142;
-                                                let vec144 = expose134;
+                                                let vec144 = methods136;
                                                 let len144 = vec144.len();
                                                 let layout144 = _rt::alloc::Layout::from_size_align(
                                                         vec144.len() * (2 * ::core::mem::size_of::<*const u8>()),
@@ -4131,17 +4129,50 @@ pub mod exports {
                                                     }
                                                 }
                                                 *base
-                                                    .add(16 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 14 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len144;
                                                 *base
-                                                    .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = result144;
+                                                let vec146 = expose136;
+                                                let len146 = vec146.len();
+                                                let layout146 = _rt::alloc::Layout::from_size_align(
+                                                        vec146.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result146, _cleanup146) = wit_bindgen::rt::Cleanup::new(
+                                                    layout146,
+                                                );
+                                                if let Some(cleanup) = _cleanup146 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec146.into_iter().enumerate() {
+                                                    let base = result146
+                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let vec145 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr145 = vec145.as_ptr().cast::<u8>();
+                                                        let len145 = vec145.len();
+                                                        ::core::mem::forget(vec145);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len145;
+                                                        *base.add(0).cast::<*mut u8>() = ptr145.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(16 + 16 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len146;
+                                                *base
+                                                    .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result146;
                                                 *base
                                                     .add(24 + 16 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(max_age134);
+                                                    .cast::<i64>() = _rt::as_i64(max_age136);
                                                 *base
                                                     .add(32 + 16 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match vary134 {
+                                                    .cast::<u8>() = (match vary136 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
@@ -4152,40 +4183,7 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec146 = allowed_hosts125;
-                                        let len146 = vec146.len();
-                                        let layout146 = _rt::alloc::Layout::from_size_align(
-                                                vec146.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result146, _cleanup146) = wit_bindgen::rt::Cleanup::new(
-                                            layout146,
-                                        );
-                                        if let Some(cleanup) = _cleanup146 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec146.into_iter().enumerate() {
-                                            let base = result146
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let vec145 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr145 = vec145.as_ptr().cast::<u8>();
-                                                let len145 = vec145.len();
-                                                ::core::mem::forget(vec145);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len145;
-                                                *base.add(0).cast::<*mut u8>() = ptr145.cast_mut();
-                                            }
-                                        }
-                                        *base
-                                            .add(40 + 17 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len146;
-                                        *base
-                                            .add(40 + 16 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result146;
-                                        let vec148 = host_headers125;
+                                        let vec148 = allowed_hosts127;
                                         let len148 = vec148.len();
                                         let layout148 = _rt::alloc::Layout::from_size_align(
                                                 vec148.len() * (2 * ::core::mem::size_of::<*const u8>()),
@@ -4213,89 +4211,122 @@ pub mod exports {
                                             }
                                         }
                                         *base
-                                            .add(40 + 19 * ::core::mem::size_of::<*const u8>())
+                                            .add(40 + 17 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len148;
                                         *base
-                                            .add(40 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .add(40 + 16 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result148;
-                                        let vec152 = tls_headers125;
-                                        let len152 = vec152.len();
-                                        let layout152 = _rt::alloc::Layout::from_size_align(
-                                                vec152.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        let vec150 = host_headers127;
+                                        let len150 = vec150.len();
+                                        let layout150 = _rt::alloc::Layout::from_size_align(
+                                                vec150.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result152, _cleanup152) = wit_bindgen::rt::Cleanup::new(
-                                            layout152,
+                                        let (result150, _cleanup150) = wit_bindgen::rt::Cleanup::new(
+                                            layout150,
                                         );
-                                        if let Some(cleanup) = _cleanup152 {
+                                        if let Some(cleanup) = _cleanup150 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec152.into_iter().enumerate() {
-                                            let base = result152
+                                        for (i, e) in vec150.into_iter().enumerate() {
+                                            let base = result150
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec149 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr149 = vec149.as_ptr().cast::<u8>();
+                                                let len149 = vec149.len();
+                                                ::core::mem::forget(vec149);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len149;
+                                                *base.add(0).cast::<*mut u8>() = ptr149.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(40 + 19 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len150;
+                                        *base
+                                            .add(40 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result150;
+                                        let vec154 = tls_headers127;
+                                        let len154 = vec154.len();
+                                        let layout154 = _rt::alloc::Layout::from_size_align(
+                                                vec154.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result154, _cleanup154) = wit_bindgen::rt::Cleanup::new(
+                                            layout154,
+                                        );
+                                        if let Some(cleanup) = _cleanup154 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec154.into_iter().enumerate() {
+                                            let base = result154
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderEdit {
-                                                    name: name149,
-                                                    value: value149,
+                                                    name: name151,
+                                                    value: value151,
                                                 } = e;
-                                                let vec150 = (name149.into_bytes()).into_boxed_slice();
-                                                let ptr150 = vec150.as_ptr().cast::<u8>();
-                                                let len150 = vec150.len();
-                                                ::core::mem::forget(vec150);
+                                                let vec152 = (name151.into_bytes()).into_boxed_slice();
+                                                let ptr152 = vec152.as_ptr().cast::<u8>();
+                                                let len152 = vec152.len();
+                                                ::core::mem::forget(vec152);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len150;
-                                                *base.add(0).cast::<*mut u8>() = ptr150.cast_mut();
-                                                let vec151 = (value149.into_bytes()).into_boxed_slice();
-                                                let ptr151 = vec151.as_ptr().cast::<u8>();
-                                                let len151 = vec151.len();
-                                                ::core::mem::forget(vec151);
+                                                    .cast::<usize>() = len152;
+                                                *base.add(0).cast::<*mut u8>() = ptr152.cast_mut();
+                                                let vec153 = (value151.into_bytes()).into_boxed_slice();
+                                                let ptr153 = vec153.as_ptr().cast::<u8>();
+                                                let len153 = vec153.len();
+                                                ::core::mem::forget(vec153);
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len151;
+                                                    .cast::<usize>() = len153;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr151.cast_mut();
+                                                    .cast::<*mut u8>() = ptr153.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(40 + 21 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len152;
+                                            .cast::<usize>() = len154;
                                         *base
                                             .add(40 + 20 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result152;
-                                        match tls_redirect125 {
+                                            .cast::<*mut u8>() = result154;
+                                        match tls_redirect127 {
                                             Some(e) => {
                                                 *base
                                                     .add(40 + 22 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::TlsRedirect {
-                                                    temporary: temporary153,
-                                                    host: host153,
-                                                    force_host: force_host153,
+                                                    temporary: temporary155,
+                                                    host: host155,
+                                                    force_host: force_host155,
                                                 } = e;
                                                 *base
                                                     .add(40 + 23 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match temporary153 {
+                                                    .cast::<u8>() = (match temporary155 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                match host153 {
+                                                match host155 {
                                                     Some(e) => {
                                                         *base
                                                             .add(40 + 24 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<u8>() = (1i32) as u8;
-                                                        let vec154 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr154 = vec154.as_ptr().cast::<u8>();
-                                                        let len154 = vec154.len();
-                                                        ::core::mem::forget(vec154);
+                                                        let vec156 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr156 = vec156.as_ptr().cast::<u8>();
+                                                        let len156 = vec156.len();
+                                                        ::core::mem::forget(vec156);
                                                         *base
                                                             .add(40 + 26 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len154;
+                                                            .cast::<usize>() = len156;
                                                         *base
                                                             .add(40 + 25 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr154.cast_mut();
+                                                            .cast::<*mut u8>() = ptr156.cast_mut();
                                                     }
                                                     None => {
                                                         *base
@@ -4305,7 +4336,7 @@ pub mod exports {
                                                 };
                                                 *base
                                                     .add(40 + 27 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match force_host153 {
+                                                    .cast::<u8>() = (match force_host155 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
@@ -4316,28 +4347,28 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match hsts125 {
+                                        match hsts127 {
                                             Some(e) => {
                                                 *base
                                                     .add(40 + 28 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::Hsts {
-                                                    value: value155,
-                                                    always: always155,
+                                                    value: value157,
+                                                    always: always157,
                                                 } = e;
-                                                let vec156 = (value155.into_bytes()).into_boxed_slice();
-                                                let ptr156 = vec156.as_ptr().cast::<u8>();
-                                                let len156 = vec156.len();
-                                                ::core::mem::forget(vec156);
+                                                let vec158 = (value157.into_bytes()).into_boxed_slice();
+                                                let ptr158 = vec158.as_ptr().cast::<u8>();
+                                                let len158 = vec158.len();
+                                                ::core::mem::forget(vec158);
                                                 *base
                                                     .add(40 + 30 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len156;
+                                                    .cast::<usize>() = len158;
                                                 *base
                                                     .add(40 + 29 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr156.cast_mut();
+                                                    .cast::<*mut u8>() = ptr158.cast_mut();
                                                 *base
                                                     .add(40 + 31 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match always155 {
+                                                    .cast::<u8>() = (match always157 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
@@ -4349,168 +4380,168 @@ pub mod exports {
                                             }
                                         };
                                     }
-                                    V182::Retry(e) => {
+                                    V184::Retry(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (9i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Retry {
-                                            attempts: attempts157,
-                                            initial_interval_ns: initial_interval_ns157,
-                                            timeout_ns: timeout_ns157,
-                                            statuses: statuses157,
-                                            max_body_bytes: max_body_bytes157,
-                                            on_network_error: on_network_error157,
-                                            non_idempotent: non_idempotent157,
-                                            try_timeout_ns: try_timeout_ns157,
-                                            hedge_after_ns: hedge_after_ns157,
+                                            attempts: attempts159,
+                                            initial_interval_ns: initial_interval_ns159,
+                                            timeout_ns: timeout_ns159,
+                                            statuses: statuses159,
+                                            max_body_bytes: max_body_bytes159,
+                                            on_network_error: on_network_error159,
+                                            non_idempotent: non_idempotent159,
+                                            try_timeout_ns: try_timeout_ns159,
+                                            hedge_after_ns: hedge_after_ns159,
                                         } = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(attempts157);
+                                            .cast::<i32>() = _rt::as_i32(attempts159);
                                         *base
                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(initial_interval_ns157);
+                                            .cast::<i64>() = _rt::as_i64(initial_interval_ns159);
                                         *base
                                             .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(timeout_ns157);
-                                        let vec158 = <_ as Into<_rt::Vec<_>>>::into(statuses157)
+                                            .cast::<i64>() = _rt::as_i64(timeout_ns159);
+                                        let vec160 = <_ as Into<_rt::Vec<_>>>::into(statuses159)
                                             .into_boxed_slice();
-                                        let ptr158 = vec158.as_ptr().cast::<u8>();
-                                        let len158 = vec158.len();
-                                        ::core::mem::forget(vec158);
+                                        let ptr160 = vec160.as_ptr().cast::<u8>();
+                                        let len160 = vec160.len();
+                                        ::core::mem::forget(vec160);
                                         *base
                                             .add(32 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len158;
+                                            .cast::<usize>() = len160;
                                         *base
                                             .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr158.cast_mut();
+                                            .cast::<*mut u8>() = ptr160.cast_mut();
                                         *base
                                             .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(max_body_bytes157);
+                                            .cast::<i64>() = _rt::as_i64(max_body_bytes159);
                                         *base
                                             .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match on_network_error157 {
+                                            .cast::<u8>() = (match on_network_error159 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(41 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match non_idempotent157 {
+                                            .cast::<u8>() = (match non_idempotent159 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(48 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(try_timeout_ns157);
+                                            .cast::<i64>() = _rt::as_i64(try_timeout_ns159);
                                         *base
                                             .add(56 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(hedge_after_ns157);
+                                            .cast::<i64>() = _rt::as_i64(hedge_after_ns159);
                                     }
-                                    V182::Buffering(e) => {
+                                    V184::Buffering(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (10i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::Buffering {
-                                            max_request_bytes: max_request_bytes159,
-                                            memory_request_bytes: memory_request_bytes159,
-                                            max_response_bytes: max_response_bytes159,
-                                            memory_response_bytes: memory_response_bytes159,
-                                            retry_expression: retry_expression159,
+                                            max_request_bytes: max_request_bytes161,
+                                            memory_request_bytes: memory_request_bytes161,
+                                            max_response_bytes: max_response_bytes161,
+                                            memory_response_bytes: memory_response_bytes161,
+                                            retry_expression: retry_expression161,
                                         } = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(max_request_bytes159);
+                                            .cast::<i64>() = _rt::as_i64(max_request_bytes161);
                                         *base
                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(memory_request_bytes159);
+                                            .cast::<i64>() = _rt::as_i64(memory_request_bytes161);
                                         *base
                                             .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(max_response_bytes159);
+                                            .cast::<i64>() = _rt::as_i64(max_response_bytes161);
                                         *base
                                             .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(memory_response_bytes159);
-                                        match retry_expression159 {
+                                            .cast::<i64>() = _rt::as_i64(memory_response_bytes161);
+                                        match retry_expression161 {
                                             Some(e) => {
                                                 *base
                                                     .add(40 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
-                                                let vec160 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr160 = vec160.as_ptr().cast::<u8>();
-                                                let len160 = vec160.len();
-                                                ::core::mem::forget(vec160);
-                                                *base
-                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len160;
-                                                *base
-                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr160.cast_mut();
-                                            }
-                                            None => {
-                                                *base
-                                                    .add(40 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (0i32) as u8;
-                                            }
-                                        };
-                                    }
-                                    V182::Compress(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (11i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::Compress {
-                                            encodings: encodings161,
-                                            default_encoding: default_encoding161,
-                                            excluded: excluded161,
-                                            included: included161,
-                                            min_bytes: min_bytes161,
-                                        } = e;
-                                        let vec163 = encodings161;
-                                        let len163 = vec163.len();
-                                        let layout163 = _rt::alloc::Layout::from_size_align(
-                                                vec163.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result163, _cleanup163) = wit_bindgen::rt::Cleanup::new(
-                                            layout163,
-                                        );
-                                        if let Some(cleanup) = _cleanup163 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec163.into_iter().enumerate() {
-                                            let base = result163
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
                                                 let vec162 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr162 = vec162.as_ptr().cast::<u8>();
                                                 let len162 = vec162.len();
                                                 ::core::mem::forget(vec162);
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len162;
-                                                *base.add(0).cast::<*mut u8>() = ptr162.cast_mut();
-                                            }
-                                        }
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len163;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result163;
-                                        match default_encoding161 {
-                                            Some(e) => {
                                                 *base
-                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (1i32) as u8;
+                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr162.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                    }
+                                    V184::Compress(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (11i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::Compress {
+                                            encodings: encodings163,
+                                            default_encoding: default_encoding163,
+                                            excluded: excluded163,
+                                            included: included163,
+                                            min_bytes: min_bytes163,
+                                        } = e;
+                                        let vec165 = encodings163;
+                                        let len165 = vec165.len();
+                                        let layout165 = _rt::alloc::Layout::from_size_align(
+                                                vec165.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result165, _cleanup165) = wit_bindgen::rt::Cleanup::new(
+                                            layout165,
+                                        );
+                                        if let Some(cleanup) = _cleanup165 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec165.into_iter().enumerate() {
+                                            let base = result165
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
                                                 let vec164 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr164 = vec164.as_ptr().cast::<u8>();
                                                 let len164 = vec164.len();
                                                 ::core::mem::forget(vec164);
                                                 *base
-                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len164;
+                                                *base.add(0).cast::<*mut u8>() = ptr164.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len165;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result165;
+                                        match default_encoding163 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec166 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr166 = vec166.as_ptr().cast::<u8>();
+                                                let len166 = vec166.len();
+                                                ::core::mem::forget(vec166);
+                                                *base
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len166;
                                                 *base
                                                     .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr164.cast_mut();
+                                                    .cast::<*mut u8>() = ptr166.cast_mut();
                                             }
                                             None => {
                                                 *base
@@ -4518,40 +4549,7 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec166 = excluded161;
-                                        let len166 = vec166.len();
-                                        let layout166 = _rt::alloc::Layout::from_size_align(
-                                                vec166.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result166, _cleanup166) = wit_bindgen::rt::Cleanup::new(
-                                            layout166,
-                                        );
-                                        if let Some(cleanup) = _cleanup166 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec166.into_iter().enumerate() {
-                                            let base = result166
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let vec165 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr165 = vec165.as_ptr().cast::<u8>();
-                                                let len165 = vec165.len();
-                                                ::core::mem::forget(vec165);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len165;
-                                                *base.add(0).cast::<*mut u8>() = ptr165.cast_mut();
-                                            }
-                                        }
-                                        *base
-                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len166;
-                                        *base
-                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result166;
-                                        let vec168 = included161;
+                                        let vec168 = excluded163;
                                         let len168 = vec168.len();
                                         let layout168 = _rt::alloc::Layout::from_size_align(
                                                 vec168.len() * (2 * ::core::mem::size_of::<*const u8>()),
@@ -4579,84 +4577,117 @@ pub mod exports {
                                             }
                                         }
                                         *base
-                                            .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len168;
                                         *base
-                                            .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result168;
+                                        let vec170 = included163;
+                                        let len170 = vec170.len();
+                                        let layout170 = _rt::alloc::Layout::from_size_align(
+                                                vec170.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result170, _cleanup170) = wit_bindgen::rt::Cleanup::new(
+                                            layout170,
+                                        );
+                                        if let Some(cleanup) = _cleanup170 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec170.into_iter().enumerate() {
+                                            let base = result170
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec169 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr169 = vec169.as_ptr().cast::<u8>();
+                                                let len169 = vec169.len();
+                                                ::core::mem::forget(vec169);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len169;
+                                                *base.add(0).cast::<*mut u8>() = ptr169.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len170;
+                                        *base
+                                            .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result170;
                                         *base
                                             .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(min_bytes161);
+                                            .cast::<i64>() = _rt::as_i64(min_bytes163);
                                     }
-                                    V182::EncodedCharacters(e) => {
+                                    V184::EncodedCharacters(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (12i32) as u8;
-                                        let flags169 = e;
+                                        let flags171 = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = ((flags169.bits() >> 0) as i32) as u8;
+                                            .cast::<u8>() = ((flags171.bits() >> 0) as i32) as u8;
                                     }
-                                    V182::ClientCertificate(e) => {
+                                    V184::ClientCertificate(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (13i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::ClientCertificate {
-                                            pem: pem170,
-                                            info: info170,
-                                            style: style170,
+                                            pem: pem172,
+                                            info: info172,
+                                            style: style172,
                                         } = e;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match pem170 {
+                                            .cast::<u8>() = (match pem172 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
-                                        match info170 {
+                                        match info172 {
                                             Some(e) => {
                                                 *base
                                                     .add(9 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::CertificateInfo {
-                                                    not_before: not_before171,
-                                                    not_after: not_after171,
-                                                    sans: sans171,
-                                                    serial_number: serial_number171,
-                                                    subject: subject171,
-                                                    issuer: issuer171,
+                                                    not_before: not_before173,
+                                                    not_after: not_after173,
+                                                    sans: sans173,
+                                                    serial_number: serial_number173,
+                                                    subject: subject173,
+                                                    issuer: issuer173,
                                                 } = e;
                                                 *base
                                                     .add(10 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match not_before171 {
+                                                    .cast::<u8>() = (match not_before173 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(11 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match not_after171 {
+                                                    .cast::<u8>() = (match not_after173 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(12 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match sans171 {
+                                                    .cast::<u8>() = (match sans173 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                                 *base
                                                     .add(13 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match serial_number171 {
+                                                    .cast::<u8>() = (match serial_number173 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
-                                                let flags172 = subject171;
+                                                let flags174 = subject173;
                                                 *base
                                                     .add(14 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = ((flags172.bits() >> 0) as i32) as u8;
-                                                let flags173 = issuer171;
+                                                    .cast::<u8>() = ((flags174.bits() >> 0) as i32) as u8;
+                                                let flags175 = issuer173;
                                                 *base
                                                     .add(15 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = ((flags173.bits() >> 0) as i32) as u8;
+                                                    .cast::<u8>() = ((flags175.bits() >> 0) as i32) as u8;
                                             }
                                             None => {
                                                 *base
@@ -4666,249 +4697,216 @@ pub mod exports {
                                         };
                                         *base
                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (style170.clone() as i32) as u8;
+                                            .cast::<u8>() = (style172.clone() as i32) as u8;
                                     }
-                                    V182::GrpcWeb(e) => {
+                                    V184::GrpcWeb(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (14i32) as u8;
-                                        let vec175 = e;
-                                        let len175 = vec175.len();
-                                        let layout175 = _rt::alloc::Layout::from_size_align(
-                                                vec175.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                        let vec177 = e;
+                                        let len177 = vec177.len();
+                                        let layout177 = _rt::alloc::Layout::from_size_align(
+                                                vec177.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result175, _cleanup175) = wit_bindgen::rt::Cleanup::new(
-                                            layout175,
+                                        let (result177, _cleanup177) = wit_bindgen::rt::Cleanup::new(
+                                            layout177,
                                         );
-                                        if let Some(cleanup) = _cleanup175 {
+                                        if let Some(cleanup) = _cleanup177 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec175.into_iter().enumerate() {
-                                            let base = result175
+                                        for (i, e) in vec177.into_iter().enumerate() {
+                                            let base = result177
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let vec174 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr174 = vec174.as_ptr().cast::<u8>();
-                                                let len174 = vec174.len();
-                                                ::core::mem::forget(vec174);
+                                                let vec176 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr176 = vec176.as_ptr().cast::<u8>();
+                                                let len176 = vec176.len();
+                                                ::core::mem::forget(vec176);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len174;
-                                                *base.add(0).cast::<*mut u8>() = ptr174.cast_mut();
+                                                    .cast::<usize>() = len176;
+                                                *base.add(0).cast::<*mut u8>() = ptr176.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len175;
+                                            .cast::<usize>() = len177;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result175;
+                                            .cast::<*mut u8>() = result177;
                                     }
-                                    V182::ContentType => {
+                                    V184::ContentType => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (15i32) as u8;
                                     }
-                                    V182::LoopGuard(e) => {
+                                    V184::LoopGuard(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (16i32) as u8;
-                                        let vec176 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr176 = vec176.as_ptr().cast::<u8>();
-                                        let len176 = vec176.len();
-                                        ::core::mem::forget(vec176);
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len176;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr176.cast_mut();
-                                    }
-                                    V182::Chain(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (17i32) as u8;
-                                        let vec178 = e;
+                                        let vec178 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr178 = vec178.as_ptr().cast::<u8>();
                                         let len178 = vec178.len();
-                                        let layout178 = _rt::alloc::Layout::from_size_align(
-                                                vec178.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result178, _cleanup178) = wit_bindgen::rt::Cleanup::new(
-                                            layout178,
-                                        );
-                                        if let Some(cleanup) = _cleanup178 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec178.into_iter().enumerate() {
-                                            let base = result178
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let vec177 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr177 = vec177.as_ptr().cast::<u8>();
-                                                let len177 = vec177.len();
-                                                ::core::mem::forget(vec177);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len177;
-                                                *base.add(0).cast::<*mut u8>() = ptr177.cast_mut();
-                                            }
-                                        }
+                                        ::core::mem::forget(vec178);
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len178;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result178;
+                                            .cast::<*mut u8>() = ptr178.cast_mut();
                                     }
-                                    V182::Policy(e) => {
+                                    V184::Chain(e) => {
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (18i32) as u8;
-                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
-                                            plugin: plugin179,
-                                            settings: settings179,
-                                        } = e;
-                                        let vec180 = (plugin179.into_bytes()).into_boxed_slice();
-                                        let ptr180 = vec180.as_ptr().cast::<u8>();
+                                            .cast::<u8>() = (17i32) as u8;
+                                        let vec180 = e;
                                         let len180 = vec180.len();
-                                        ::core::mem::forget(vec180);
+                                        let layout180 = _rt::alloc::Layout::from_size_align(
+                                                vec180.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result180, _cleanup180) = wit_bindgen::rt::Cleanup::new(
+                                            layout180,
+                                        );
+                                        if let Some(cleanup) = _cleanup180 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec180.into_iter().enumerate() {
+                                            let base = result180
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec179 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr179 = vec179.as_ptr().cast::<u8>();
+                                                let len179 = vec179.len();
+                                                ::core::mem::forget(vec179);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len179;
+                                                *base.add(0).cast::<*mut u8>() = ptr179.cast_mut();
+                                            }
+                                        }
                                         *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>() = len180;
                                         *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr180.cast_mut();
-                                        let vec181 = (settings179.into_bytes()).into_boxed_slice();
-                                        let ptr181 = vec181.as_ptr().cast::<u8>();
-                                        let len181 = vec181.len();
-                                        ::core::mem::forget(vec181);
+                                            .cast::<*mut u8>() = result180;
+                                    }
+                                    V184::Policy(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (18i32) as u8;
+                                        let super::super::super::super::sluice::gateway::routing::PolicyUse {
+                                            plugin: plugin181,
+                                            settings: settings181,
+                                        } = e;
+                                        let vec182 = (plugin181.into_bytes()).into_boxed_slice();
+                                        let ptr182 = vec182.as_ptr().cast::<u8>();
+                                        let len182 = vec182.len();
+                                        ::core::mem::forget(vec182);
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len182;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr182.cast_mut();
+                                        let vec183 = (settings181.into_bytes()).into_boxed_slice();
+                                        let ptr183 = vec183.as_ptr().cast::<u8>();
+                                        let len183 = vec183.len();
+                                        ::core::mem::forget(vec183);
                                         *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len181;
+                                            .cast::<usize>() = len183;
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr181.cast_mut();
+                                            .cast::<*mut u8>() = ptr183.cast_mut();
                                     }
                                 }
                             }
                         }
                         *ptr20
                             .add(5 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len183;
+                            .cast::<usize>() = len185;
                         *ptr20
                             .add(4 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result183;
-                        let vec222 = tcp_routes21;
-                        let len222 = vec222.len();
-                        let layout222 = _rt::alloc::Layout::from_size_align(
-                                vec222.len()
+                            .cast::<*mut u8>() = result185;
+                        let vec224 = tcp_routes21;
+                        let len224 = vec224.len();
+                        let layout224 = _rt::alloc::Layout::from_size_align(
+                                vec224.len()
                                     * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result222, _cleanup222) = wit_bindgen::rt::Cleanup::new(
-                            layout222,
+                        let (result224, _cleanup224) = wit_bindgen::rt::Cleanup::new(
+                            layout224,
                         );
-                        if let Some(cleanup) = _cleanup222 {
+                        if let Some(cleanup) = _cleanup224 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec222.into_iter().enumerate() {
-                            let base = result222
+                        for (i, e) in vec224.into_iter().enumerate() {
+                            let base = result224
                                 .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpRoute {
-                                    name: name184,
-                                    rule: rule184,
-                                    priority: priority184,
-                                    entrypoints: entrypoints184,
-                                    tls: tls184,
-                                    tls_options: tls_options184,
-                                    steps: steps184,
-                                    service: service184,
+                                    name: name186,
+                                    rule: rule186,
+                                    priority: priority186,
+                                    entrypoints: entrypoints186,
+                                    tls: tls186,
+                                    tls_options: tls_options186,
+                                    steps: steps186,
+                                    service: service186,
                                 } = e;
-                                let vec185 = (name184.into_bytes()).into_boxed_slice();
-                                let ptr185 = vec185.as_ptr().cast::<u8>();
-                                let len185 = vec185.len();
-                                ::core::mem::forget(vec185);
-                                *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len185;
-                                *base.add(0).cast::<*mut u8>() = ptr185.cast_mut();
-                                let super::super::super::super::sluice::gateway::routing::Rule {
-                                    text: text186,
-                                    nodes: nodes186,
-                                    root: root186,
-                                } = rule184;
-                                let vec187 = (text186.into_bytes()).into_boxed_slice();
+                                let vec187 = (name186.into_bytes()).into_boxed_slice();
                                 let ptr187 = vec187.as_ptr().cast::<u8>();
                                 let len187 = vec187.len();
                                 ::core::mem::forget(vec187);
                                 *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len187;
+                                *base.add(0).cast::<*mut u8>() = ptr187.cast_mut();
+                                let super::super::super::super::sluice::gateway::routing::Rule {
+                                    text: text188,
+                                    nodes: nodes188,
+                                    root: root188,
+                                } = rule186;
+                                let vec189 = (text188.into_bytes()).into_boxed_slice();
+                                let ptr189 = vec189.as_ptr().cast::<u8>();
+                                let len189 = vec189.len();
+                                ::core::mem::forget(vec189);
+                                *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len189;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr187.cast_mut();
-                                let vec215 = nodes186;
-                                let len215 = vec215.len();
-                                let layout215 = _rt::alloc::Layout::from_size_align(
-                                        vec215.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr189.cast_mut();
+                                let vec217 = nodes188;
+                                let len217 = vec217.len();
+                                let layout217 = _rt::alloc::Layout::from_size_align(
+                                        vec217.len() * (6 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result215, _cleanup215) = wit_bindgen::rt::Cleanup::new(
-                                    layout215,
+                                let (result217, _cleanup217) = wit_bindgen::rt::Cleanup::new(
+                                    layout217,
                                 );
-                                if let Some(cleanup) = _cleanup215 {
+                                if let Some(cleanup) = _cleanup217 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec215.into_iter().enumerate() {
-                                    let base = result215
+                                for (i, e) in vec217.into_iter().enumerate() {
+                                    let base = result217
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V214;
+                                        use super::super::super::super::sluice::gateway::routing::RuleNode as V216;
                                         match e {
-                                            V214::All(e) => {
+                                            V216::All(e) => {
                                                 *base.add(0).cast::<u8>() = (0i32) as u8;
-                                                let vec188 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                let vec190 = <_ as Into<_rt::Vec<_>>>::into(e)
                                                     .into_boxed_slice();
-                                                let ptr188 = vec188.as_ptr().cast::<u8>();
-                                                let len188 = vec188.len();
-                                                ::core::mem::forget(vec188);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len188;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr188.cast_mut();
-                                            }
-                                            V214::Any(e) => {
-                                                *base.add(0).cast::<u8>() = (1i32) as u8;
-                                                let vec189 = <_ as Into<_rt::Vec<_>>>::into(e)
-                                                    .into_boxed_slice();
-                                                let ptr189 = vec189.as_ptr().cast::<u8>();
-                                                let len189 = vec189.len();
-                                                ::core::mem::forget(vec189);
-                                                *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len189;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr189.cast_mut();
-                                            }
-                                            V214::Not(e) => {
-                                                *base.add(0).cast::<u8>() = (2i32) as u8;
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(e);
-                                            }
-                                            V214::Host(e) => {
-                                                *base.add(0).cast::<u8>() = (3i32) as u8;
-                                                let vec190 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr190 = vec190.as_ptr().cast::<u8>();
                                                 let len190 = vec190.len();
                                                 ::core::mem::forget(vec190);
@@ -4919,9 +4917,10 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr190.cast_mut();
                                             }
-                                            V214::HostExact(e) => {
-                                                *base.add(0).cast::<u8>() = (4i32) as u8;
-                                                let vec191 = (e.into_bytes()).into_boxed_slice();
+                                            V216::Any(e) => {
+                                                *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                let vec191 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
                                                 let ptr191 = vec191.as_ptr().cast::<u8>();
                                                 let len191 = vec191.len();
                                                 ::core::mem::forget(vec191);
@@ -4932,8 +4931,14 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr191.cast_mut();
                                             }
-                                            V214::HostRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                            V216::Not(e) => {
+                                                *base.add(0).cast::<u8>() = (2i32) as u8;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(e);
+                                            }
+                                            V216::Host(e) => {
+                                                *base.add(0).cast::<u8>() = (3i32) as u8;
                                                 let vec192 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr192 = vec192.as_ptr().cast::<u8>();
                                                 let len192 = vec192.len();
@@ -4945,13 +4950,22 @@ pub mod exports {
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr192.cast_mut();
                                             }
-                                            V214::Path(e) => {
-                                                *base.add(0).cast::<u8>() = (6i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
-                                                    pattern: pattern193,
-                                                    view: view193,
-                                                } = e;
-                                                let vec194 = (pattern193.into_bytes()).into_boxed_slice();
+                                            V216::HostExact(e) => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                                let vec193 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr193 = vec193.as_ptr().cast::<u8>();
+                                                let len193 = vec193.len();
+                                                ::core::mem::forget(vec193);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len193;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr193.cast_mut();
+                                            }
+                                            V216::HostRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                                let vec194 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr194 = vec194.as_ptr().cast::<u8>();
                                                 let len194 = vec194.len();
                                                 ::core::mem::forget(vec194);
@@ -4961,12 +4975,9 @@ pub mod exports {
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr194.cast_mut();
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (view193.clone() as i32) as u8;
                                             }
-                                            V214::PathPrefix(e) => {
-                                                *base.add(0).cast::<u8>() = (7i32) as u8;
+                                            V216::Path(e) => {
+                                                *base.add(0).cast::<u8>() = (6i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
                                                     pattern: pattern195,
                                                     view: view195,
@@ -4985,8 +4996,8 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (view195.clone() as i32) as u8;
                                             }
-                                            V214::PathRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (8i32) as u8;
+                                            V216::PathPrefix(e) => {
+                                                *base.add(0).cast::<u8>() = (7i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::PathMatch {
                                                     pattern: pattern197,
                                                     view: view197,
@@ -5005,26 +5016,29 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (view197.clone() as i32) as u8;
                                             }
-                                            V214::Method(e) => {
-                                                *base.add(0).cast::<u8>() = (9i32) as u8;
-                                                let vec199 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr199 = vec199.as_ptr().cast::<u8>();
-                                                let len199 = vec199.len();
-                                                ::core::mem::forget(vec199);
+                                            V216::PathRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (8i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::PathMatch {
+                                                    pattern: pattern199,
+                                                    view: view199,
+                                                } = e;
+                                                let vec200 = (pattern199.into_bytes()).into_boxed_slice();
+                                                let ptr200 = vec200.as_ptr().cast::<u8>();
+                                                let len200 = vec200.len();
+                                                ::core::mem::forget(vec200);
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len199;
+                                                    .cast::<usize>() = len200;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr199.cast_mut();
+                                                    .cast::<*mut u8>() = ptr200.cast_mut();
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (view199.clone() as i32) as u8;
                                             }
-                                            V214::Header(e) => {
-                                                *base.add(0).cast::<u8>() = (10i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name200,
-                                                    value: value200,
-                                                } = e;
-                                                let vec201 = (name200.into_bytes()).into_boxed_slice();
+                                            V216::Method(e) => {
+                                                *base.add(0).cast::<u8>() = (9i32) as u8;
+                                                let vec201 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr201 = vec201.as_ptr().cast::<u8>();
                                                 let len201 = vec201.len();
                                                 ::core::mem::forget(vec201);
@@ -5034,109 +5048,100 @@ pub mod exports {
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr201.cast_mut();
-                                                let vec202 = (value200.into_bytes()).into_boxed_slice();
-                                                let ptr202 = vec202.as_ptr().cast::<u8>();
-                                                let len202 = vec202.len();
-                                                ::core::mem::forget(vec202);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len202;
-                                                *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr202.cast_mut();
                                             }
-                                            V214::HeaderRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (11i32) as u8;
+                                            V216::Header(e) => {
+                                                *base.add(0).cast::<u8>() = (10i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::HeaderMatch {
-                                                    name: name203,
-                                                    value: value203,
+                                                    name: name202,
+                                                    value: value202,
                                                 } = e;
-                                                let vec204 = (name203.into_bytes()).into_boxed_slice();
+                                                let vec203 = (name202.into_bytes()).into_boxed_slice();
+                                                let ptr203 = vec203.as_ptr().cast::<u8>();
+                                                let len203 = vec203.len();
+                                                ::core::mem::forget(vec203);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len203;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr203.cast_mut();
+                                                let vec204 = (value202.into_bytes()).into_boxed_slice();
                                                 let ptr204 = vec204.as_ptr().cast::<u8>();
                                                 let len204 = vec204.len();
                                                 ::core::mem::forget(vec204);
                                                 *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len204;
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr204.cast_mut();
-                                                let vec205 = (value203.into_bytes()).into_boxed_slice();
-                                                let ptr205 = vec205.as_ptr().cast::<u8>();
-                                                let len205 = vec205.len();
-                                                ::core::mem::forget(vec205);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len205;
-                                                *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr205.cast_mut();
+                                                    .cast::<*mut u8>() = ptr204.cast_mut();
                                             }
-                                            V214::Query(e) => {
-                                                *base.add(0).cast::<u8>() = (12i32) as u8;
-                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name206,
-                                                    value: value206,
-                                                    occurrence: occurrence206,
+                                            V216::HeaderRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (11i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::HeaderMatch {
+                                                    name: name205,
+                                                    value: value205,
                                                 } = e;
-                                                let vec207 = (name206.into_bytes()).into_boxed_slice();
+                                                let vec206 = (name205.into_bytes()).into_boxed_slice();
+                                                let ptr206 = vec206.as_ptr().cast::<u8>();
+                                                let len206 = vec206.len();
+                                                ::core::mem::forget(vec206);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len206;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr206.cast_mut();
+                                                let vec207 = (value205.into_bytes()).into_boxed_slice();
                                                 let ptr207 = vec207.as_ptr().cast::<u8>();
                                                 let len207 = vec207.len();
                                                 ::core::mem::forget(vec207);
                                                 *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len207;
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr207.cast_mut();
-                                                let vec208 = (value206.into_bytes()).into_boxed_slice();
-                                                let ptr208 = vec208.as_ptr().cast::<u8>();
-                                                let len208 = vec208.len();
-                                                ::core::mem::forget(vec208);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len208;
-                                                *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr208.cast_mut();
-                                                *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence206.clone() as i32) as u8;
+                                                    .cast::<*mut u8>() = ptr207.cast_mut();
                                             }
-                                            V214::QueryRegexp(e) => {
-                                                *base.add(0).cast::<u8>() = (13i32) as u8;
+                                            V216::Query(e) => {
+                                                *base.add(0).cast::<u8>() = (12i32) as u8;
                                                 let super::super::super::super::sluice::gateway::routing::QueryMatch {
-                                                    name: name209,
-                                                    value: value209,
-                                                    occurrence: occurrence209,
+                                                    name: name208,
+                                                    value: value208,
+                                                    occurrence: occurrence208,
                                                 } = e;
-                                                let vec210 = (name209.into_bytes()).into_boxed_slice();
+                                                let vec209 = (name208.into_bytes()).into_boxed_slice();
+                                                let ptr209 = vec209.as_ptr().cast::<u8>();
+                                                let len209 = vec209.len();
+                                                ::core::mem::forget(vec209);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len209;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr209.cast_mut();
+                                                let vec210 = (value208.into_bytes()).into_boxed_slice();
                                                 let ptr210 = vec210.as_ptr().cast::<u8>();
                                                 let len210 = vec210.len();
                                                 ::core::mem::forget(vec210);
                                                 *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len210;
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr210.cast_mut();
-                                                let vec211 = (value209.into_bytes()).into_boxed_slice();
-                                                let ptr211 = vec211.as_ptr().cast::<u8>();
-                                                let len211 = vec211.len();
-                                                ::core::mem::forget(vec211);
-                                                *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len211;
-                                                *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr211.cast_mut();
+                                                    .cast::<*mut u8>() = ptr210.cast_mut();
                                                 *base
                                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (occurrence209.clone() as i32) as u8;
+                                                    .cast::<u8>() = (occurrence208.clone() as i32) as u8;
                                             }
-                                            V214::ClientIp(e) => {
-                                                *base.add(0).cast::<u8>() = (14i32) as u8;
-                                                let vec212 = (e.into_bytes()).into_boxed_slice();
+                                            V216::QueryRegexp(e) => {
+                                                *base.add(0).cast::<u8>() = (13i32) as u8;
+                                                let super::super::super::super::sluice::gateway::routing::QueryMatch {
+                                                    name: name211,
+                                                    value: value211,
+                                                    occurrence: occurrence211,
+                                                } = e;
+                                                let vec212 = (name211.into_bytes()).into_boxed_slice();
                                                 let ptr212 = vec212.as_ptr().cast::<u8>();
                                                 let len212 = vec212.len();
                                                 ::core::mem::forget(vec212);
@@ -5146,277 +5151,306 @@ pub mod exports {
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr212.cast_mut();
-                                            }
-                                            V214::Alpn(e) => {
-                                                *base.add(0).cast::<u8>() = (15i32) as u8;
-                                                let vec213 = (e.into_bytes()).into_boxed_slice();
+                                                let vec213 = (value211.into_bytes()).into_boxed_slice();
                                                 let ptr213 = vec213.as_ptr().cast::<u8>();
                                                 let len213 = vec213.len();
                                                 ::core::mem::forget(vec213);
                                                 *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len213;
                                                 *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr213.cast_mut();
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (occurrence211.clone() as i32) as u8;
+                                            }
+                                            V216::ClientIp(e) => {
+                                                *base.add(0).cast::<u8>() = (14i32) as u8;
+                                                let vec214 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr214 = vec214.as_ptr().cast::<u8>();
+                                                let len214 = vec214.len();
+                                                ::core::mem::forget(vec214);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len214;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr214.cast_mut();
+                                            }
+                                            V216::Alpn(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let vec215 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr215 = vec215.as_ptr().cast::<u8>();
+                                                let len215 = vec215.len();
+                                                ::core::mem::forget(vec215);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len215;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr215.cast_mut();
                                             }
                                         }
                                     }
                                 }
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len215;
+                                    .cast::<usize>() = len217;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result215;
+                                    .cast::<*mut u8>() = result217;
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i32>() = _rt::as_i32(root186);
+                                    .cast::<i32>() = _rt::as_i32(root188);
                                 *base
                                     .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i64>() = _rt::as_i64(priority184);
-                                let vec217 = entrypoints184;
-                                let len217 = vec217.len();
-                                let layout217 = _rt::alloc::Layout::from_size_align(
-                                        vec217.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<i64>() = _rt::as_i64(priority186);
+                                let vec219 = entrypoints186;
+                                let len219 = vec219.len();
+                                let layout219 = _rt::alloc::Layout::from_size_align(
+                                        vec219.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result217, _cleanup217) = wit_bindgen::rt::Cleanup::new(
-                                    layout217,
+                                let (result219, _cleanup219) = wit_bindgen::rt::Cleanup::new(
+                                    layout219,
                                 );
-                                if let Some(cleanup) = _cleanup217 {
+                                if let Some(cleanup) = _cleanup219 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec217.into_iter().enumerate() {
-                                    let base = result217
+                                for (i, e) in vec219.into_iter().enumerate() {
+                                    let base = result219
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec216 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr216 = vec216.as_ptr().cast::<u8>();
-                                        let len216 = vec216.len();
-                                        ::core::mem::forget(vec216);
+                                        let vec218 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr218 = vec218.as_ptr().cast::<u8>();
+                                        let len218 = vec218.len();
+                                        ::core::mem::forget(vec218);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len216;
-                                        *base.add(0).cast::<*mut u8>() = ptr216.cast_mut();
+                                            .cast::<usize>() = len218;
+                                        *base.add(0).cast::<*mut u8>() = ptr218.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len217;
+                                    .cast::<usize>() = len219;
                                 *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result217;
+                                    .cast::<*mut u8>() = result219;
                                 *base
                                     .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (tls184.clone() as i32) as u8;
-                                let vec218 = (tls_options184.into_bytes())
+                                    .cast::<u8>() = (tls186.clone() as i32) as u8;
+                                let vec220 = (tls_options186.into_bytes())
                                     .into_boxed_slice();
-                                let ptr218 = vec218.as_ptr().cast::<u8>();
-                                let len218 = vec218.len();
-                                ::core::mem::forget(vec218);
+                                let ptr220 = vec220.as_ptr().cast::<u8>();
+                                let len220 = vec220.len();
+                                ::core::mem::forget(vec220);
                                 *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len218;
+                                    .cast::<usize>() = len220;
                                 *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr218.cast_mut();
-                                let vec220 = steps184;
-                                let len220 = vec220.len();
-                                let layout220 = _rt::alloc::Layout::from_size_align(
-                                        vec220.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr220.cast_mut();
+                                let vec222 = steps186;
+                                let len222 = vec222.len();
+                                let layout222 = _rt::alloc::Layout::from_size_align(
+                                        vec222.len() * (2 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result220, _cleanup220) = wit_bindgen::rt::Cleanup::new(
-                                    layout220,
+                                let (result222, _cleanup222) = wit_bindgen::rt::Cleanup::new(
+                                    layout222,
                                 );
-                                if let Some(cleanup) = _cleanup220 {
+                                if let Some(cleanup) = _cleanup222 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec220.into_iter().enumerate() {
-                                    let base = result220
+                                for (i, e) in vec222.into_iter().enumerate() {
+                                    let base = result222
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let vec219 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr219 = vec219.as_ptr().cast::<u8>();
-                                        let len219 = vec219.len();
-                                        ::core::mem::forget(vec219);
+                                        let vec221 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr221 = vec221.as_ptr().cast::<u8>();
+                                        let len221 = vec221.len();
+                                        ::core::mem::forget(vec221);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len219;
-                                        *base.add(0).cast::<*mut u8>() = ptr219.cast_mut();
+                                            .cast::<usize>() = len221;
+                                        *base.add(0).cast::<*mut u8>() = ptr221.cast_mut();
                                     }
                                 }
                                 *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len220;
+                                    .cast::<usize>() = len222;
                                 *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result220;
-                                let vec221 = (service184.into_bytes()).into_boxed_slice();
-                                let ptr221 = vec221.as_ptr().cast::<u8>();
-                                let len221 = vec221.len();
-                                ::core::mem::forget(vec221);
+                                    .cast::<*mut u8>() = result222;
+                                let vec223 = (service186.into_bytes()).into_boxed_slice();
+                                let ptr223 = vec223.as_ptr().cast::<u8>();
+                                let len223 = vec223.len();
+                                ::core::mem::forget(vec223);
                                 *base
                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len221;
+                                    .cast::<usize>() = len223;
                                 *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr221.cast_mut();
+                                    .cast::<*mut u8>() = ptr223.cast_mut();
                             }
                         }
                         *ptr20
                             .add(7 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len222;
+                            .cast::<usize>() = len224;
                         *ptr20
                             .add(6 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result222;
-                        let vec237 = tcp_services21;
-                        let len237 = vec237.len();
-                        let layout237 = _rt::alloc::Layout::from_size_align(
-                                vec237.len()
-                                    * (64 + 14 * ::core::mem::size_of::<*const u8>()),
+                            .cast::<*mut u8>() = result224;
+                        let vec242 = tcp_services21;
+                        let len242 = vec242.len();
+                        let layout242 = _rt::alloc::Layout::from_size_align(
+                                vec242.len()
+                                    * (80 + 20 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             )
                             .unwrap();
-                        let (result237, _cleanup237) = wit_bindgen::rt::Cleanup::new(
-                            layout237,
+                        let (result242, _cleanup242) = wit_bindgen::rt::Cleanup::new(
+                            layout242,
                         );
-                        if let Some(cleanup) = _cleanup237 {
+                        if let Some(cleanup) = _cleanup242 {
                             cleanup.forget();
                         }
-                        for (i, e) in vec237.into_iter().enumerate() {
-                            let base = result237
-                                .add(i * (64 + 14 * ::core::mem::size_of::<*const u8>()));
+                        for (i, e) in vec242.into_iter().enumerate() {
+                            let base = result242
+                                .add(i * (80 + 20 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::TcpService {
-                                    name: name223,
-                                    targets: targets223,
-                                    proxy_protocol: proxy_protocol223,
-                                    health_check: health_check223,
+                                    name: name225,
+                                    targets: targets225,
+                                    proxy_protocol: proxy_protocol225,
+                                    health_check: health_check225,
+                                    transport: transport225,
                                 } = e;
-                                let vec224 = (name223.into_bytes()).into_boxed_slice();
-                                let ptr224 = vec224.as_ptr().cast::<u8>();
-                                let len224 = vec224.len();
-                                ::core::mem::forget(vec224);
+                                let vec226 = (name225.into_bytes()).into_boxed_slice();
+                                let ptr226 = vec226.as_ptr().cast::<u8>();
+                                let len226 = vec226.len();
+                                ::core::mem::forget(vec226);
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len224;
-                                *base.add(0).cast::<*mut u8>() = ptr224.cast_mut();
-                                let vec228 = targets223;
-                                let len228 = vec228.len();
-                                let layout228 = _rt::alloc::Layout::from_size_align(
-                                        vec228.len()
+                                    .cast::<usize>() = len226;
+                                *base.add(0).cast::<*mut u8>() = ptr226.cast_mut();
+                                let vec230 = targets225;
+                                let len230 = vec230.len();
+                                let layout230 = _rt::alloc::Layout::from_size_align(
+                                        vec230.len()
                                             * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result228, _cleanup228) = wit_bindgen::rt::Cleanup::new(
-                                    layout228,
+                                let (result230, _cleanup230) = wit_bindgen::rt::Cleanup::new(
+                                    layout230,
                                 );
-                                if let Some(cleanup) = _cleanup228 {
+                                if let Some(cleanup) = _cleanup230 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec228.into_iter().enumerate() {
-                                    let base = result228
+                                for (i, e) in vec230.into_iter().enumerate() {
+                                    let base = result230
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::sluice::gateway::routing::TcpTarget {
-                                            instance: instance225,
-                                            address: address225,
-                                            port: port225,
-                                            tls: tls225,
-                                            weight: weight225,
+                                            instance: instance227,
+                                            address: address227,
+                                            port: port227,
+                                            tls: tls227,
+                                            weight: weight227,
                                         } = e;
-                                        let vec226 = (instance225.into_bytes()).into_boxed_slice();
-                                        let ptr226 = vec226.as_ptr().cast::<u8>();
-                                        let len226 = vec226.len();
-                                        ::core::mem::forget(vec226);
+                                        let vec228 = (instance227.into_bytes()).into_boxed_slice();
+                                        let ptr228 = vec228.as_ptr().cast::<u8>();
+                                        let len228 = vec228.len();
+                                        ::core::mem::forget(vec228);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len226;
-                                        *base.add(0).cast::<*mut u8>() = ptr226.cast_mut();
-                                        let vec227 = (address225.into_bytes()).into_boxed_slice();
-                                        let ptr227 = vec227.as_ptr().cast::<u8>();
-                                        let len227 = vec227.len();
-                                        ::core::mem::forget(vec227);
+                                            .cast::<usize>() = len228;
+                                        *base.add(0).cast::<*mut u8>() = ptr228.cast_mut();
+                                        let vec229 = (address227.into_bytes()).into_boxed_slice();
+                                        let ptr229 = vec229.as_ptr().cast::<u8>();
+                                        let len229 = vec229.len();
+                                        ::core::mem::forget(vec229);
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len227;
+                                            .cast::<usize>() = len229;
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr227.cast_mut();
+                                            .cast::<*mut u8>() = ptr229.cast_mut();
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u16>() = (_rt::as_i32(port225)) as u16;
+                                            .cast::<u16>() = (_rt::as_i32(port227)) as u16;
                                         *base
                                             .add(2 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match tls225 {
+                                            .cast::<u8>() = (match tls227 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
                                             .add(4 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(weight225);
+                                            .cast::<i32>() = _rt::as_i32(weight227);
                                     }
                                 }
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len228;
+                                    .cast::<usize>() = len230;
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result228;
+                                    .cast::<*mut u8>() = result230;
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<u8>() = (proxy_protocol223.clone() as i32) as u8;
-                                match health_check223 {
+                                    .cast::<u8>() = (proxy_protocol225.clone() as i32) as u8;
+                                match health_check225 {
                                     Some(e) => {
                                         *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
                                         let super::super::super::super::sluice::gateway::routing::HealthCheck {
-                                            protocol: protocol229,
-                                            path: path229,
-                                            method: method229,
-                                            status: status229,
-                                            headers: headers229,
-                                            host: host229,
-                                            follow_redirects: follow_redirects229,
-                                            scheme: scheme229,
-                                            port: port229,
-                                            interval_ns: interval_ns229,
-                                            unhealthy_interval_ns: unhealthy_interval_ns229,
-                                            timeout_ns: timeout_ns229,
-                                            at_once: at_once229,
-                                            passes: passes229,
-                                            failures: failures229,
+                                            protocol: protocol231,
+                                            path: path231,
+                                            method: method231,
+                                            status: status231,
+                                            headers: headers231,
+                                            host: host231,
+                                            follow_redirects: follow_redirects231,
+                                            send: send231,
+                                            expect: expect231,
+                                            scheme: scheme231,
+                                            port: port231,
+                                            interval_ns: interval_ns231,
+                                            unhealthy_interval_ns: unhealthy_interval_ns231,
+                                            timeout_ns: timeout_ns231,
+                                            at_once: at_once231,
+                                            passes: passes231,
+                                            failures: failures231,
                                         } = e;
                                         *base
                                             .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (protocol229.clone() as i32) as u8;
-                                        let vec230 = (path229.into_bytes()).into_boxed_slice();
-                                        let ptr230 = vec230.as_ptr().cast::<u8>();
-                                        let len230 = vec230.len();
-                                        ::core::mem::forget(vec230);
+                                            .cast::<u8>() = (protocol231.clone() as i32) as u8;
+                                        let vec232 = (path231.into_bytes()).into_boxed_slice();
+                                        let ptr232 = vec232.as_ptr().cast::<u8>();
+                                        let len232 = vec232.len();
+                                        ::core::mem::forget(vec232);
                                         *base
                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len230;
+                                            .cast::<usize>() = len232;
                                         *base
                                             .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr230.cast_mut();
-                                        let vec231 = (method229.into_bytes()).into_boxed_slice();
-                                        let ptr231 = vec231.as_ptr().cast::<u8>();
-                                        let len231 = vec231.len();
-                                        ::core::mem::forget(vec231);
+                                            .cast::<*mut u8>() = ptr232.cast_mut();
+                                        let vec233 = (method231.into_bytes()).into_boxed_slice();
+                                        let ptr233 = vec233.as_ptr().cast::<u8>();
+                                        let len233 = vec233.len();
+                                        ::core::mem::forget(vec233);
                                         *base
                                             .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len231;
+                                            .cast::<usize>() = len233;
                                         *base
                                             .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr231.cast_mut();
-                                        match status229 {
+                                            .cast::<*mut u8>() = ptr233.cast_mut();
+                                        match status231 {
                                             Some(e) => {
                                                 *base
                                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
@@ -5431,120 +5465,140 @@ pub mod exports {
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        let vec235 = headers229;
-                                        let len235 = vec235.len();
-                                        let layout235 = _rt::alloc::Layout::from_size_align(
-                                                vec235.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        let vec237 = headers231;
+                                        let len237 = vec237.len();
+                                        let layout237 = _rt::alloc::Layout::from_size_align(
+                                                vec237.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             )
                                             .unwrap();
-                                        let (result235, _cleanup235) = wit_bindgen::rt::Cleanup::new(
-                                            layout235,
+                                        let (result237, _cleanup237) = wit_bindgen::rt::Cleanup::new(
+                                            layout237,
                                         );
-                                        if let Some(cleanup) = _cleanup235 {
+                                        if let Some(cleanup) = _cleanup237 {
                                             cleanup.forget();
                                         }
-                                        for (i, e) in vec235.into_iter().enumerate() {
-                                            let base = result235
+                                        for (i, e) in vec237.into_iter().enumerate() {
+                                            let base = result237
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
                                                 let super::super::super::super::sluice::gateway::routing::HeaderLine {
-                                                    name: name232,
-                                                    value: value232,
+                                                    name: name234,
+                                                    value: value234,
                                                 } = e;
-                                                let vec233 = (name232.into_bytes()).into_boxed_slice();
-                                                let ptr233 = vec233.as_ptr().cast::<u8>();
-                                                let len233 = vec233.len();
-                                                ::core::mem::forget(vec233);
+                                                let vec235 = (name234.into_bytes()).into_boxed_slice();
+                                                let ptr235 = vec235.as_ptr().cast::<u8>();
+                                                let len235 = vec235.len();
+                                                ::core::mem::forget(vec235);
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len233;
-                                                *base.add(0).cast::<*mut u8>() = ptr233.cast_mut();
-                                                let vec234 = (value232.into_bytes()).into_boxed_slice();
-                                                let ptr234 = vec234.as_ptr().cast::<u8>();
-                                                let len234 = vec234.len();
-                                                ::core::mem::forget(vec234);
+                                                    .cast::<usize>() = len235;
+                                                *base.add(0).cast::<*mut u8>() = ptr235.cast_mut();
+                                                let vec236 = (value234.into_bytes()).into_boxed_slice();
+                                                let ptr236 = vec236.as_ptr().cast::<u8>();
+                                                let len236 = vec236.len();
+                                                ::core::mem::forget(vec236);
                                                 *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len234;
+                                                    .cast::<usize>() = len236;
                                                 *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr234.cast_mut();
+                                                    .cast::<*mut u8>() = ptr236.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(16 + 11 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len235;
+                                            .cast::<usize>() = len237;
                                         *base
                                             .add(16 + 10 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result235;
-                                        let vec236 = (host229.into_bytes()).into_boxed_slice();
-                                        let ptr236 = vec236.as_ptr().cast::<u8>();
-                                        let len236 = vec236.len();
-                                        ::core::mem::forget(vec236);
+                                            .cast::<*mut u8>() = result237;
+                                        let vec238 = (host231.into_bytes()).into_boxed_slice();
+                                        let ptr238 = vec238.as_ptr().cast::<u8>();
+                                        let len238 = vec238.len();
+                                        ::core::mem::forget(vec238);
                                         *base
                                             .add(16 + 13 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len236;
+                                            .cast::<usize>() = len238;
                                         *base
                                             .add(16 + 12 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr236.cast_mut();
+                                            .cast::<*mut u8>() = ptr238.cast_mut();
                                         *base
                                             .add(16 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match follow_redirects229 {
+                                            .cast::<u8>() = (match follow_redirects231 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
-                                        match scheme229 {
+                                        let vec239 = (send231.into_bytes()).into_boxed_slice();
+                                        let ptr239 = vec239.as_ptr().cast::<u8>();
+                                        let len239 = vec239.len();
+                                        ::core::mem::forget(vec239);
+                                        *base
+                                            .add(16 + 16 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len239;
+                                        *base
+                                            .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr239.cast_mut();
+                                        let vec240 = (expect231.into_bytes()).into_boxed_slice();
+                                        let ptr240 = vec240.as_ptr().cast::<u8>();
+                                        let len240 = vec240.len();
+                                        ::core::mem::forget(vec240);
+                                        *base
+                                            .add(16 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len240;
+                                        *base
+                                            .add(16 + 17 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr240.cast_mut();
+                                        match scheme231 {
                                             Some(e) => {
                                                 *base
-                                                    .add(17 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 *base
-                                                    .add(18 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(17 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (e.clone() as i32) as u8;
                                             }
                                             None => {
                                                 *base
-                                                    .add(17 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
-                                        match port229 {
+                                        match port231 {
                                             Some(e) => {
                                                 *base
-                                                    .add(20 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(18 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                                 *base
-                                                    .add(22 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(20 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u16>() = (_rt::as_i32(e)) as u16;
                                             }
                                             None => {
                                                 *base
-                                                    .add(20 + 14 * ::core::mem::size_of::<*const u8>())
+                                                    .add(18 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
                                         };
                                         *base
-                                            .add(24 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(interval_ns229);
+                                            .add(32 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(interval_ns231);
                                         *base
-                                            .add(32 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns229);
+                                            .add(40 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(unhealthy_interval_ns231);
                                         *base
-                                            .add(40 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(timeout_ns229);
+                                            .add(48 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(timeout_ns231);
                                         *base
-                                            .add(48 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match at_once229 {
+                                            .add(56 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match at_once231 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
                                         *base
-                                            .add(52 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(passes229);
+                                            .add(60 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(passes231);
                                         *base
-                                            .add(56 + 14 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(failures229);
+                                            .add(64 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(failures231);
                                     }
                                     None => {
                                         *base
@@ -5552,106 +5606,42 @@ pub mod exports {
                                             .cast::<u8>() = (0i32) as u8;
                                     }
                                 };
+                                match transport225 {
+                                    Some(e) => {
+                                        *base
+                                            .add(72 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec241 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr241 = vec241.as_ptr().cast::<u8>();
+                                        let len241 = vec241.len();
+                                        ::core::mem::forget(vec241);
+                                        *base
+                                            .add(72 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len241;
+                                        *base
+                                            .add(72 + 19 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr241.cast_mut();
+                                    }
+                                    None => {
+                                        *base
+                                            .add(72 + 18 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
                             }
                         }
                         *ptr20
                             .add(9 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len237;
+                            .cast::<usize>() = len242;
                         *ptr20
                             .add(8 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result237;
-                        let vec243 = tcp_steps21;
-                        let len243 = vec243.len();
-                        let layout243 = _rt::alloc::Layout::from_size_align(
-                                vec243.len()
-                                    * (8 + 4 * ::core::mem::size_of::<*const u8>()),
-                                8,
-                            )
-                            .unwrap();
-                        let (result243, _cleanup243) = wit_bindgen::rt::Cleanup::new(
-                            layout243,
-                        );
-                        if let Some(cleanup) = _cleanup243 {
-                            cleanup.forget();
-                        }
-                        for (i, e) in vec243.into_iter().enumerate() {
-                            let base = result243
-                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
-                            {
-                                let super::super::super::super::sluice::gateway::routing::TcpStep {
-                                    name: name238,
-                                    action: action238,
-                                } = e;
-                                let vec239 = (name238.into_bytes()).into_boxed_slice();
-                                let ptr239 = vec239.as_ptr().cast::<u8>();
-                                let len239 = vec239.len();
-                                ::core::mem::forget(vec239);
-                                *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len239;
-                                *base.add(0).cast::<*mut u8>() = ptr239.cast_mut();
-                                use super::super::super::super::sluice::gateway::routing::TcpAction as V242;
-                                match action238 {
-                                    V242::InFlight(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (0i32) as u8;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i64>() = _rt::as_i64(e);
-                                    }
-                                    V242::AllowList(e) => {
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (1i32) as u8;
-                                        let vec241 = e;
-                                        let len241 = vec241.len();
-                                        let layout241 = _rt::alloc::Layout::from_size_align(
-                                                vec241.len() * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            )
-                                            .unwrap();
-                                        let (result241, _cleanup241) = wit_bindgen::rt::Cleanup::new(
-                                            layout241,
-                                        );
-                                        if let Some(cleanup) = _cleanup241 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec241.into_iter().enumerate() {
-                                            let base = result241
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let vec240 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr240 = vec240.as_ptr().cast::<u8>();
-                                                let len240 = vec240.len();
-                                                ::core::mem::forget(vec240);
-                                                *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len240;
-                                                *base.add(0).cast::<*mut u8>() = ptr240.cast_mut();
-                                            }
-                                        }
-                                        *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len241;
-                                        *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result241;
-                                    }
-                                }
-                            }
-                        }
-                        *ptr20
-                            .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len243;
-                        *ptr20
-                            .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result243;
-                        let vec248 = diagnostics21;
+                            .cast::<*mut u8>() = result242;
+                        let vec248 = tcp_steps21;
                         let len248 = vec248.len();
                         let layout248 = _rt::alloc::Layout::from_size_align(
-                                vec248.len() * (7 * ::core::mem::size_of::<*const u8>()),
-                                ::core::mem::size_of::<*const u8>(),
+                                vec248.len()
+                                    * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                8,
                             )
                             .unwrap();
                         let (result248, _cleanup248) = wit_bindgen::rt::Cleanup::new(
@@ -5662,54 +5652,140 @@ pub mod exports {
                         }
                         for (i, e) in vec248.into_iter().enumerate() {
                             let base = result248
+                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let super::super::super::super::sluice::gateway::routing::TcpStep {
+                                    name: name243,
+                                    action: action243,
+                                } = e;
+                                let vec244 = (name243.into_bytes()).into_boxed_slice();
+                                let ptr244 = vec244.as_ptr().cast::<u8>();
+                                let len244 = vec244.len();
+                                ::core::mem::forget(vec244);
+                                *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len244;
+                                *base.add(0).cast::<*mut u8>() = ptr244.cast_mut();
+                                use super::super::super::super::sluice::gateway::routing::TcpAction as V247;
+                                match action243 {
+                                    V247::InFlight(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>() = _rt::as_i64(e);
+                                    }
+                                    V247::AllowList(e) => {
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec246 = e;
+                                        let len246 = vec246.len();
+                                        let layout246 = _rt::alloc::Layout::from_size_align(
+                                                vec246.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result246, _cleanup246) = wit_bindgen::rt::Cleanup::new(
+                                            layout246,
+                                        );
+                                        if let Some(cleanup) = _cleanup246 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec246.into_iter().enumerate() {
+                                            let base = result246
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let vec245 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr245 = vec245.as_ptr().cast::<u8>();
+                                                let len245 = vec245.len();
+                                                ::core::mem::forget(vec245);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len245;
+                                                *base.add(0).cast::<*mut u8>() = ptr245.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len246;
+                                        *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result246;
+                                    }
+                                }
+                            }
+                        }
+                        *ptr20
+                            .add(11 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>() = len248;
+                        *ptr20
+                            .add(10 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>() = result248;
+                        let vec253 = diagnostics21;
+                        let len253 = vec253.len();
+                        let layout253 = _rt::alloc::Layout::from_size_align(
+                                vec253.len() * (7 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            )
+                            .unwrap();
+                        let (result253, _cleanup253) = wit_bindgen::rt::Cleanup::new(
+                            layout253,
+                        );
+                        if let Some(cleanup) = _cleanup253 {
+                            cleanup.forget();
+                        }
+                        for (i, e) in vec253.into_iter().enumerate() {
+                            let base = result253
                                 .add(i * (7 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let super::super::super::super::sluice::gateway::routing::Diagnostic {
-                                    severity: severity244,
-                                    object: object244,
-                                    tag: tag244,
-                                    message: message244,
+                                    severity: severity249,
+                                    object: object249,
+                                    tag: tag249,
+                                    message: message249,
                                 } = e;
-                                *base.add(0).cast::<u8>() = (severity244.clone() as i32)
+                                *base.add(0).cast::<u8>() = (severity249.clone() as i32)
                                     as u8;
-                                let vec245 = (object244.into_bytes()).into_boxed_slice();
-                                let ptr245 = vec245.as_ptr().cast::<u8>();
-                                let len245 = vec245.len();
-                                ::core::mem::forget(vec245);
+                                let vec250 = (object249.into_bytes()).into_boxed_slice();
+                                let ptr250 = vec250.as_ptr().cast::<u8>();
+                                let len250 = vec250.len();
+                                ::core::mem::forget(vec250);
                                 *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len245;
+                                    .cast::<usize>() = len250;
                                 *base
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr245.cast_mut();
-                                let vec246 = (tag244.into_bytes()).into_boxed_slice();
-                                let ptr246 = vec246.as_ptr().cast::<u8>();
-                                let len246 = vec246.len();
-                                ::core::mem::forget(vec246);
+                                    .cast::<*mut u8>() = ptr250.cast_mut();
+                                let vec251 = (tag249.into_bytes()).into_boxed_slice();
+                                let ptr251 = vec251.as_ptr().cast::<u8>();
+                                let len251 = vec251.len();
+                                ::core::mem::forget(vec251);
                                 *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len246;
+                                    .cast::<usize>() = len251;
                                 *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr246.cast_mut();
-                                let vec247 = (message244.into_bytes()).into_boxed_slice();
-                                let ptr247 = vec247.as_ptr().cast::<u8>();
-                                let len247 = vec247.len();
-                                ::core::mem::forget(vec247);
+                                    .cast::<*mut u8>() = ptr251.cast_mut();
+                                let vec252 = (message249.into_bytes()).into_boxed_slice();
+                                let ptr252 = vec252.as_ptr().cast::<u8>();
+                                let len252 = vec252.len();
+                                ::core::mem::forget(vec252);
                                 *base
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len247;
+                                    .cast::<usize>() = len252;
                                 *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr247.cast_mut();
+                                    .cast::<*mut u8>() = ptr252.cast_mut();
                             }
                         }
                         *ptr20
                             .add(13 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len248;
+                            .cast::<usize>() = len253;
                         *ptr20
                             .add(12 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>() = result248;
+                            .cast::<*mut u8>() = result253;
                         ptr20
                     }
                 }
@@ -6004,11 +6080,11 @@ pub mod exports {
                         let l66 = *arg0
                             .add(3 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base138 = l65;
-                        let len138 = l66;
-                        for i in 0..len138 {
-                            let base = base138
-                                .add(i * (224 + 26 * ::core::mem::size_of::<*const u8>()));
+                        let base142 = l65;
+                        let len142 = l66;
+                        for i in 0..len142 {
+                            let base = base142
+                                .add(i * (232 + 30 * ::core::mem::size_of::<*const u8>()));
                             {
                                 let l67 = *base.add(0).cast::<*mut u8>();
                                 let l68 = *base
@@ -6161,284 +6237,280 @@ pub mod exports {
                                                     .add(64 + 19 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l99, l100, 1);
+                                                let l101 = *base
+                                                    .add(64 + 21 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l102 = *base
+                                                    .add(64 + 22 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l101, l102, 1);
+                                                let l103 = *base
+                                                    .add(64 + 23 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l104 = *base
+                                                    .add(64 + 24 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l103, l104, 1);
                                             }
                                         }
-                                        let l101 = i32::from(
+                                        let l105 = i32::from(
                                             *base
-                                                .add(216 + 20 * ::core::mem::size_of::<*const u8>())
+                                                .add(224 + 24 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
-                                        match l101 {
+                                        match l105 {
                                             0 => {}
                                             _ => {
-                                                let l102 = *base
-                                                    .add(216 + 21 * ::core::mem::size_of::<*const u8>())
+                                                let l106 = *base
+                                                    .add(224 + 25 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l103 = *base
-                                                    .add(216 + 22 * ::core::mem::size_of::<*const u8>())
+                                                let l107 = *base
+                                                    .add(224 + 26 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l102, l103, 1);
+                                                _rt::cabi_dealloc(l106, l107, 1);
                                             }
                                         }
-                                        let l104 = *base
-                                            .add(216 + 23 * ::core::mem::size_of::<*const u8>())
+                                        let l108 = *base
+                                            .add(224 + 27 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l105 = *base
-                                            .add(216 + 24 * ::core::mem::size_of::<*const u8>())
+                                        let l109 = *base
+                                            .add(224 + 28 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l104, l105, 1);
+                                        _rt::cabi_dealloc(l108, l109, 1);
                                     }
                                     1 => {
-                                        let l106 = *base
+                                        let l110 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l107 = *base
+                                        let l111 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base110 = l106;
-                                        let len110 = l107;
-                                        for i in 0..len110 {
-                                            let base = base110
+                                        let base114 = l110;
+                                        let len114 = l111;
+                                        for i in 0..len114 {
+                                            let base = base114
                                                 .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l108 = *base.add(0).cast::<*mut u8>();
-                                                let l109 = *base
+                                                let l112 = *base.add(0).cast::<*mut u8>();
+                                                let l113 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l108, l109, 1);
+                                                _rt::cabi_dealloc(l112, l113, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base110,
-                                            len110 * (3 * ::core::mem::size_of::<*const u8>()),
+                                            base114,
+                                            len114 * (3 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l111 = i32::from(
+                                        let l115 = i32::from(
                                             *base
                                                 .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
-                                        match l111 {
+                                        match l115 {
                                             0 => {}
                                             _ => {
-                                                let l112 = *base
+                                                let l116 = *base
                                                     .add(24 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l113 = *base
+                                                let l117 = *base
                                                     .add(24 + 5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l112, l113, 1);
-                                                let l114 = *base
+                                                _rt::cabi_dealloc(l116, l117, 1);
+                                                let l118 = *base
                                                     .add(48 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l115 = *base
+                                                let l119 = *base
                                                     .add(48 + 7 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l114, l115, 1);
-                                                let l116 = i32::from(
+                                                _rt::cabi_dealloc(l118, l119, 1);
+                                                let l120 = i32::from(
                                                     *base
                                                         .add(48 + 8 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<u8>(),
                                                 );
-                                                match l116 {
+                                                match l120 {
                                                     0 => {}
                                                     _ => {
-                                                        let l117 = *base
+                                                        let l121 = *base
                                                             .add(48 + 9 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
-                                                        let l118 = *base
+                                                        let l122 = *base
                                                             .add(48 + 10 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        _rt::cabi_dealloc(l117, l118, 1);
+                                                        _rt::cabi_dealloc(l121, l122, 1);
                                                     }
                                                 }
                                             }
                                         }
                                     }
                                     2 => {
-                                        let l119 = *base
+                                        let l123 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l120 = *base
+                                        let l124 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l119, l120, 1);
-                                        let l121 = *base
+                                        _rt::cabi_dealloc(l123, l124, 1);
+                                        let l125 = *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l122 = *base
+                                        let l126 = *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base125 = l121;
-                                        let len125 = l122;
-                                        for i in 0..len125 {
-                                            let base = base125
+                                        let base129 = l125;
+                                        let len129 = l126;
+                                        for i in 0..len129 {
+                                            let base = base129
                                                 .add(i * (3 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l123 = *base.add(0).cast::<*mut u8>();
-                                                let l124 = *base
+                                                let l127 = *base.add(0).cast::<*mut u8>();
+                                                let l128 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l123, l124, 1);
+                                                _rt::cabi_dealloc(l127, l128, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base125,
-                                            len125 * (3 * ::core::mem::size_of::<*const u8>()),
+                                            base129,
+                                            len129 * (3 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     _ => {
-                                        let l126 = *base
+                                        let l130 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l127 = *base
+                                        let l131 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l126, l127, 1);
-                                        let l128 = *base
+                                        _rt::cabi_dealloc(l130, l131, 1);
+                                        let l132 = *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l129 = *base
+                                        let l133 = *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l128, l129, 1);
-                                        let l130 = *base
+                                        _rt::cabi_dealloc(l132, l133, 1);
+                                        let l134 = *base
                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l131 = *base
+                                        let l135 = *base
                                             .add(8 + 7 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base132 = l130;
-                                        let len132 = l131;
-                                        _rt::cabi_dealloc(base132, len132 * 4, 2);
+                                        let base136 = l134;
+                                        let len136 = l135;
+                                        _rt::cabi_dealloc(base136, len136 * 4, 2);
                                     }
                                 }
-                                let l133 = *base
-                                    .add(224 + 24 * ::core::mem::size_of::<*const u8>())
+                                let l137 = *base
+                                    .add(232 + 28 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l134 = *base
-                                    .add(224 + 25 * ::core::mem::size_of::<*const u8>())
+                                let l138 = *base
+                                    .add(232 + 29 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base137 = l133;
-                                let len137 = l134;
-                                for i in 0..len137 {
-                                    let base = base137
+                                let base141 = l137;
+                                let len141 = l138;
+                                for i in 0..len141 {
+                                    let base = base141
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l135 = *base.add(0).cast::<*mut u8>();
-                                        let l136 = *base
+                                        let l139 = *base.add(0).cast::<*mut u8>();
+                                        let l140 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l135, l136, 1);
+                                        _rt::cabi_dealloc(l139, l140, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base137,
-                                    len137 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base141,
+                                    len141 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                             }
                         }
                         _rt::cabi_dealloc(
-                            base138,
-                            len138 * (224 + 26 * ::core::mem::size_of::<*const u8>()),
+                            base142,
+                            len142 * (232 + 30 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l139 = *arg0
+                        let l143 = *arg0
                             .add(4 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l140 = *arg0
+                        let l144 = *arg0
                             .add(5 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base275 = l139;
-                        let len275 = l140;
-                        for i in 0..len275 {
-                            let base = base275
+                        let base279 = l143;
+                        let len279 = l144;
+                        for i in 0..len279 {
+                            let base = base279
                                 .add(i * (40 + 32 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l141 = *base.add(0).cast::<*mut u8>();
-                                let l142 = *base
+                                let l145 = *base.add(0).cast::<*mut u8>();
+                                let l146 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l141, l142, 1);
-                                let l143 = i32::from(
+                                _rt::cabi_dealloc(l145, l146, 1);
+                                let l147 = i32::from(
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l143 {
+                                match l147 {
                                     0 => {
-                                        let l144 = *base
+                                        let l148 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l145 = *base
+                                        let l149 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base148 = l144;
-                                        let len148 = l145;
-                                        for i in 0..len148 {
-                                            let base = base148
+                                        let base152 = l148;
+                                        let len152 = l149;
+                                        for i in 0..len152 {
+                                            let base = base152
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l146 = *base.add(0).cast::<*mut u8>();
-                                                let l147 = *base
+                                                let l150 = *base.add(0).cast::<*mut u8>();
+                                                let l151 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l146, l147, 1);
+                                                _rt::cabi_dealloc(l150, l151, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base148,
-                                            len148 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base152,
+                                            len152 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     1 => {
-                                        let l149 = *base
+                                        let l153 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l150 = *base
+                                        let l154 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base153 = l149;
-                                        let len153 = l150;
-                                        for i in 0..len153 {
-                                            let base = base153
+                                        let base157 = l153;
+                                        let len157 = l154;
+                                        for i in 0..len157 {
+                                            let base = base157
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l151 = *base.add(0).cast::<*mut u8>();
-                                                let l152 = *base
+                                                let l155 = *base.add(0).cast::<*mut u8>();
+                                                let l156 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l151, l152, 1);
+                                                _rt::cabi_dealloc(l155, l156, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base153,
-                                            len153 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base157,
+                                            len157 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     2 => {
-                                        let l154 = *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l155 = *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l154, l155, 1);
-                                    }
-                                    3 => {
-                                        let l156 = *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l157 = *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l156, l157, 1);
-                                    }
-                                    4 => {
                                         let l158 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
@@ -6446,16 +6518,17 @@ pub mod exports {
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l158, l159, 1);
+                                    }
+                                    3 => {
                                         let l160 = *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l161 = *base
-                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l160, l161, 1);
                                     }
-                                    5 => {}
-                                    6 => {
+                                    4 => {
                                         let l162 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
@@ -6471,7 +6544,8 @@ pub mod exports {
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l164, l165, 1);
                                     }
-                                    7 => {
+                                    5 => {}
+                                    6 => {
                                         let l166 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
@@ -6479,630 +6553,628 @@ pub mod exports {
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l166, l167, 1);
-                                        let l168 = i32::from(
+                                        let l168 = *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l169 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l168, l169, 1);
+                                    }
+                                    7 => {
+                                        let l170 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l171 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l170, l171, 1);
+                                        let l172 = i32::from(
                                             *base
                                                 .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
-                                        match l168 {
+                                        match l172 {
                                             0 => {}
                                             _ => {
-                                                let l169 = *base
+                                                let l173 = *base
                                                     .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l170 = *base
+                                                let l174 = *base
                                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l169, l170, 1);
+                                                _rt::cabi_dealloc(l173, l174, 1);
                                             }
                                         }
                                     }
                                     8 => {
-                                        let l171 = *base
+                                        let l175 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l172 = *base
+                                        let l176 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base177 = l171;
-                                        let len177 = l172;
-                                        for i in 0..len177 {
-                                            let base = base177
+                                        let base181 = l175;
+                                        let len181 = l176;
+                                        for i in 0..len181 {
+                                            let base = base181
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l173 = *base.add(0).cast::<*mut u8>();
-                                                let l174 = *base
+                                                let l177 = *base.add(0).cast::<*mut u8>();
+                                                let l178 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l173, l174, 1);
-                                                let l175 = *base
+                                                _rt::cabi_dealloc(l177, l178, 1);
+                                                let l179 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l176 = *base
+                                                let l180 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l175, l176, 1);
+                                                _rt::cabi_dealloc(l179, l180, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base177,
-                                            len177 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            base181,
+                                            len181 * (4 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l178 = *base
+                                        let l182 = *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l179 = *base
+                                        let l183 = *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base184 = l178;
-                                        let len184 = l179;
-                                        for i in 0..len184 {
-                                            let base = base184
+                                        let base188 = l182;
+                                        let len188 = l183;
+                                        for i in 0..len188 {
+                                            let base = base188
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l180 = *base.add(0).cast::<*mut u8>();
-                                                let l181 = *base
+                                                let l184 = *base.add(0).cast::<*mut u8>();
+                                                let l185 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l180, l181, 1);
-                                                let l182 = *base
+                                                _rt::cabi_dealloc(l184, l185, 1);
+                                                let l186 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l183 = *base
+                                                let l187 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l182, l183, 1);
+                                                _rt::cabi_dealloc(l186, l187, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base184,
-                                            len184 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            base188,
+                                            len188 * (4 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l185 = i32::from(
+                                        let l189 = i32::from(
                                             *base
                                                 .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
-                                        match l185 {
+                                        match l189 {
                                             0 => {}
                                             _ => {
-                                                let l186 = *base
+                                                let l190 = *base
                                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l187 = *base
+                                                let l191 = *base
                                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base190 = l186;
-                                                let len190 = l187;
-                                                for i in 0..len190 {
-                                                    let base = base190
+                                                let base194 = l190;
+                                                let len194 = l191;
+                                                for i in 0..len194 {
+                                                    let base = base194
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let l188 = *base.add(0).cast::<*mut u8>();
-                                                        let l189 = *base
+                                                        let l192 = *base.add(0).cast::<*mut u8>();
+                                                        let l193 = *base
                                                             .add(::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        _rt::cabi_dealloc(l188, l189, 1);
+                                                        _rt::cabi_dealloc(l192, l193, 1);
                                                     }
                                                 }
                                                 _rt::cabi_dealloc(
-                                                    base190,
-                                                    len190 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    base194,
+                                                    len194 * (2 * ::core::mem::size_of::<*const u8>()),
                                                     ::core::mem::size_of::<*const u8>(),
                                                 );
-                                                let l191 = *base
+                                                let l195 = *base
                                                     .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l192 = *base
+                                                let l196 = *base
                                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base195 = l191;
-                                                let len195 = l192;
-                                                for i in 0..len195 {
-                                                    let base = base195
+                                                let base199 = l195;
+                                                let len199 = l196;
+                                                for i in 0..len199 {
+                                                    let base = base199
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let l193 = *base.add(0).cast::<*mut u8>();
-                                                        let l194 = *base
+                                                        let l197 = *base.add(0).cast::<*mut u8>();
+                                                        let l198 = *base
                                                             .add(::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        _rt::cabi_dealloc(l193, l194, 1);
+                                                        _rt::cabi_dealloc(l197, l198, 1);
                                                     }
                                                 }
                                                 _rt::cabi_dealloc(
-                                                    base195,
-                                                    len195 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    base199,
+                                                    len199 * (2 * ::core::mem::size_of::<*const u8>()),
                                                     ::core::mem::size_of::<*const u8>(),
                                                 );
-                                                let l196 = *base
+                                                let l200 = *base
                                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l197 = *base
+                                                let l201 = *base
                                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base200 = l196;
-                                                let len200 = l197;
-                                                for i in 0..len200 {
-                                                    let base = base200
+                                                let base204 = l200;
+                                                let len204 = l201;
+                                                for i in 0..len204 {
+                                                    let base = base204
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let l198 = *base.add(0).cast::<*mut u8>();
-                                                        let l199 = *base
+                                                        let l202 = *base.add(0).cast::<*mut u8>();
+                                                        let l203 = *base
                                                             .add(::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        _rt::cabi_dealloc(l198, l199, 1);
+                                                        _rt::cabi_dealloc(l202, l203, 1);
                                                     }
                                                 }
                                                 _rt::cabi_dealloc(
-                                                    base200,
-                                                    len200 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    base204,
+                                                    len204 * (2 * ::core::mem::size_of::<*const u8>()),
                                                     ::core::mem::size_of::<*const u8>(),
                                                 );
-                                                let l201 = *base
+                                                let l205 = *base
                                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l202 = *base
+                                                let l206 = *base
                                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base205 = l201;
-                                                let len205 = l202;
-                                                for i in 0..len205 {
-                                                    let base = base205
+                                                let base209 = l205;
+                                                let len209 = l206;
+                                                for i in 0..len209 {
+                                                    let base = base209
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let l203 = *base.add(0).cast::<*mut u8>();
-                                                        let l204 = *base
+                                                        let l207 = *base.add(0).cast::<*mut u8>();
+                                                        let l208 = *base
                                                             .add(::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        _rt::cabi_dealloc(l203, l204, 1);
+                                                        _rt::cabi_dealloc(l207, l208, 1);
                                                     }
                                                 }
                                                 _rt::cabi_dealloc(
-                                                    base205,
-                                                    len205 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    base209,
+                                                    len209 * (2 * ::core::mem::size_of::<*const u8>()),
                                                     ::core::mem::size_of::<*const u8>(),
                                                 );
-                                                let l206 = *base
+                                                let l210 = *base
                                                     .add(16 + 15 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l207 = *base
+                                                let l211 = *base
                                                     .add(16 + 16 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base210 = l206;
-                                                let len210 = l207;
-                                                for i in 0..len210 {
-                                                    let base = base210
+                                                let base214 = l210;
+                                                let len214 = l211;
+                                                for i in 0..len214 {
+                                                    let base = base214
                                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                                     {
-                                                        let l208 = *base.add(0).cast::<*mut u8>();
-                                                        let l209 = *base
+                                                        let l212 = *base.add(0).cast::<*mut u8>();
+                                                        let l213 = *base
                                                             .add(::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        _rt::cabi_dealloc(l208, l209, 1);
+                                                        _rt::cabi_dealloc(l212, l213, 1);
                                                     }
                                                 }
                                                 _rt::cabi_dealloc(
-                                                    base210,
-                                                    len210 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    base214,
+                                                    len214 * (2 * ::core::mem::size_of::<*const u8>()),
                                                     ::core::mem::size_of::<*const u8>(),
                                                 );
                                             }
                                         }
-                                        let l211 = *base
+                                        let l215 = *base
                                             .add(40 + 16 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l212 = *base
+                                        let l216 = *base
                                             .add(40 + 17 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base215 = l211;
-                                        let len215 = l212;
-                                        for i in 0..len215 {
-                                            let base = base215
+                                        let base219 = l215;
+                                        let len219 = l216;
+                                        for i in 0..len219 {
+                                            let base = base219
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l213 = *base.add(0).cast::<*mut u8>();
-                                                let l214 = *base
+                                                let l217 = *base.add(0).cast::<*mut u8>();
+                                                let l218 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l213, l214, 1);
+                                                _rt::cabi_dealloc(l217, l218, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base215,
-                                            len215 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base219,
+                                            len219 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l216 = *base
+                                        let l220 = *base
                                             .add(40 + 18 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l217 = *base
+                                        let l221 = *base
                                             .add(40 + 19 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base220 = l216;
-                                        let len220 = l217;
-                                        for i in 0..len220 {
-                                            let base = base220
+                                        let base224 = l220;
+                                        let len224 = l221;
+                                        for i in 0..len224 {
+                                            let base = base224
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l218 = *base.add(0).cast::<*mut u8>();
-                                                let l219 = *base
+                                                let l222 = *base.add(0).cast::<*mut u8>();
+                                                let l223 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l218, l219, 1);
+                                                _rt::cabi_dealloc(l222, l223, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base220,
-                                            len220 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base224,
+                                            len224 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l221 = *base
+                                        let l225 = *base
                                             .add(40 + 20 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l222 = *base
+                                        let l226 = *base
                                             .add(40 + 21 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base227 = l221;
-                                        let len227 = l222;
-                                        for i in 0..len227 {
-                                            let base = base227
+                                        let base231 = l225;
+                                        let len231 = l226;
+                                        for i in 0..len231 {
+                                            let base = base231
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l223 = *base.add(0).cast::<*mut u8>();
-                                                let l224 = *base
+                                                let l227 = *base.add(0).cast::<*mut u8>();
+                                                let l228 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l223, l224, 1);
-                                                let l225 = *base
+                                                _rt::cabi_dealloc(l227, l228, 1);
+                                                let l229 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l226 = *base
+                                                let l230 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l225, l226, 1);
+                                                _rt::cabi_dealloc(l229, l230, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base227,
-                                            len227 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            base231,
+                                            len231 * (4 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l228 = i32::from(
-                                            *base
-                                                .add(40 + 22 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<u8>(),
-                                        );
-                                        match l228 {
-                                            0 => {}
-                                            _ => {
-                                                let l229 = i32::from(
-                                                    *base
-                                                        .add(40 + 24 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<u8>(),
-                                                );
-                                                match l229 {
-                                                    0 => {}
-                                                    _ => {
-                                                        let l230 = *base
-                                                            .add(40 + 25 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l231 = *base
-                                                            .add(40 + 26 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        _rt::cabi_dealloc(l230, l231, 1);
-                                                    }
-                                                }
-                                            }
-                                        }
                                         let l232 = i32::from(
                                             *base
-                                                .add(40 + 28 * ::core::mem::size_of::<*const u8>())
+                                                .add(40 + 22 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
                                         match l232 {
                                             0 => {}
                                             _ => {
-                                                let l233 = *base
+                                                let l233 = i32::from(
+                                                    *base
+                                                        .add(40 + 24 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
+                                                match l233 {
+                                                    0 => {}
+                                                    _ => {
+                                                        let l234 = *base
+                                                            .add(40 + 25 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l235 = *base
+                                                            .add(40 + 26 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l234, l235, 1);
+                                                    }
+                                                }
+                                            }
+                                        }
+                                        let l236 = i32::from(
+                                            *base
+                                                .add(40 + 28 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l236 {
+                                            0 => {}
+                                            _ => {
+                                                let l237 = *base
                                                     .add(40 + 29 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l234 = *base
+                                                let l238 = *base
                                                     .add(40 + 30 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l233, l234, 1);
+                                                _rt::cabi_dealloc(l237, l238, 1);
                                             }
                                         }
                                     }
                                     9 => {
-                                        let l235 = *base
+                                        let l239 = *base
                                             .add(32 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l236 = *base
+                                        let l240 = *base
                                             .add(32 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base237 = l235;
-                                        let len237 = l236;
-                                        _rt::cabi_dealloc(base237, len237 * 4, 2);
+                                        let base241 = l239;
+                                        let len241 = l240;
+                                        _rt::cabi_dealloc(base241, len241 * 4, 2);
                                     }
                                     10 => {
-                                        let l238 = i32::from(
+                                        let l242 = i32::from(
                                             *base
                                                 .add(40 + 2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<u8>(),
                                         );
-                                        match l238 {
+                                        match l242 {
                                             0 => {}
                                             _ => {
-                                                let l239 = *base
+                                                let l243 = *base
                                                     .add(40 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l240 = *base
-                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l239, l240, 1);
-                                            }
-                                        }
-                                    }
-                                    11 => {
-                                        let l241 = *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l242 = *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        let base245 = l241;
-                                        let len245 = l242;
-                                        for i in 0..len245 {
-                                            let base = base245
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let l243 = *base.add(0).cast::<*mut u8>();
                                                 let l244 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l243, l244, 1);
                                             }
                                         }
-                                        _rt::cabi_dealloc(
-                                            base245,
-                                            len245 * (2 * ::core::mem::size_of::<*const u8>()),
-                                            ::core::mem::size_of::<*const u8>(),
-                                        );
-                                        let l246 = i32::from(
-                                            *base
-                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<u8>(),
-                                        );
-                                        match l246 {
-                                            0 => {}
-                                            _ => {
-                                                let l247 = *base
-                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
+                                    }
+                                    11 => {
+                                        let l245 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l246 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base249 = l245;
+                                        let len249 = l246;
+                                        for i in 0..len249 {
+                                            let base = base249
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l247 = *base.add(0).cast::<*mut u8>();
                                                 let l248 = *base
-                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l247, l248, 1);
                                             }
                                         }
-                                        let l249 = *base
-                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l250 = *base
-                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        let base253 = l249;
-                                        let len253 = l250;
-                                        for i in 0..len253 {
-                                            let base = base253
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let l251 = *base.add(0).cast::<*mut u8>();
+                                        _rt::cabi_dealloc(
+                                            base249,
+                                            len249 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l250 = i32::from(
+                                            *base
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l250 {
+                                            0 => {}
+                                            _ => {
+                                                let l251 = *base
+                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
                                                 let l252 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l251, l252, 1);
                                             }
                                         }
-                                        _rt::cabi_dealloc(
-                                            base253,
-                                            len253 * (2 * ::core::mem::size_of::<*const u8>()),
-                                            ::core::mem::size_of::<*const u8>(),
-                                        );
-                                        let l254 = *base
-                                            .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                        let l253 = *base
+                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l255 = *base
-                                            .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                        let l254 = *base
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base258 = l254;
-                                        let len258 = l255;
-                                        for i in 0..len258 {
-                                            let base = base258
+                                        let base257 = l253;
+                                        let len257 = l254;
+                                        for i in 0..len257 {
+                                            let base = base257
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l256 = *base.add(0).cast::<*mut u8>();
-                                                let l257 = *base
+                                                let l255 = *base.add(0).cast::<*mut u8>();
+                                                let l256 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l256, l257, 1);
+                                                _rt::cabi_dealloc(l255, l256, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base258,
-                                            len258 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base257,
+                                            len257 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l258 = *base
+                                            .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l259 = *base
+                                            .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base262 = l258;
+                                        let len262 = l259;
+                                        for i in 0..len262 {
+                                            let base = base262
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l260 = *base.add(0).cast::<*mut u8>();
+                                                let l261 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l260, l261, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base262,
+                                            len262 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     12 => {}
                                     13 => {}
                                     14 => {
-                                        let l259 = *base
+                                        let l263 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l260 = *base
+                                        let l264 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base263 = l259;
-                                        let len263 = l260;
-                                        for i in 0..len263 {
-                                            let base = base263
+                                        let base267 = l263;
+                                        let len267 = l264;
+                                        for i in 0..len267 {
+                                            let base = base267
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l261 = *base.add(0).cast::<*mut u8>();
-                                                let l262 = *base
+                                                let l265 = *base.add(0).cast::<*mut u8>();
+                                                let l266 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l261, l262, 1);
+                                                _rt::cabi_dealloc(l265, l266, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base263,
-                                            len263 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base267,
+                                            len267 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     15 => {}
                                     16 => {
-                                        let l264 = *base
+                                        let l268 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l265 = *base
+                                        let l269 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l264, l265, 1);
+                                        _rt::cabi_dealloc(l268, l269, 1);
                                     }
                                     17 => {
-                                        let l266 = *base
+                                        let l270 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l267 = *base
+                                        let l271 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base270 = l266;
-                                        let len270 = l267;
-                                        for i in 0..len270 {
-                                            let base = base270
+                                        let base274 = l270;
+                                        let len274 = l271;
+                                        for i in 0..len274 {
+                                            let base = base274
                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l268 = *base.add(0).cast::<*mut u8>();
-                                                let l269 = *base
+                                                let l272 = *base.add(0).cast::<*mut u8>();
+                                                let l273 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l268, l269, 1);
+                                                _rt::cabi_dealloc(l272, l273, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base270,
-                                            len270 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            base274,
+                                            len274 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
                                     }
                                     _ => {
-                                        let l271 = *base
+                                        let l275 = *base
                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l272 = *base
+                                        let l276 = *base
                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l271, l272, 1);
-                                        let l273 = *base
+                                        _rt::cabi_dealloc(l275, l276, 1);
+                                        let l277 = *base
                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l274 = *base
+                                        let l278 = *base
                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l273, l274, 1);
+                                        _rt::cabi_dealloc(l277, l278, 1);
                                     }
                                 }
                             }
                         }
                         _rt::cabi_dealloc(
-                            base275,
-                            len275 * (40 + 32 * ::core::mem::size_of::<*const u8>()),
+                            base279,
+                            len279 * (40 + 32 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l276 = *arg0
+                        let l280 = *arg0
                             .add(6 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l277 = *arg0
+                        let l281 = *arg0
                             .add(7 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base340 = l276;
-                        let len340 = l277;
-                        for i in 0..len340 {
-                            let base = base340
+                        let base344 = l280;
+                        let len344 = l281;
+                        for i in 0..len344 {
+                            let base = base344
                                 .add(i * (24 + 14 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l278 = *base.add(0).cast::<*mut u8>();
-                                let l279 = *base
+                                let l282 = *base.add(0).cast::<*mut u8>();
+                                let l283 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l278, l279, 1);
-                                let l280 = *base
+                                _rt::cabi_dealloc(l282, l283, 1);
+                                let l284 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l281 = *base
+                                let l285 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l280, l281, 1);
-                                let l282 = *base
+                                _rt::cabi_dealloc(l284, l285, 1);
+                                let l286 = *base
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l283 = *base
+                                let l287 = *base
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base325 = l282;
-                                let len325 = l283;
-                                for i in 0..len325 {
-                                    let base = base325
+                                let base329 = l286;
+                                let len329 = l287;
+                                for i in 0..len329 {
+                                    let base = base329
                                         .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l284 = i32::from(*base.add(0).cast::<u8>());
-                                        match l284 {
+                                        let l288 = i32::from(*base.add(0).cast::<u8>());
+                                        match l288 {
                                             0 => {
-                                                let l285 = *base
+                                                let l289 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l286 = *base
+                                                let l290 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base287 = l285;
-                                                let len287 = l286;
-                                                _rt::cabi_dealloc(base287, len287 * 4, 4);
+                                                let base291 = l289;
+                                                let len291 = l290;
+                                                _rt::cabi_dealloc(base291, len291 * 4, 4);
                                             }
                                             1 => {
-                                                let l288 = *base
+                                                let l292 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l289 = *base
+                                                let l293 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let base290 = l288;
-                                                let len290 = l289;
-                                                _rt::cabi_dealloc(base290, len290 * 4, 4);
+                                                let base294 = l292;
+                                                let len294 = l293;
+                                                _rt::cabi_dealloc(base294, len294 * 4, 4);
                                             }
                                             2 => {}
                                             3 => {
-                                                let l291 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l292 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l291, l292, 1);
-                                            }
-                                            4 => {
-                                                let l293 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l294 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l293, l294, 1);
-                                            }
-                                            5 => {
                                                 let l295 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7111,7 +7183,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l295, l296, 1);
                                             }
-                                            6 => {
+                                            4 => {
                                                 let l297 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7120,7 +7192,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l297, l298, 1);
                                             }
-                                            7 => {
+                                            5 => {
                                                 let l299 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7129,7 +7201,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l299, l300, 1);
                                             }
-                                            8 => {
+                                            6 => {
                                                 let l301 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7138,7 +7210,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l301, l302, 1);
                                             }
-                                            9 => {
+                                            7 => {
                                                 let l303 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7147,7 +7219,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l303, l304, 1);
                                             }
-                                            10 => {
+                                            8 => {
                                                 let l305 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7155,15 +7227,17 @@ pub mod exports {
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l305, l306, 1);
+                                            }
+                                            9 => {
                                                 let l307 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
                                                 let l308 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l307, l308, 1);
                                             }
-                                            11 => {
+                                            10 => {
                                                 let l309 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7179,7 +7253,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l311, l312, 1);
                                             }
-                                            12 => {
+                                            11 => {
                                                 let l313 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7195,7 +7269,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l315, l316, 1);
                                             }
-                                            13 => {
+                                            12 => {
                                                 let l317 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7211,7 +7285,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l319, l320, 1);
                                             }
-                                            14 => {
+                                            13 => {
                                                 let l321 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -7219,306 +7293,353 @@ pub mod exports {
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l321, l322, 1);
-                                            }
-                                            _ => {
                                                 let l323 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
                                                 let l324 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l323, l324, 1);
+                                            }
+                                            14 => {
+                                                let l325 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l326 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l325, l326, 1);
+                                            }
+                                            _ => {
+                                                let l327 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l328 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l327, l328, 1);
                                             }
                                         }
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base325,
-                                    len325 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    base329,
+                                    len329 * (6 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l326 = *base
+                                let l330 = *base
                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l327 = *base
+                                let l331 = *base
                                     .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base330 = l326;
-                                let len330 = l327;
-                                for i in 0..len330 {
-                                    let base = base330
+                                let base334 = l330;
+                                let len334 = l331;
+                                for i in 0..len334 {
+                                    let base = base334
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l328 = *base.add(0).cast::<*mut u8>();
-                                        let l329 = *base
+                                        let l332 = *base.add(0).cast::<*mut u8>();
+                                        let l333 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l328, l329, 1);
+                                        _rt::cabi_dealloc(l332, l333, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base330,
-                                    len330 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base334,
+                                    len334 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l331 = *base
+                                let l335 = *base
                                     .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l332 = *base
+                                let l336 = *base
                                     .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l331, l332, 1);
-                                let l333 = *base
+                                _rt::cabi_dealloc(l335, l336, 1);
+                                let l337 = *base
                                     .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l334 = *base
+                                let l338 = *base
                                     .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base337 = l333;
-                                let len337 = l334;
-                                for i in 0..len337 {
-                                    let base = base337
+                                let base341 = l337;
+                                let len341 = l338;
+                                for i in 0..len341 {
+                                    let base = base341
                                         .add(i * (2 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l335 = *base.add(0).cast::<*mut u8>();
-                                        let l336 = *base
+                                        let l339 = *base.add(0).cast::<*mut u8>();
+                                        let l340 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l335, l336, 1);
+                                        _rt::cabi_dealloc(l339, l340, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base337,
-                                    len337 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    base341,
+                                    len341 * (2 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l338 = *base
+                                let l342 = *base
                                     .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l339 = *base
+                                let l343 = *base
                                     .add(16 + 14 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l338, l339, 1);
+                                _rt::cabi_dealloc(l342, l343, 1);
                             }
                         }
                         _rt::cabi_dealloc(
-                            base340,
-                            len340 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
+                            base344,
+                            len344 * (24 + 14 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
-                        let l341 = *arg0
+                        let l345 = *arg0
                             .add(8 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
-                        let l342 = *arg0
+                        let l346 = *arg0
                             .add(9 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base366 = l341;
-                        let len366 = l342;
-                        for i in 0..len366 {
-                            let base = base366
-                                .add(i * (64 + 14 * ::core::mem::size_of::<*const u8>()));
+                        let base377 = l345;
+                        let len377 = l346;
+                        for i in 0..len377 {
+                            let base = base377
+                                .add(i * (80 + 20 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l343 = *base.add(0).cast::<*mut u8>();
-                                let l344 = *base
+                                let l347 = *base.add(0).cast::<*mut u8>();
+                                let l348 = *base
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l343, l344, 1);
-                                let l345 = *base
+                                _rt::cabi_dealloc(l347, l348, 1);
+                                let l349 = *base
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l346 = *base
+                                let l350 = *base
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base351 = l345;
-                                let len351 = l346;
-                                for i in 0..len351 {
-                                    let base = base351
+                                let base355 = l349;
+                                let len355 = l350;
+                                for i in 0..len355 {
+                                    let base = base355
                                         .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l347 = *base.add(0).cast::<*mut u8>();
-                                        let l348 = *base
+                                        let l351 = *base.add(0).cast::<*mut u8>();
+                                        let l352 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l347, l348, 1);
-                                        let l349 = *base
+                                        _rt::cabi_dealloc(l351, l352, 1);
+                                        let l353 = *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l350 = *base
+                                        let l354 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l349, l350, 1);
+                                        _rt::cabi_dealloc(l353, l354, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base351,
-                                    len351 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    base355,
+                                    len355 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l352 = i32::from(
+                                let l356 = i32::from(
                                     *base
                                         .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l352 {
+                                match l356 {
                                     0 => {}
                                     _ => {
-                                        let l353 = *base
+                                        let l357 = *base
                                             .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l354 = *base
+                                        let l358 = *base
                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l353, l354, 1);
-                                        let l355 = *base
+                                        _rt::cabi_dealloc(l357, l358, 1);
+                                        let l359 = *base
                                             .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l356 = *base
+                                        let l360 = *base
                                             .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l355, l356, 1);
-                                        let l357 = *base
+                                        _rt::cabi_dealloc(l359, l360, 1);
+                                        let l361 = *base
                                             .add(16 + 10 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l358 = *base
+                                        let l362 = *base
                                             .add(16 + 11 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base363 = l357;
-                                        let len363 = l358;
-                                        for i in 0..len363 {
-                                            let base = base363
+                                        let base367 = l361;
+                                        let len367 = l362;
+                                        for i in 0..len367 {
+                                            let base = base367
                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                             {
-                                                let l359 = *base.add(0).cast::<*mut u8>();
-                                                let l360 = *base
+                                                let l363 = *base.add(0).cast::<*mut u8>();
+                                                let l364 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l359, l360, 1);
-                                                let l361 = *base
+                                                _rt::cabi_dealloc(l363, l364, 1);
+                                                let l365 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l362 = *base
+                                                let l366 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                _rt::cabi_dealloc(l361, l362, 1);
+                                                _rt::cabi_dealloc(l365, l366, 1);
                                             }
                                         }
                                         _rt::cabi_dealloc(
-                                            base363,
-                                            len363 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            base367,
+                                            len367 * (4 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
-                                        let l364 = *base
+                                        let l368 = *base
                                             .add(16 + 12 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l365 = *base
+                                        let l369 = *base
                                             .add(16 + 13 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l364, l365, 1);
-                                    }
-                                }
-                            }
-                        }
-                        _rt::cabi_dealloc(
-                            base366,
-                            len366 * (64 + 14 * ::core::mem::size_of::<*const u8>()),
-                            8,
-                        );
-                        let l367 = *arg0
-                            .add(10 * ::core::mem::size_of::<*const u8>())
-                            .cast::<*mut u8>();
-                        let l368 = *arg0
-                            .add(11 * ::core::mem::size_of::<*const u8>())
-                            .cast::<usize>();
-                        let base377 = l367;
-                        let len377 = l368;
-                        for i in 0..len377 {
-                            let base = base377
-                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
-                            {
-                                let l369 = *base.add(0).cast::<*mut u8>();
-                                let l370 = *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l369, l370, 1);
-                                let l371 = i32::from(
-                                    *base
-                                        .add(2 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<u8>(),
-                                );
-                                match l371 {
-                                    0 => {}
-                                    _ => {
+                                        _rt::cabi_dealloc(l368, l369, 1);
+                                        let l370 = *base
+                                            .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l371 = *base
+                                            .add(16 + 16 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l370, l371, 1);
                                         let l372 = *base
-                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .add(16 + 17 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
                                         let l373 = *base
-                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .add(16 + 18 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let base376 = l372;
-                                        let len376 = l373;
-                                        for i in 0..len376 {
-                                            let base = base376
-                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                            {
-                                                let l374 = *base.add(0).cast::<*mut u8>();
-                                                let l375 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                _rt::cabi_dealloc(l374, l375, 1);
-                                            }
-                                        }
-                                        _rt::cabi_dealloc(
-                                            base376,
-                                            len376 * (2 * ::core::mem::size_of::<*const u8>()),
-                                            ::core::mem::size_of::<*const u8>(),
-                                        );
+                                        _rt::cabi_dealloc(l372, l373, 1);
+                                    }
+                                }
+                                let l374 = i32::from(
+                                    *base
+                                        .add(72 + 18 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l374 {
+                                    0 => {}
+                                    _ => {
+                                        let l375 = *base
+                                            .add(72 + 19 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l376 = *base
+                                            .add(72 + 20 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l375, l376, 1);
                                     }
                                 }
                             }
                         }
                         _rt::cabi_dealloc(
                             base377,
-                            len377 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                            len377 * (80 + 20 * ::core::mem::size_of::<*const u8>()),
                             8,
                         );
                         let l378 = *arg0
-                            .add(12 * ::core::mem::size_of::<*const u8>())
+                            .add(10 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>();
                         let l379 = *arg0
-                            .add(13 * ::core::mem::size_of::<*const u8>())
+                            .add(11 * ::core::mem::size_of::<*const u8>())
                             .cast::<usize>();
-                        let base386 = l378;
-                        let len386 = l379;
-                        for i in 0..len386 {
-                            let base = base386
-                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                        let base388 = l378;
+                        let len388 = l379;
+                        for i in 0..len388 {
+                            let base = base388
+                                .add(i * (8 + 4 * ::core::mem::size_of::<*const u8>()));
                             {
-                                let l380 = *base
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
+                                let l380 = *base.add(0).cast::<*mut u8>();
                                 let l381 = *base
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
                                 _rt::cabi_dealloc(l380, l381, 1);
-                                let l382 = *base
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l383 = *base
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l382, l383, 1);
-                                let l384 = *base
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l385 = *base
-                                    .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l384, l385, 1);
+                                let l382 = i32::from(
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l382 {
+                                    0 => {}
+                                    _ => {
+                                        let l383 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l384 = *base
+                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base387 = l383;
+                                        let len387 = l384;
+                                        for i in 0..len387 {
+                                            let base = base387
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l385 = *base.add(0).cast::<*mut u8>();
+                                                let l386 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l385, l386, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base387,
+                                            len387 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                    }
+                                }
                             }
                         }
                         _rt::cabi_dealloc(
-                            base386,
-                            len386 * (7 * ::core::mem::size_of::<*const u8>()),
+                            base388,
+                            len388 * (8 + 4 * ::core::mem::size_of::<*const u8>()),
+                            8,
+                        );
+                        let l389 = *arg0
+                            .add(12 * ::core::mem::size_of::<*const u8>())
+                            .cast::<*mut u8>();
+                        let l390 = *arg0
+                            .add(13 * ::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base397 = l389;
+                        let len397 = l390;
+                        for i in 0..len397 {
+                            let base = base397
+                                .add(i * (7 * ::core::mem::size_of::<*const u8>()));
+                            {
+                                let l391 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l392 = *base
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l391, l392, 1);
+                                let l393 = *base
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l394 = *base
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l393, l394, 1);
+                                let l395 = *base
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l396 = *base
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l395, l396, 1);
+                            }
+                        }
+                        _rt::cabi_dealloc(
+                            base397,
+                            len397 * (7 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         );
                     }
@@ -7719,9 +7840,9 @@ macro_rules! __export_router_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:router:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4962] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4987] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe5%\x01A\x02\x01A\x0a\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfe%\x01A\x02\x01A\x0a\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
@@ -7750,80 +7871,80 @@ strict\x04\0\x09same-site\x03\0\x20\x01m\x02\x03url\x06digest\x04\0\x0ccookie-va
 lue\x03\0\"\x01k!\x01kx\x01ks\x01r\x08\x04names\x05value#\x06secure\x7f\x09http-\
 only\x7f\x09same-site$\x07max-age%\x04paths\x06domain&\x04\0\x0dsticky-cookie\x03\
 \0'\x01m\x03\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0)\x01r\x02\x04n\
-ames\x05values\x04\0\x0bheader-line\x03\0+\x01k{\x01p,\x01k\x1b\x01r\x0f\x08prot\
+ames\x05values\x04\0\x0bheader-line\x03\0+\x01k{\x01p,\x01k\x1b\x01r\x11\x08prot\
 ocol*\x04paths\x06methods\x06status-\x07headers.\x04hosts\x10follow-redirects\x7f\
-\x06scheme/\x04port-\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07\
-at-once\x7f\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\00\x01r\x02\x09win\
-dow-nsw\x08failuresy\x04\0\x0dpassive-check\x03\02\x01r\x04\x08failuresy\x07base\
--nsw\x07most-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\04\x01r\x03\x06a\
-ctivey\x07waitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\06\x01p\x1d\x01k(\x01k\
-1\x01k3\x01k5\x01k7\x01r\x0c\x07targets8\x10pass-host-header\x7f\x08strategy\x1f\
-\x06sticky9\x0chealth-check:\x0dpassive-check;\x10outlier-ejection<\x0dpanic-per\
-centy\x0dslow-start-nsw\x05limit=\x09transport&\x0bunavailables\x04\0\x08balance\
-r\x03\0>\x01r\x02\x07services\x06weighty\x04\0\x05share\x03\0@\x01m\x02\x08weigh\
-ted\x06hashed\x04\0\x05split\x03\0B\x01p\xc1\0\x01r\x04\x05parts\xc4\0\x05split\xc3\
-\0\x06sticky9\x0chealth-check\x7f\x04\0\x11weighted-services\x03\0E\x01r\x02\x07\
-services\x07percenty\x04\0\x06mirror\x03\0G\x01p\xc8\0\x01r\x04\x07services\x07m\
-irrors\xc9\0\x0bmirror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0J\x01r\x02\
-\x05first{\x04last{\x04\0\x0cstatus-range\x03\0L\x01p\xcd\0\x01r\x04\x07services\
-\x08fallbacks\x08statuses\xce\0\x09most-bodyw\x04\0\x08failover\x03\0O\x01q\x04\x08\
-balancer\x01?\0\x08weighted\x01\xc6\0\0\x09mirroring\x01\xcb\0\0\x08failover\x01\
-\xd0\0\0\x04\0\x0cservice-kind\x03\0Q\x01r\x03\x04names\x04kind\xd2\0\x05steps\x17\
-\x04\0\x0cservice-spec\x03\0S\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\
-\x07tcp-tls\x03\0U\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x17\
-\x03tls\xd6\0\x0btls-optionss\x05steps\x17\x07services\x04\0\x09tcp-route\x03\0W\
-\x01r\x05\x08instances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-t\
-arget\x03\0Y\x01m\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0[\x01p\xda\
-\0\x01r\x04\x04names\x07targets\xdd\0\x0eproxy-protocol\xdc\0\x0chealth-check:\x04\
-\0\x0btcp-service\x03\0^\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x17\0\x04\
-\0\x0atcp-action\x03\0`\x01r\x02\x04names\x06action\xe1\0\x04\0\x08tcp-step\x03\0\
-b\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0d\x01r\x02\x06p\
-lugins\x08settingss\x04\0\x0apolicy-use\x03\0f\x01m\x02\x0aconnection\x09forward\
-ed\x04\0\x0dscheme-source\x03\0h\x01r\x05\x07patterns\x0breplacements\x09templat\
-ed\x7f\x09permanent\x7f\x0bscheme-from\xe9\0\x04\0\x0fredirect-regexp\x03\0j\x01\
-r\x04\x06schemes\x04port-\x09permanent\x7f\x11except-entrypoint&\x04\0\x0fredire\
-ct-scheme\x03\0l\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0n\x01r\x08\
-\x07origins\x17\x0eorigin-regexps\x17\x0bcredentials\x7f\x07headers\x17\x07metho\
-ds\x17\x06expose\x17\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0p\x01r\x03\x09te\
-mporary\x7f\x04host&\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0r\x01r\x02\x05\
-values\x06always\x7f\x04\0\x04hsts\x03\0t\x01p\xef\0\x01k\xf1\0\x01k\xf3\0\x01k\xf5\
-\0\x01r\x08\x07request\xf6\0\x08response\xf6\0\x04cors\xf7\0\x0dallowed-hosts\x17\
-\x0chost-headers\x17\x0btls-headers\xf6\0\x0ctls-redirect\xf8\0\x04hsts\xf9\0\x04\
-\0\x07headers\x03\0z\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-ns\
-w\x08statuses\xce\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\
-\x7f\x0etry-timeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0|\x01r\x05\x11max\
--request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-respon\
-se-bytesw\x10retry-expression&\x04\0\x09buffering\x03\0~\x01r\x05\x09encodings\x17\
-\x10default-encoding&\x08excluded\x17\x08included\x17\x09min-bytesw\x04\0\x08com\
-press\x03\0\x80\x01\x01n\x08\x07country\x08province\x08locality\x0corganization\x13\
-organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0a\
-name-parts\x03\0\x82\x01\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\
-\x0dserial-number\x7f\x07subject\x83\x01\x06issuer\x83\x01\x04\0\x10certificate-\
-info\x03\0\x84\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-sty\
-le\x03\0\x86\x01\x01k\x85\x01\x01r\x03\x03pem\x7f\x04info\x88\x01\x05style\x87\x01\
-\x04\0\x12client-certificate\x03\0\x89\x01\x01n\x07\x05slash\x09backslash\x0enul\
-l-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-ch\
-aracters\x03\0\x8b\x01\x01q\x13\x0cstrip-prefix\x01\x17\0\x13strip-prefix-regexp\
-\x01\x17\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\
-\xe5\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xeb\0\0\x0fredirect-scheme\
-\x01\xed\0\0\x07headers\x01\xfb\0\0\x05retry\x01\xfd\0\0\x09buffering\x01\xff\0\0\
-\x08compress\x01\x81\x01\0\x12encoded-characters\x01\x8c\x01\0\x12client-certifi\
-cate\x01\x8a\x01\0\x08grpc-web\x01\x17\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\
-\x05chain\x01\x17\0\x06policy\x01\xe7\0\0\x04\0\x06action\x03\0\x8d\x01\x01r\x02\
-\x04names\x06action\x8e\x01\x04\0\x04step\x03\0\x8f\x01\x01m\x02\x07warning\x05e\
-rror\x04\0\x08severity\x03\0\x91\x01\x01r\x04\x08severity\x92\x01\x06objects\x03\
-tags\x07messages\x04\0\x0adiagnostic\x03\0\x93\x01\x01p\x19\x01p\xd4\0\x01p\x90\x01\
-\x01p\xd8\0\x01p\xdf\0\x01p\xe3\0\x01p\x94\x01\x01r\x07\x06routes\x95\x01\x08ser\
-vices\x96\x01\x05steps\x97\x01\x0atcp-routes\x98\x01\x0ctcp-services\x99\x01\x09\
-tcp-steps\x9a\x01\x0bdiagnostics\x9b\x01\x04\0\x0ccontribution\x03\0\x9c\x01\x03\
-\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07service\x02\x03\0\x02\
-\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07service\x03\0\0\x02\x03\x02\
-\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\x02\x06handley\x08sett\
-ingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handley\x07service\x01\0\x03\x04\
-\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-plugin@0.1.0\x05\x05\x04\0\
-\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\0\0\0G\x09prod\
-ucers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x06\
-0.63.0";
+\x04sends\x06expects\x06scheme/\x04port-\x0binterval-nsw\x15unhealthy-interval-n\
+sw\x0atimeout-nsw\x07at-once\x7f\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\
+\00\x01r\x02\x09window-nsw\x08failuresy\x04\0\x0dpassive-check\x03\02\x01r\x04\x08\
+failuresy\x07base-nsw\x07most-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\
+\04\x01r\x03\x06activey\x07waitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\06\x01\
+p\x1d\x01k(\x01k1\x01k3\x01k5\x01k7\x01r\x0c\x07targets8\x10pass-host-header\x7f\
+\x08strategy\x1f\x06sticky9\x0chealth-check:\x0dpassive-check;\x10outlier-ejecti\
+on<\x0dpanic-percenty\x0dslow-start-nsw\x05limit=\x09transport&\x0bunavailables\x04\
+\0\x08balancer\x03\0>\x01r\x02\x07services\x06weighty\x04\0\x05share\x03\0@\x01m\
+\x02\x08weighted\x06hashed\x04\0\x05split\x03\0B\x01p\xc1\0\x01r\x04\x05parts\xc4\
+\0\x05split\xc3\0\x06sticky9\x0chealth-check\x7f\x04\0\x11weighted-services\x03\0\
+E\x01r\x02\x07services\x07percenty\x04\0\x06mirror\x03\0G\x01p\xc8\0\x01r\x04\x07\
+services\x07mirrors\xc9\0\x0bmirror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\
+\0J\x01r\x02\x05first{\x04last{\x04\0\x0cstatus-range\x03\0L\x01p\xcd\0\x01r\x04\
+\x07services\x08fallbacks\x08statuses\xce\0\x09most-bodyw\x04\0\x08failover\x03\0\
+O\x01q\x04\x08balancer\x01?\0\x08weighted\x01\xc6\0\0\x09mirroring\x01\xcb\0\0\x08\
+failover\x01\xd0\0\0\x04\0\x0cservice-kind\x03\0Q\x01r\x03\x04names\x04kind\xd2\0\
+\x05steps\x17\x04\0\x0cservice-spec\x03\0S\x01m\x03\x04none\x09terminate\x0bpass\
+through\x04\0\x07tcp-tls\x03\0U\x01r\x08\x04names\x04rule\x11\x08priorityx\x0ben\
+trypoints\x17\x03tls\xd6\0\x0btls-optionss\x05steps\x17\x07services\x04\0\x09tcp\
+-route\x03\0W\x01r\x05\x08instances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\
+\0\x0atcp-target\x03\0Y\x01m\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\
+\0[\x01p\xda\0\x01r\x05\x04names\x07targets\xdd\0\x0eproxy-protocol\xdc\0\x0chea\
+lth-check:\x09transport&\x04\0\x0btcp-service\x03\0^\x01q\x02\x09in-flight\x01w\0\
+\x0aallow-list\x01\x17\0\x04\0\x0atcp-action\x03\0`\x01r\x02\x04names\x06action\xe1\
+\0\x04\0\x08tcp-step\x03\0b\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplac\
+ement\x03\0d\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0f\x01m\x02\
+\x0aconnection\x09forwarded\x04\0\x0dscheme-source\x03\0h\x01r\x05\x07patterns\x0b\
+replacements\x09templated\x7f\x09permanent\x7f\x0bscheme-from\xe9\0\x04\0\x0fred\
+irect-regexp\x03\0j\x01r\x04\x06schemes\x04port-\x09permanent\x7f\x11except-entr\
+ypoint&\x04\0\x0fredirect-scheme\x03\0l\x01r\x02\x04names\x05values\x04\0\x0bhea\
+der-edit\x03\0n\x01r\x08\x07origins\x17\x0eorigin-regexps\x17\x0bcredentials\x7f\
+\x07headers\x17\x07methods\x17\x06expose\x17\x07max-agex\x04vary\x7f\x04\0\x04co\
+rs\x03\0p\x01r\x03\x09temporary\x7f\x04host&\x0aforce-host\x7f\x04\0\x0ctls-redi\
+rect\x03\0r\x01r\x02\x05values\x06always\x7f\x04\0\x04hsts\x03\0t\x01p\xef\0\x01\
+k\xf1\0\x01k\xf3\0\x01k\xf5\0\x01r\x08\x07request\xf6\0\x08response\xf6\0\x04cor\
+s\xf7\0\x0dallowed-hosts\x17\x0chost-headers\x17\x0btls-headers\xf6\0\x0ctls-red\
+irect\xf8\0\x04hsts\xf9\0\x04\0\x07headers\x03\0z\x01r\x09\x08attemptsy\x13initi\
+al-interval-nsw\x0atimeout-nsw\x08statuses\xce\0\x0emax-body-bytesw\x10on-networ\
+k-error\x7f\x0enon-idempotent\x7f\x0etry-timeout-nsw\x0ehedge-after-nsw\x04\0\x05\
+retry\x03\0|\x01r\x05\x11max-request-bytesw\x14memory-request-bytesw\x12max-resp\
+onse-bytesw\x15memory-response-bytesw\x10retry-expression&\x04\0\x09buffering\x03\
+\0~\x01r\x05\x09encodings\x17\x10default-encoding&\x08excluded\x17\x08included\x17\
+\x09min-bytesw\x04\0\x08compress\x03\0\x80\x01\x01n\x08\x07country\x08province\x08\
+locality\x0corganization\x13organizational-unit\x0bcommon-name\x0dserial-number\x10\
+domain-component\x04\0\x0aname-parts\x03\0\x82\x01\x01r\x06\x0anot-before\x7f\x09\
+not-after\x7f\x04sans\x7f\x0dserial-number\x7f\x07subject\x83\x01\x06issuer\x83\x01\
+\x04\0\x10certificate-info\x03\0\x84\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\
+\0\x11certificate-style\x03\0\x86\x01\x01k\x85\x01\x01r\x03\x03pem\x7f\x04info\x88\
+\x01\x05style\x87\x01\x04\0\x12client-certificate\x03\0\x89\x01\x01n\x07\x05slas\
+h\x09backslash\x0enull-character\x09semicolon\x07percent\x0dquestion-mark\x04has\
+h\x04\0\x12encoded-characters\x03\0\x8b\x01\x01q\x13\x0cstrip-prefix\x01\x17\0\x13\
+strip-prefix-regexp\x01\x17\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13rep\
+lace-path-regexp\x01\xe5\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xeb\0\0\
+\x0fredirect-scheme\x01\xed\0\0\x07headers\x01\xfb\0\0\x05retry\x01\xfd\0\0\x09b\
+uffering\x01\xff\0\0\x08compress\x01\x81\x01\0\x12encoded-characters\x01\x8c\x01\
+\0\x12client-certificate\x01\x8a\x01\0\x08grpc-web\x01\x17\0\x0ccontent-type\0\0\
+\x0aloop-guard\x01s\0\x05chain\x01\x17\0\x06policy\x01\xe7\0\0\x04\0\x06action\x03\
+\0\x8d\x01\x01r\x02\x04names\x06action\x8e\x01\x04\0\x04step\x03\0\x8f\x01\x01m\x02\
+\x07warning\x05error\x04\0\x08severity\x03\0\x91\x01\x01r\x04\x08severity\x92\x01\
+\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x93\x01\x01p\x19\x01p\xd4\
+\0\x01p\x90\x01\x01p\xd8\0\x01p\xdf\0\x01p\xe3\0\x01p\x94\x01\x01r\x07\x06routes\
+\x95\x01\x08services\x96\x01\x05steps\x97\x01\x0atcp-routes\x98\x01\x0ctcp-servi\
+ces\x99\x01\x09tcp-steps\x9a\x01\x0bdiagnostics\x9b\x01\x04\0\x0ccontribution\x03\
+\0\x9c\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x02\x03\0\x01\x07servic\
+e\x02\x03\0\x02\x0ccontribution\x01B\x09\x02\x03\x02\x01\x03\x04\0\x07service\x03\
+\0\0\x02\x03\x02\x01\x04\x04\0\x0ccontribution\x03\0\x02\x01j\0\x01s\x01@\x02\x06\
+handley\x08settingss\0\x04\x04\0\x09configure\x01\x05\x01@\x02\x06handley\x07ser\
+vice\x01\0\x03\x04\0\x0acontribute\x01\x06\x04\0\"sluice:gateway/router-plugin@0\
+.1.0\x05\x05\x04\0\x1bsluice:gateway/router@0.1.0\x04\0\x0b\x0c\x01\0\x06router\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-\
+bindgen-rust\x060.63.0";
         };
     };
 }
@@ -7836,8 +7957,8 @@ pub use __export_router_impl as __export_router_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4835] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc6$\x01A\x02\x01A\x06\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4860] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xdf$\x01A\x02\x01A\x06\
 \x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
 \x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
 ay/log@0.1.0\x05\0\x01B\x08\x01m\x04\x07passing\x07warning\x08critical\x0bmainte\
@@ -7866,76 +7987,76 @@ strict\x04\0\x09same-site\x03\0\x20\x01m\x02\x03url\x06digest\x04\0\x0ccookie-va
 lue\x03\0\"\x01k!\x01kx\x01ks\x01r\x08\x04names\x05value#\x06secure\x7f\x09http-\
 only\x7f\x09same-site$\x07max-age%\x04paths\x06domain&\x04\0\x0dsticky-cookie\x03\
 \0'\x01m\x03\x04http\x04grpc\x03tcp\x04\0\x0echeck-protocol\x03\0)\x01r\x02\x04n\
-ames\x05values\x04\0\x0bheader-line\x03\0+\x01k{\x01p,\x01k\x1b\x01r\x0f\x08prot\
+ames\x05values\x04\0\x0bheader-line\x03\0+\x01k{\x01p,\x01k\x1b\x01r\x11\x08prot\
 ocol*\x04paths\x06methods\x06status-\x07headers.\x04hosts\x10follow-redirects\x7f\
-\x06scheme/\x04port-\x0binterval-nsw\x15unhealthy-interval-nsw\x0atimeout-nsw\x07\
-at-once\x7f\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\00\x01r\x02\x09win\
-dow-nsw\x08failuresy\x04\0\x0dpassive-check\x03\02\x01r\x04\x08failuresy\x07base\
--nsw\x07most-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\04\x01r\x03\x06a\
-ctivey\x07waitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\06\x01p\x1d\x01k(\x01k\
-1\x01k3\x01k5\x01k7\x01r\x0c\x07targets8\x10pass-host-header\x7f\x08strategy\x1f\
-\x06sticky9\x0chealth-check:\x0dpassive-check;\x10outlier-ejection<\x0dpanic-per\
-centy\x0dslow-start-nsw\x05limit=\x09transport&\x0bunavailables\x04\0\x08balance\
-r\x03\0>\x01r\x02\x07services\x06weighty\x04\0\x05share\x03\0@\x01m\x02\x08weigh\
-ted\x06hashed\x04\0\x05split\x03\0B\x01p\xc1\0\x01r\x04\x05parts\xc4\0\x05split\xc3\
-\0\x06sticky9\x0chealth-check\x7f\x04\0\x11weighted-services\x03\0E\x01r\x02\x07\
-services\x07percenty\x04\0\x06mirror\x03\0G\x01p\xc8\0\x01r\x04\x07services\x07m\
-irrors\xc9\0\x0bmirror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\0J\x01r\x02\
-\x05first{\x04last{\x04\0\x0cstatus-range\x03\0L\x01p\xcd\0\x01r\x04\x07services\
-\x08fallbacks\x08statuses\xce\0\x09most-bodyw\x04\0\x08failover\x03\0O\x01q\x04\x08\
-balancer\x01?\0\x08weighted\x01\xc6\0\0\x09mirroring\x01\xcb\0\0\x08failover\x01\
-\xd0\0\0\x04\0\x0cservice-kind\x03\0Q\x01r\x03\x04names\x04kind\xd2\0\x05steps\x17\
-\x04\0\x0cservice-spec\x03\0S\x01m\x03\x04none\x09terminate\x0bpassthrough\x04\0\
-\x07tcp-tls\x03\0U\x01r\x08\x04names\x04rule\x11\x08priorityx\x0bentrypoints\x17\
-\x03tls\xd6\0\x0btls-optionss\x05steps\x17\x07services\x04\0\x09tcp-route\x03\0W\
-\x01r\x05\x08instances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\0\x0atcp-t\
-arget\x03\0Y\x01m\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\0[\x01p\xda\
-\0\x01r\x04\x04names\x07targets\xdd\0\x0eproxy-protocol\xdc\0\x0chealth-check:\x04\
-\0\x0btcp-service\x03\0^\x01q\x02\x09in-flight\x01w\0\x0aallow-list\x01\x17\0\x04\
-\0\x0atcp-action\x03\0`\x01r\x02\x04names\x06action\xe1\0\x04\0\x08tcp-step\x03\0\
-b\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplacement\x03\0d\x01r\x02\x06p\
-lugins\x08settingss\x04\0\x0apolicy-use\x03\0f\x01m\x02\x0aconnection\x09forward\
-ed\x04\0\x0dscheme-source\x03\0h\x01r\x05\x07patterns\x0breplacements\x09templat\
-ed\x7f\x09permanent\x7f\x0bscheme-from\xe9\0\x04\0\x0fredirect-regexp\x03\0j\x01\
-r\x04\x06schemes\x04port-\x09permanent\x7f\x11except-entrypoint&\x04\0\x0fredire\
-ct-scheme\x03\0l\x01r\x02\x04names\x05values\x04\0\x0bheader-edit\x03\0n\x01r\x08\
-\x07origins\x17\x0eorigin-regexps\x17\x0bcredentials\x7f\x07headers\x17\x07metho\
-ds\x17\x06expose\x17\x07max-agex\x04vary\x7f\x04\0\x04cors\x03\0p\x01r\x03\x09te\
-mporary\x7f\x04host&\x0aforce-host\x7f\x04\0\x0ctls-redirect\x03\0r\x01r\x02\x05\
-values\x06always\x7f\x04\0\x04hsts\x03\0t\x01p\xef\0\x01k\xf1\0\x01k\xf3\0\x01k\xf5\
-\0\x01r\x08\x07request\xf6\0\x08response\xf6\0\x04cors\xf7\0\x0dallowed-hosts\x17\
-\x0chost-headers\x17\x0btls-headers\xf6\0\x0ctls-redirect\xf8\0\x04hsts\xf9\0\x04\
-\0\x07headers\x03\0z\x01r\x09\x08attemptsy\x13initial-interval-nsw\x0atimeout-ns\
-w\x08statuses\xce\0\x0emax-body-bytesw\x10on-network-error\x7f\x0enon-idempotent\
-\x7f\x0etry-timeout-nsw\x0ehedge-after-nsw\x04\0\x05retry\x03\0|\x01r\x05\x11max\
--request-bytesw\x14memory-request-bytesw\x12max-response-bytesw\x15memory-respon\
-se-bytesw\x10retry-expression&\x04\0\x09buffering\x03\0~\x01r\x05\x09encodings\x17\
-\x10default-encoding&\x08excluded\x17\x08included\x17\x09min-bytesw\x04\0\x08com\
-press\x03\0\x80\x01\x01n\x08\x07country\x08province\x08locality\x0corganization\x13\
-organizational-unit\x0bcommon-name\x0dserial-number\x10domain-component\x04\0\x0a\
-name-parts\x03\0\x82\x01\x01r\x06\x0anot-before\x7f\x09not-after\x7f\x04sans\x7f\
-\x0dserial-number\x7f\x07subject\x83\x01\x06issuer\x83\x01\x04\0\x10certificate-\
-info\x03\0\x84\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\0\x11certificate-sty\
-le\x03\0\x86\x01\x01k\x85\x01\x01r\x03\x03pem\x7f\x04info\x88\x01\x05style\x87\x01\
-\x04\0\x12client-certificate\x03\0\x89\x01\x01n\x07\x05slash\x09backslash\x0enul\
-l-character\x09semicolon\x07percent\x0dquestion-mark\x04hash\x04\0\x12encoded-ch\
-aracters\x03\0\x8b\x01\x01q\x13\x0cstrip-prefix\x01\x17\0\x13strip-prefix-regexp\
-\x01\x17\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13replace-path-regexp\x01\
-\xe5\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xeb\0\0\x0fredirect-scheme\
-\x01\xed\0\0\x07headers\x01\xfb\0\0\x05retry\x01\xfd\0\0\x09buffering\x01\xff\0\0\
-\x08compress\x01\x81\x01\0\x12encoded-characters\x01\x8c\x01\0\x12client-certifi\
-cate\x01\x8a\x01\0\x08grpc-web\x01\x17\0\x0ccontent-type\0\0\x0aloop-guard\x01s\0\
-\x05chain\x01\x17\0\x06policy\x01\xe7\0\0\x04\0\x06action\x03\0\x8d\x01\x01r\x02\
-\x04names\x06action\x8e\x01\x04\0\x04step\x03\0\x8f\x01\x01m\x02\x07warning\x05e\
-rror\x04\0\x08severity\x03\0\x91\x01\x01r\x04\x08severity\x92\x01\x06objects\x03\
-tags\x07messages\x04\0\x0adiagnostic\x03\0\x93\x01\x01p\x19\x01p\xd4\0\x01p\x90\x01\
-\x01p\xd8\0\x01p\xdf\0\x01p\xe3\0\x01p\x94\x01\x01r\x07\x06routes\x95\x01\x08ser\
-vices\x96\x01\x05steps\x97\x01\x0atcp-routes\x98\x01\x0ctcp-services\x99\x01\x09\
-tcp-steps\x9a\x01\x0bdiagnostics\x9b\x01\x04\0\x0ccontribution\x03\0\x9c\x01\x03\
-\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:gateway/router-with-all-\
-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with-all-of-its-exports-rem\
-oved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\
-\x10wit-bindgen-rust\x060.63.0";
+\x04sends\x06expects\x06scheme/\x04port-\x0binterval-nsw\x15unhealthy-interval-n\
+sw\x0atimeout-nsw\x07at-once\x7f\x06passesy\x08failuresy\x04\0\x0chealth-check\x03\
+\00\x01r\x02\x09window-nsw\x08failuresy\x04\0\x0dpassive-check\x03\02\x01r\x04\x08\
+failuresy\x07base-nsw\x07most-nsw\x0cmost-percenty\x04\0\x10outlier-ejection\x03\
+\04\x01r\x03\x06activey\x07waitingy\x07wait-nsw\x04\0\x0drequest-limit\x03\06\x01\
+p\x1d\x01k(\x01k1\x01k3\x01k5\x01k7\x01r\x0c\x07targets8\x10pass-host-header\x7f\
+\x08strategy\x1f\x06sticky9\x0chealth-check:\x0dpassive-check;\x10outlier-ejecti\
+on<\x0dpanic-percenty\x0dslow-start-nsw\x05limit=\x09transport&\x0bunavailables\x04\
+\0\x08balancer\x03\0>\x01r\x02\x07services\x06weighty\x04\0\x05share\x03\0@\x01m\
+\x02\x08weighted\x06hashed\x04\0\x05split\x03\0B\x01p\xc1\0\x01r\x04\x05parts\xc4\
+\0\x05split\xc3\0\x06sticky9\x0chealth-check\x7f\x04\0\x11weighted-services\x03\0\
+E\x01r\x02\x07services\x07percenty\x04\0\x06mirror\x03\0G\x01p\xc8\0\x01r\x04\x07\
+services\x07mirrors\xc9\0\x0bmirror-body\x7f\x09most-bodyw\x04\0\x09mirroring\x03\
+\0J\x01r\x02\x05first{\x04last{\x04\0\x0cstatus-range\x03\0L\x01p\xcd\0\x01r\x04\
+\x07services\x08fallbacks\x08statuses\xce\0\x09most-bodyw\x04\0\x08failover\x03\0\
+O\x01q\x04\x08balancer\x01?\0\x08weighted\x01\xc6\0\0\x09mirroring\x01\xcb\0\0\x08\
+failover\x01\xd0\0\0\x04\0\x0cservice-kind\x03\0Q\x01r\x03\x04names\x04kind\xd2\0\
+\x05steps\x17\x04\0\x0cservice-spec\x03\0S\x01m\x03\x04none\x09terminate\x0bpass\
+through\x04\0\x07tcp-tls\x03\0U\x01r\x08\x04names\x04rule\x11\x08priorityx\x0ben\
+trypoints\x17\x03tls\xd6\0\x0btls-optionss\x05steps\x17\x07services\x04\0\x09tcp\
+-route\x03\0W\x01r\x05\x08instances\x07addresss\x04port{\x03tls\x7f\x06weighty\x04\
+\0\x0atcp-target\x03\0Y\x01m\x03\x04none\x02v1\x02v2\x04\0\x0eproxy-protocol\x03\
+\0[\x01p\xda\0\x01r\x05\x04names\x07targets\xdd\0\x0eproxy-protocol\xdc\0\x0chea\
+lth-check:\x09transport&\x04\0\x0btcp-service\x03\0^\x01q\x02\x09in-flight\x01w\0\
+\x0aallow-list\x01\x17\0\x04\0\x0atcp-action\x03\0`\x01r\x02\x04names\x06action\xe1\
+\0\x04\0\x08tcp-step\x03\0b\x01r\x02\x07patterns\x0breplacements\x04\0\x0breplac\
+ement\x03\0d\x01r\x02\x06plugins\x08settingss\x04\0\x0apolicy-use\x03\0f\x01m\x02\
+\x0aconnection\x09forwarded\x04\0\x0dscheme-source\x03\0h\x01r\x05\x07patterns\x0b\
+replacements\x09templated\x7f\x09permanent\x7f\x0bscheme-from\xe9\0\x04\0\x0fred\
+irect-regexp\x03\0j\x01r\x04\x06schemes\x04port-\x09permanent\x7f\x11except-entr\
+ypoint&\x04\0\x0fredirect-scheme\x03\0l\x01r\x02\x04names\x05values\x04\0\x0bhea\
+der-edit\x03\0n\x01r\x08\x07origins\x17\x0eorigin-regexps\x17\x0bcredentials\x7f\
+\x07headers\x17\x07methods\x17\x06expose\x17\x07max-agex\x04vary\x7f\x04\0\x04co\
+rs\x03\0p\x01r\x03\x09temporary\x7f\x04host&\x0aforce-host\x7f\x04\0\x0ctls-redi\
+rect\x03\0r\x01r\x02\x05values\x06always\x7f\x04\0\x04hsts\x03\0t\x01p\xef\0\x01\
+k\xf1\0\x01k\xf3\0\x01k\xf5\0\x01r\x08\x07request\xf6\0\x08response\xf6\0\x04cor\
+s\xf7\0\x0dallowed-hosts\x17\x0chost-headers\x17\x0btls-headers\xf6\0\x0ctls-red\
+irect\xf8\0\x04hsts\xf9\0\x04\0\x07headers\x03\0z\x01r\x09\x08attemptsy\x13initi\
+al-interval-nsw\x0atimeout-nsw\x08statuses\xce\0\x0emax-body-bytesw\x10on-networ\
+k-error\x7f\x0enon-idempotent\x7f\x0etry-timeout-nsw\x0ehedge-after-nsw\x04\0\x05\
+retry\x03\0|\x01r\x05\x11max-request-bytesw\x14memory-request-bytesw\x12max-resp\
+onse-bytesw\x15memory-response-bytesw\x10retry-expression&\x04\0\x09buffering\x03\
+\0~\x01r\x05\x09encodings\x17\x10default-encoding&\x08excluded\x17\x08included\x17\
+\x09min-bytesw\x04\0\x08compress\x03\0\x80\x01\x01n\x08\x07country\x08province\x08\
+locality\x0corganization\x13organizational-unit\x0bcommon-name\x0dserial-number\x10\
+domain-component\x04\0\x0aname-parts\x03\0\x82\x01\x01r\x06\x0anot-before\x7f\x09\
+not-after\x7f\x04sans\x7f\x0dserial-number\x7f\x07subject\x83\x01\x06issuer\x83\x01\
+\x04\0\x10certificate-info\x03\0\x84\x01\x01m\x02\x0atraefik-v1\x0atraefik-v3\x04\
+\0\x11certificate-style\x03\0\x86\x01\x01k\x85\x01\x01r\x03\x03pem\x7f\x04info\x88\
+\x01\x05style\x87\x01\x04\0\x12client-certificate\x03\0\x89\x01\x01n\x07\x05slas\
+h\x09backslash\x0enull-character\x09semicolon\x07percent\x0dquestion-mark\x04has\
+h\x04\0\x12encoded-characters\x03\0\x8b\x01\x01q\x13\x0cstrip-prefix\x01\x17\0\x13\
+strip-prefix-regexp\x01\x17\0\x0aadd-prefix\x01s\0\x0creplace-path\x01s\0\x13rep\
+lace-path-regexp\x01\xe5\0\0\x0eredirect-slash\0\0\x0fredirect-regexp\x01\xeb\0\0\
+\x0fredirect-scheme\x01\xed\0\0\x07headers\x01\xfb\0\0\x05retry\x01\xfd\0\0\x09b\
+uffering\x01\xff\0\0\x08compress\x01\x81\x01\0\x12encoded-characters\x01\x8c\x01\
+\0\x12client-certificate\x01\x8a\x01\0\x08grpc-web\x01\x17\0\x0ccontent-type\0\0\
+\x0aloop-guard\x01s\0\x05chain\x01\x17\0\x06policy\x01\xe7\0\0\x04\0\x06action\x03\
+\0\x8d\x01\x01r\x02\x04names\x06action\x8e\x01\x04\0\x04step\x03\0\x8f\x01\x01m\x02\
+\x07warning\x05error\x04\0\x08severity\x03\0\x91\x01\x01r\x04\x08severity\x92\x01\
+\x06objects\x03tags\x07messages\x04\0\x0adiagnostic\x03\0\x93\x01\x01p\x19\x01p\xd4\
+\0\x01p\x90\x01\x01p\xd8\0\x01p\xdf\0\x01p\xe3\0\x01p\x94\x01\x01r\x07\x06routes\
+\x95\x01\x08services\x96\x01\x05steps\x97\x01\x0atcp-routes\x98\x01\x0ctcp-servi\
+ces\x99\x01\x09tcp-steps\x9a\x01\x0bdiagnostics\x9b\x01\x04\0\x0ccontribution\x03\
+\0\x9c\x01\x03\0\x1csluice:gateway/routing@0.1.0\x05\x02\x04\0;sluice:gateway/ro\
+uter-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&router-with-all-of-i\
+ts-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compon\
+ent\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

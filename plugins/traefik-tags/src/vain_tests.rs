@@ -52,8 +52,8 @@ fn routers_and_middlewares_work_without_it() {
 #[test]
 fn connections_pass_without_it() {
     for (tag, part) in [
-        ("traefik.tcp.services.s.loadbalancer.terminationdelay=100", "no effect on TCP services"),
-        ("traefik.tcp.services.s.loadbalancer.healthcheck.send=PING", "a target is well when it takes a connection"),
+        ("traefik.tcp.services.s.loadbalancer.terminationdelay=100", "both sides of a connection end when they like"),
+        ("traefik.tcp.services.s.loadbalancer.serverstransport=inner", "add `loadbalancer.server.tls=true`"),
     ] {
         let tags: Vec<_> = TCP.into_iter().chain([tag]).collect();
         assert_eq!(told(&tags, Severity::Warning, part).tcp_routes.len(), 1, "{tag}");

@@ -278,6 +278,64 @@ async fn plain_connections_go_to_the_catch_all_and_its_steps_hold() {
     assert_eq!(office["ipAllowList"]["sourceRange"][1], "192.168.0.1");
 }
 
+/// Each service at an entrypoint of its own name, to an instance that speaks TLS.
+fn over_tls(name: &str, target: SocketAddr, options: &[&str]) -> Service {
+    let start = format!("traefik.tcp.services.{name}.loadbalancer");
+    let service = tcp(name, target.port(), "HostSNI(`*`)", &[&format!("@.entrypoints={name}")]);
+    let service = service.tag(&format!("{start}.server.tls=true"));
+    options.iter().fold(service, |service, option| service.tag(&format!("{start}.{option}")))
+}
+
+#[tokio::test]
+async fn tls_to_targets_is_spoken_as_the_transport_says() {
+    let (folder, ours, theirs) = (Folder::new(), Authority::new(), Authority::new());
+    std::fs::write(folder.join("theirs.pem"), theirs.pem()).unwrap();
+    ours.issue(&["gateway.test"]).write(folder.path(), "client");
+    ours.issue(&["a.test"]).write(folder.path(), "all");
+    let inner = banner("inner", Some(theirs.issue(&["db.internal"]).server_asking(&ours))).await;
+    let usual = banner("usual", Some(theirs.issue(&["127.0.0.1"]).server())).await;
+    let services = [
+        over_tls("named", inner, &["serverstransport=inner"]),
+        over_tls("usual", usual, &["healthcheck.interval=100ms", "healthcheck.expect=hello"]),
+        over_tls("rude", usual, &["healthcheck.interval=100ms", "healthcheck.send=x", "healthcheck.expect=howdy"]),
+        over_tls("stranger", inner, &[]),
+        over_tls("ghost", usual, &["serverstransport=ghost"]),
+    ];
+    let places = services.iter().map(|_| free_address()).collect::<Vec<_>>();
+    let [named, usual, rude, stranger, _] = places[..] else { unreachable!("as many as there are services") };
+    let (ca, cert, key) = (folder.join("theirs.pem"), folder.join("client.pem"), folder.join("client.key"));
+    let transports = format!(
+        "[transports.default]\nca = {ca:?}\n[transports.inner]\nca = {ca:?}\ncert = {cert:?}\nkey = {key:?}\n\
+         server-name = \"db.internal\"\n"
+    );
+    let names = ["named", "usual", "rude", "stranger", "ghost"];
+    let entrypoints: Vec<_> = names.iter().zip(&places).map(|(name, place)| (*name, *place, "")).collect();
+    let entrypoints = [&entrypoints[..4], &[("ghost", places[4], transports.as_str())]].concat();
+    let gateway = start(&services, &folder, &entrypoints).await;
+
+    let stream = TcpStream::connect(named).await.unwrap();
+    assert_eq!(converse(stream, "select").await.unwrap(), "inner got select");
+    let stream = TcpStream::connect(usual).await.unwrap();
+    assert_eq!(converse(stream, "x").await.unwrap(), "usual got x");
+    let mut shut = TcpStream::connect(stranger).await.unwrap();
+    assert!(matches!(shut.read(&mut [0; 6]).await, Ok(0) | Err(_)), "it proves another name, and wants one proven");
+    assert_eq!(gateway.api("/api/tcp/services/named@file").await["loadBalancer"]["serversTransport"], "inner");
+    let ghost = gateway.api("/api/tcp/routers/ghost@file").await["error"].to_string();
+    assert!(ghost.contains("transport `ghost` does not exist; write `[transports.ghost]`"), "{ghost}");
+
+    until("the answer is not the one that is expected", async || {
+        let status = gateway.api("/api/tcp/services/rude@file").await["serverStatus"].to_string();
+        status.contains("DOWN")
+    })
+    .await;
+    let mut shut = TcpStream::connect(rude).await.unwrap();
+    assert!(matches!(shut.read(&mut [0; 6]).await, Ok(0) | Err(_)), "there is no target");
+    let stream = TcpStream::connect(usual).await.unwrap();
+    assert_eq!(converse(stream, "x").await.unwrap(), "usual got x", "what is expected is answered");
+    let status = gateway.api("/api/tcp/services/usual@file").await["serverStatus"].to_string();
+    assert!(status.contains("UP"), "{status}");
+}
+
 #[tokio::test]
 async fn a_connection_is_finished_before_the_gateway_ends() {
     let folder = Folder::new();

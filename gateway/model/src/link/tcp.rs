@@ -100,7 +100,8 @@ fn named<T>(claim: Claim<T>) -> (Arc<str>, Item<T>) {
 
 /// Services that differ in nothing but their targets are one service.
 fn join(kept: &TcpServiceSpec, other: &TcpServiceSpec) -> Option<TcpServiceSpec> {
-    if kept.proxy_protocol != other.proxy_protocol || kept.health_check != other.health_check {
+    let targets = kept.targets.clone();
+    if *kept != (TcpServiceSpec { targets, ..other.clone() }) {
         return None;
     }
     let mut joined = kept.clone();

@@ -146,6 +146,7 @@ fn tcp_routes_are_linked_beside_http_ones_by_the_same_rules() {
         targets: ports.iter().map(|port| target(*port)).collect(),
         proxy_protocol: crate::tcp::ProxyProtocol::None,
         health_check: None,
+        transport: None,
     };
     let route = |name: &str, service: &str, steps: &[&str]| TcpRouteSpec {
         name: name.into(),

@@ -56,6 +56,8 @@ pub struct TcpServiceSpec {
     pub proxy_protocol: ProxyProtocol,
     /// How they are asked whether they take connections.
     pub health_check: Option<HealthCheck>,
+    /// The name of a `[transports.NAME]` of the configuration.
+    pub transport: Option<String>,
 }
 
 /// An instance as a TCP service uses it.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustls::pki_types::ServerName;
 use sluice_model::tcp::TcpTarget;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
@@ -173,7 +172,7 @@ async fn connect<'a>(worker: &Worker, service: &'a TcpService) -> Result<(Box<dy
             break;
         }
         tried.push(at);
-        let error = match timeout(worker.settings.tcp.connect, open(worker, target)).await {
+        let error = match timeout(worker.settings.tcp.connect, open(worker, service, target)).await {
             Ok(Ok(stream)) => return Ok((stream, target)),
             Ok(Err(error)) => error,
             Err(_) => {
@@ -193,15 +192,17 @@ pub fn keep_alive(stream: &TcpStream) {
     SockRef::from(stream).set_tcp_keepalive(&keepalive).ok();
 }
 
-async fn open(worker: &Worker, target: &TcpTarget) -> io::Result<Box<dyn Stream>> {
+async fn open(worker: &Worker, service: &TcpService, target: &TcpTarget) -> io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect((target.address.as_str(), target.port)).await?;
     stream.set_nodelay(true)?;
     keep_alive(&stream);
     if !target.tls {
         return Ok(Box::new(stream));
     }
-    let name = ServerName::try_from(target.address.clone()).map_err(io::Error::other)?;
-    let tls = TlsConnector::from(Arc::clone(&worker.settings.tcp.tls)).connect(name, stream).await?;
+    let transport = worker.settings.tcp.transports.get(service.spec.transport.as_deref());
+    let transport = transport.ok_or_else(|| io::Error::other("its transport is not configured"))?;
+    let name = transport.server_name(&target.address).map_err(io::Error::other)?;
+    let tls = TlsConnector::from(Arc::clone(&transport.unnamed)).connect(name, stream).await?;
     Ok(Box::new(tls))
 }
 

@@ -117,6 +117,8 @@ pub(super) fn health_check(check: wit::HealthCheck) -> plain::HealthCheck {
         headers: convert(check.headers, |header| (header.name, header.value)),
         host: check.host,
         follow_redirects: check.follow_redirects,
+        send: check.send,
+        expect: check.expect,
         scheme: check.scheme.map(scheme),
         port: check.port,
         interval: Duration::from_nanos(check.interval_ns),

@@ -51,7 +51,7 @@ fn join_service(name: String, said: Vec<TcpService>, report: &mut Report) -> Opt
     let mut targets: Vec<TcpTarget> = Vec::new();
     for service in said {
         let voters = service.targets.iter().map(|target| target.instance.as_str());
-        heads.add((service.proxy_protocol, service.health_check), voters, |a, b| a == b);
+        heads.add((service.proxy_protocol, service.health_check, service.transport), voters, |a, b| a == b);
         for target in service.targets {
             if !targets.iter().any(|known| (&known.address, known.port) == (&target.address, target.port)) {
                 targets.push(target);
@@ -59,6 +59,6 @@ fn join_service(name: String, said: Vec<TcpService>, report: &mut Report) -> Opt
         }
     }
     targets.sort_by(|a, b| a.instance.cmp(&b.instance));
-    let (proxy_protocol, health_check) = pick("tcp service", &name, heads, report)?;
-    Some(TcpService { name, targets, proxy_protocol, health_check })
+    let (proxy_protocol, health_check, transport) = pick("tcp service", &name, heads, report)?;
+    Some(TcpService { name, targets, proxy_protocol, health_check, transport })
 }

@@ -101,6 +101,8 @@ impl<'a> Backend<'a> {
             headers: self.get("healthcheck.headers").map(|chosen| headers(chosen.value)).unwrap_or_default(),
             host: self.get("healthcheck.hostname").map(|chosen| chosen.value.to_owned()).unwrap_or_default(),
             follow_redirects: true,
+            send: String::new(),
+            expect: String::new(),
             scheme: self.get("healthcheck.scheme").and_then(|chosen| {
                 scheme(chosen.value).map_err(|message| report.warning(&self.object, chosen.tag, message)).ok()
             }),

@@ -41,6 +41,8 @@ pub(super) fn active(node: &Node) -> Result<HealthCheck, Problem> {
         headers: node.below("headers").iter().map(header).collect(),
         host: text("hostname").unwrap_or_default().to_owned(),
         follow_redirects: node.flag("followredirects").unwrap_or(true),
+        send: String::new(),
+        expect: String::new(),
         scheme: text("scheme").map(scheme).transpose().map_err(|message| wrong("scheme", message))?,
         port: in_range(node, "port", 1, u16::MAX)?,
         interval_ns: interval,
@@ -52,12 +54,14 @@ pub(super) fn active(node: &Node) -> Result<HealthCheck, Problem> {
     })
 }
 
-/// How targets of TCP services are asked: by a connection.
+/// How targets of TCP services are asked: by a connection, and by what is said on it.
 ///
 /// # Errors
 /// A port there is none of.
 pub(super) fn connection(node: &Node) -> Result<HealthCheck, Problem> {
-    Ok(HealthCheck { protocol: CheckProtocol::Tcp, passes: 1, failures: 1, ..active(node)? })
+    let text = |name: &str| node.text(name).unwrap_or_default().to_owned();
+    let (send, expect) = (text("send"), text("expect"));
+    Ok(HealthCheck { protocol: CheckProtocol::Tcp, send, expect, passes: 1, failures: 1, ..active(node)? })
 }
 
 /// Failures of requests as Traefik counts them.

@@ -123,7 +123,7 @@ fn limit(options: &Node) -> Option<RequestLimit> {
 }
 
 /// References carry a provider in Traefik; here transports are the configuration file's.
-fn transport(options: &Node) -> Option<String> {
+pub(super) fn transport(options: &Node) -> Option<String> {
     let reference = options.text("serverstransport")?;
     let name = reference.split('@').next().unwrap_or(reference);
     (!name.is_empty() && reference != "default@internal").then(|| name.to_owned())

@@ -3,8 +3,7 @@
 use sluice_plugin_sdk::router::{ProxyProtocol, TcpAction, TcpRoute, TcpService, TcpTarget, TcpTls};
 
 use super::routers::{self, service, tls_options};
-use super::services::port_number;
-use super::{Instance, health};
+use super::{Instance, health, services};
 use crate::accept::object;
 use crate::merge::{Candidate, Draft};
 use crate::report::{Problem, Report};
@@ -15,16 +14,13 @@ use crate::tags::tree::Node;
 /// What Traefik gives the catch-all, so that it is the last resort.
 const CATCH_ALL: &str = "HostSNI(`*`)";
 
-/// Options of services that are understood and change nothing.
-const WITHOUT_EFFECT: &[&str] = &["serverstransport", "terminationdelay"];
-
 /// Adds what an instance says of TCP to the draft.
 ///
 /// # Errors
 /// A server that cannot be built, which leaves out the whole instance.
 pub(super) fn read(own: &Instance<'_>, draft: &mut Draft, report: &mut Report) -> Result<(), Problem> {
-    let services = services(own)?;
-    let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    let named = named_services(own)?;
+    let names: Vec<&str> = named.iter().map(|service| service.name.as_str()).collect();
     for node in own.tcp("routers") {
         let route = route(own, node, &names, report);
         draft.tcp_routes.push(Candidate::new(node.name.clone(), &own.id, route));
@@ -33,20 +29,19 @@ pub(super) fn read(own: &Instance<'_>, draft: &mut Draft, report: &mut Report) -
         draft.tcp_steps.push(Candidate::new(node.name.clone(), &own.id, action(node)));
     }
     for node in own.tcp("services") {
-        let options = node.child("loadbalancer").into_iter().flat_map(|balancer| &balancer.children);
-        for option in options {
-            let object = format!("tcp service {}", node.name);
-            if WITHOUT_EFFECT.iter().any(|name| option.is(name)) {
-                let message = format!("`{}` has no effect on TCP services", option.name);
-                report.warning(&object, &option.tag, message);
-            }
-            for talk in option.children.iter().filter(|child| child.is("send") || child.is("expect")) {
-                let message = format!("`{}` has no effect: a target is well when it takes a connection", talk.name);
-                report.warning(&object, &talk.tag, message);
-            }
+        let Some(balancer) = node.child("loadbalancer") else { continue };
+        let object = format!("tcp service {}", node.name);
+        if balancer.child("terminationdelay").is_some() {
+            let message = "`terminationdelay` has no effect: both sides of a connection end when they like";
+            report.warning(&object, balancer.tag_of("terminationdelay"), message);
+        }
+        let speaks_tls = balancer.child("server").and_then(|server| server.flag("tls")) == Some(true);
+        if services::transport(balancer).is_some() && !speaks_tls {
+            let message = "`serverstransport` says how TLS is spoken, and none is: add `loadbalancer.server.tls=true`";
+            report.warning(&object, balancer.tag_of("serverstransport"), message);
         }
     }
-    draft.tcp_services.extend(services);
+    draft.tcp_services.extend(named);
     if let Some(node) = own.accepted.root.at(&["tcp", "serverstransports"]) {
         report.warning(&object(own.accepted.instance), &node.tag, "ignored: transports cannot be set by tags");
     }
@@ -54,7 +49,7 @@ pub(super) fn read(own: &Instance<'_>, draft: &mut Draft, report: &mut Report) -
 }
 
 /// The services of an instance; one of its own name where it has routers and names none.
-fn services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
+fn named_services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
     let named = own.tcp("services");
     if named.is_empty() {
         if own.tcp("routers").is_empty() {
@@ -67,6 +62,7 @@ fn services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
             targets: vec![target],
             proxy_protocol: ProxyProtocol::None,
             health_check: None,
+            transport: None,
         }]);
     }
     let each = named.iter().map(|node| {
@@ -79,6 +75,7 @@ fn services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
             targets: vec![target(own, balancer.child("server").unwrap_or(&Node::default()))?],
             proxy_protocol: proxy_protocol(balancer)?,
             health_check: balancer.child("healthcheck").map(health::connection).transpose()?,
+            transport: services::transport(balancer),
         })
     });
     each.collect()
@@ -87,7 +84,7 @@ fn services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
 fn target(own: &Instance<'_>, server: &Node) -> Result<TcpTarget, Problem> {
     let instance = own.accepted.instance;
     let port = match server.text("port").filter(|text| !text.is_empty()) {
-        Some(port) => port_number(port).map_err(|message| Problem::new(server.tag_of("port"), message))?,
+        Some(port) => services::port_number(port).map_err(|message| Problem::new(server.tag_of("port"), message))?,
         None => instance.port,
     };
     Ok(TcpTarget {

@@ -38,6 +38,7 @@ fn every_option_has_its_meaning() {
         "traefik.tcp.routers.t.service=s",
         "traefik.tcp.services.s.loadbalancer.server.port=5432",
         "traefik.tcp.services.s.loadbalancer.server.tls=true",
+        "traefik.tcp.services.s.loadbalancer.serverstransport=inner@file",
         "traefik.tcp.services.s.loadbalancer.proxyprotocol.version=1",
         "traefik.tcp.middlewares.few.inflightconn.amount=3",
         "traefik.tcp.middlewares.office.ipallowlist.sourcerange=10.0.0.0/8, 192.168.1.7",
@@ -48,7 +49,7 @@ fn every_option_has_its_meaning() {
     assert_eq!(route.steps, ["few", "office"]);
     let service = &result.tcp_services[0];
     assert_eq!((service.targets[0].port, service.targets[0].tls), (5432, true));
-    assert_eq!(service.proxy_protocol, ProxyProtocol::V1);
+    assert_eq!((service.proxy_protocol, service.transport.as_deref()), (ProxyProtocol::V1, Some("inner")));
     let actions: Vec<_> = result.tcp_steps.iter().map(|step| step.action.clone()).collect();
     let ranges = vec!["10.0.0.0/8".to_owned(), "192.168.1.7".to_owned()];
     assert_eq!(actions, [TcpAction::InFlight(3), TcpAction::AllowList(ranges)]);
@@ -61,10 +62,12 @@ fn every_option_has_its_meaning() {
         "traefik.tcp.services.s.loadbalancer.healthcheck.interval=2s",
         "traefik.tcp.services.s.loadbalancer.healthcheck.port=81",
         "traefik.tcp.services.s.loadbalancer.healthcheck.send=PING",
+        "traefik.tcp.services.s.loadbalancer.healthcheck.expect=PONG",
     ]);
     let check = checked.tcp_services[0].health_check.as_ref().unwrap();
     assert_eq!((check.protocol, check.interval_ns, check.port), (CheckProtocol::Tcp, 2_000_000_000, Some(81)));
-    assert_eq!(severities(&checked), [Severity::Warning], "nothing is sent");
+    assert_eq!((check.send.as_str(), check.expect.as_str()), ("PING", "PONG"));
+    assert_eq!(checked.diagnostics, []);
     let bare = v3(&[RULE, TLS, "traefik.tcp.services.s.loadbalancer.proxyprotocol=true"]);
     assert_eq!(bare.tcp_services[0].proxy_protocol, ProxyProtocol::V2);
 }

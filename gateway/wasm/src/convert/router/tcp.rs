@@ -32,6 +32,7 @@ pub(super) fn service(service: wit::TcpService) -> model::TcpServiceSpec {
             wit::ProxyProtocol::V2 => model::ProxyProtocol::V2,
         },
         health_check: service.health_check.map(health_check),
+        transport: service.transport,
     }
 }
 
