@@ -31,14 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MARKER_PRIORITY: u32 = 1_000_000_000;
 /// Traefik leaves out what instances define differently; here the definition of most instances stays.
 const TORN: &str = "(instances contradict each other) ";
-/// Differences that are printed in full.
-const SHOWN: usize = 10;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many catalogs, each with a dozen requests
     #[arg(long, default_value_t = 100)]
     catalogs: u32,
+
+    /// How many differences are printed in full
+    #[arg(long, default_value_t = 10)]
+    shown: usize,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     // What nobody decided to do otherwise is shown first.
     differences.sort_by_key(|difference| difference.starts_with(TORN));
-    for difference in differences.iter().take(SHOWN) {
+    for difference in differences.iter().take(options.shown) {
         println!("{difference}\n");
     }
     let alike = asked - u32::try_from(differences.len())?;
@@ -182,6 +184,7 @@ impl Stage {
                 registered.push(id);
             }
         }
+        self.registry.until_listed(&registered)?;
         let host = format!("marker-{number}.test");
         let marker = format!("marker-{number}");
         let rule = format!("traefik.http.routers.{marker}.rule=Host(`{host}`)");
