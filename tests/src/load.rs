@@ -72,13 +72,13 @@ impl Load {
         Self::paced(address, request, connections, None)
     }
 
-    /// The same at a constant rate of requests a second. The time of a request that had to wait for the answer to the
+    /// The same with lines of the head at a constant rate of requests a second. The time of a request that had to wait for the answer to the
     /// one before it counts from when it was due.
     #[must_use]
-    pub fn at_rate(address: SocketAddr, host: &str, target: &str, connections: usize, rate: u32) -> Self {
+    pub fn at_rate(address: SocketAddr, host: &str, headers: &str, connections: usize, rate: u32) -> Self {
         let share = u32::try_from(connections).unwrap_or(u32::MAX);
         let pace = Duration::from_secs(1) * share / rate.max(1);
-        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
         Self::paced(address, request, connections, Some(pace))
     }
 

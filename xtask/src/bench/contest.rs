@@ -63,11 +63,17 @@ pub(crate) fn start(contestant: &Contestant, place: &Place, work: &Work) -> Resu
     let log = place.folder.join("proxy.log");
     let mut command = contestant.command(place)?;
     let mut proxy = Child::spawn_logged(&contestant.name(), &mut command, &log)?.ended_by_asking();
+    until_answered(&mut proxy, place, || work.run(place, WARM_UP))?;
+    Ok(proxy)
+}
+
+/// Gives a proxy work until all of it is answered.
+pub(crate) fn until_answered(proxy: &mut Child, place: &Place, work: impl Fn() -> Result<Figures>) -> Result<()> {
     let deadline = Instant::now() + START;
     loop {
         proxy.check()?;
-        if work.run(place, WARM_UP).is_ok_and(|figures| figures.requests > 0 && figures.errors == 0) {
-            return Ok(proxy);
+        if work().is_ok_and(|figures| figures.requests > 0 && figures.errors == 0) {
+            return Ok(());
         }
         ensure!(Instant::now() < deadline, "it does not answer at {}{}", place.listen, proxy.log_tail());
         std::thread::sleep(Duration::from_millis(50));

@@ -99,9 +99,14 @@ fn h2load(place: &Place, seconds: u64) -> Result<Figures> {
 
 /// Our own generator, at a rate where one is given, else as fast as it is answered.
 pub(crate) fn own(place: &Place, seconds: u64, rate: Option<u32>) -> Result<Figures> {
+    ask(place, HOST, seconds, rate, None)
+}
+
+/// The same for another host, with a line of the head.
+pub(crate) fn ask(place: &Place, host: &str, seconds: u64, rate: Option<u32>, header: Option<&str>) -> Result<Figures> {
     let mut command = Command::new(place.binaries.join("bench-load"));
-    command.args([&place.listen.to_string(), HOST, &CONNECTIONS.to_string(), &seconds.to_string()]);
-    run(command.args(rate.map(|rate| rate.to_string())), output::of_wrk)
+    command.args([&place.listen.to_string(), host, &CONNECTIONS.to_string(), &seconds.to_string()]);
+    run(command.args(rate.map(|rate| rate.to_string())).args(header), output::of_wrk)
 }
 
 fn run(command: &mut Command, parse: fn(&str) -> Option<Figures>) -> Result<Figures> {

@@ -5,6 +5,7 @@
 
 mod contest;
 mod cost;
+mod hostile;
 mod idle;
 mod latency;
 mod load;

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 
 use super::load::Work;
 use super::peers::{Contestant, Policies, Proxy};
-use super::{Plan, contest, cost, idle, latency, swaps};
+use super::{Plan, contest, cost, hostile, idle, latency, swaps};
 
 /// Routes in the gateway where a row does not vary them.
 pub(crate) const ROUTES: usize = 1000;
@@ -26,6 +26,8 @@ enum Kind {
     Idle,
     /// CPU time for a change, and for a look-up.
     Cost,
+    /// The time of requests beside a neighbour whose policy misbehaves.
+    Hostile,
     /// Replacing plugins under load.
     Swaps,
 }
@@ -37,6 +39,7 @@ impl Row {
             Kind::Latency => latency::run(plan, everybody()),
             Kind::Idle => idle::run(plan, everybody()),
             Kind::Cost => cost::run(&plan.place),
+            Kind::Hostile => hostile::run(plan),
             Kind::Swaps => swaps::run(),
         }
     }
@@ -59,7 +62,7 @@ const fn cpu(
 
 const AS_NGINX: &str = "at most 1.0x nginx";
 
-pub(crate) const ROWS: [Row; 16] = [
+pub(crate) const ROWS: [Row; 17] = [
     cpu("requests", "a small answer over kept HTTP/1.1 connections", AS_NGINX, Work::SMALL, everybody),
     cpu(
         "access-log",
@@ -107,6 +110,12 @@ pub(crate) const ROWS: [Row; 16] = [
         title: "a service changes, and a route is looked up, with 10,000 services",
         target: "at most 10 ms until published, at most 1 us for a look-up",
         kind: Kind::Cost,
+    },
+    Row {
+        name: "hostile",
+        title: "the time of requests beside a neighbour whose policy misbehaves on every one of its requests",
+        target: "p99 at most 1.5x of that alone",
+        kind: Kind::Hostile,
     },
     Row {
         name: "swaps",
