@@ -45,7 +45,7 @@ pub(super) fn redirect(worker: &Worker, exchange: &mut Exchange, mut reroute: Re
     Ok(service)
 }
 
-/// The answer of another service.
+/// The answer of another service, or what takes its place where it gave none; and whether it gave one.
 ///
 /// # Errors
 /// There is no such service, or the exchange went to another one before.
@@ -54,7 +54,7 @@ pub(super) async fn substitute(
     exchange: &mut Exchange,
     mut reroute: Reroute,
     discarded: StatusCode,
-) -> Result<Response<Body>, String> {
+) -> Result<(Response<Body>, bool), String> {
     let service = find(worker, exchange, &reroute.service)?;
     begin(exchange)?;
     reroute.apply(exchange)?;
@@ -69,9 +69,11 @@ pub(super) async fn substitute(
             None => Err(Failure::NoInstance),
         }
     };
-    let mut response = within(reroute.timeout, answer).await.unwrap_or_else(reply_to);
+    let answer = within(reroute.timeout, answer).await;
+    let answered = answer.is_ok();
+    let mut response = answer.unwrap_or_else(reply_to);
     *response.status_mut() = reroute.status.unwrap_or(discarded);
-    Ok(response)
+    Ok((response, answered))
 }
 
 /// What comes in time, where there is a time for it.

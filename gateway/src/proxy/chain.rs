@@ -167,13 +167,13 @@ pub(super) async fn leave_early(
 pub(super) async fn answer(
     worker: &Rc<Worker>,
     exchange: Box<Exchange>,
-    passed: Vec<Passed>,
+    mut passed: Vec<Passed>,
     response: Response<Body>,
     mut trace: Trace,
 ) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let close = head.headers.remove(hyper::header::CONNECTION);
-    let Left { mut exchange, replaced, .. } = leave(worker, exchange, &passed, &mut head, None).await;
+    let Left { mut exchange, replaced, .. } = leave(worker, exchange, &mut passed, &mut head, None).await;
     trace.learn(&mut exchange);
     let response = replaced.unwrap_or_else(|| Response::from_parts(head, body));
     let (mut exchange, response) = bodies::of_response(worker, exchange, &passed, response).await;
@@ -191,13 +191,13 @@ pub(super) async fn answer(
 pub(super) async fn leave(
     worker: &Rc<Worker>,
     mut exchange: Box<Exchange>,
-    passed: &[Passed],
+    passed: &mut [Passed],
     head: &mut response::Parts,
     body: Option<&AnswerBody>,
 ) -> Left {
     let mut replaced: Option<(response::Parts, Body)> = None;
     let mut forms = Vec::new();
-    for passed in passed.iter().rev() {
+    for passed in passed.iter_mut().rev() {
         let body = body.filter(|_| replaced.is_none());
         let shown = replaced.as_mut().map_or(&mut *head, |(head, _)| head);
         match passed {
@@ -217,14 +217,15 @@ pub(super) async fn leave(
 }
 
 /// Shows a policy the head of a response; answers what takes its place, if anything. After a retry the policy is shown
-/// what came of it, and may want another.
+/// what came of it, and may want another; after another service has failed, what the client would get.
 async fn show(
     worker: &Rc<Worker>,
-    passed: &policy::Passed,
+    passed: &mut policy::Passed,
     mut exchange: Box<Exchange>,
     head: &response::Parts,
 ) -> (Box<Exchange>, Option<Response<Body>>) {
     let mut replaced: Option<Response<Body>> = None;
+    let mut in_vain = false;
     if passed.policy.plugin.ejects {
         let last = exchange.notes().tried.last().copied();
         exchange.notes().ejector = eject::of(worker, exchange.service.as_ref(), last).map(Answering);
@@ -243,9 +244,20 @@ async fn show(
         replaced = match decision {
             Decision::Respond(response) => Some(response),
             Decision::Fail => Some(reply_to(Failure::Policy)),
+            // There is no third one.
+            Decision::Reroute(_) if in_vain => shown,
             Decision::Reroute(reroute) => {
+                let context = reroute.context;
                 match Box::pin(again::substitute(worker, &mut exchange, *reroute, status)).await {
-                    Ok(response) => Some(response),
+                    Ok((response, answered)) => {
+                        passed.context = context;
+                        if !answered {
+                            in_vain = true;
+                            replaced = Some(response);
+                            continue;
+                        }
+                        Some(response)
+                    }
                     Err(reason) => match policy::refuse(&passed.policy, &reason) {
                         Decision::Fail => Some(reply_to(Failure::Policy)),
                         _ => shown,

@@ -249,7 +249,7 @@ async fn stream_back(
     exchange: Box<Exchange>,
     answer: Response<AnswerBody>,
     lease: Lease,
-    passed: Vec<Passed>,
+    mut passed: Vec<Passed>,
     mut trace: Trace,
     extras: &Extras,
 ) -> Response<Body> {
@@ -264,7 +264,7 @@ async fn stream_back(
     // A policy that reads the body reads it as the instance sent it, and what it makes of it is sent as it is.
     let as_sent = bodies::are_wanted(&passed);
     let shown = Some(&incoming).filter(|_| !as_sent);
-    let Left { mut exchange, replaced, forms } = chain::leave(worker, exchange, &passed, &mut head, shown).await;
+    let Left { mut exchange, replaced, forms } = chain::leave(worker, exchange, &mut passed, &mut head, shown).await;
     trace.learn(&mut exchange);
     if let Some(replaced) = replaced {
         // The upstream's body is dropped unread, and its connection with it.

@@ -8,9 +8,16 @@ use sluice_plugin_sdk::policy::{Field, Reply, Reroute, Subscription, Verdict, cl
 use crate::ladder::Ladder;
 use crate::settings::Settings;
 
-/// What an exchange keeps of itself: that it is degraded already, or must not be, and that it counts against the cap.
+/// What an exchange keeps of itself: that it is degraded already, or must not be; that it counts against the cap; and that
+/// the service was asked before the request failed, or after it had failed with the status above these bits.
 const DONE: u64 = 1;
 const CAPPED: u64 = 2;
+const BEFORE: u64 = 4;
+const AFTER: u64 = 8;
+const STATUS_SHIFT: u32 = 16;
+
+/// What requests are answered that are degraded before they fail.
+const UNAVAILABLE: u16 = 503;
 
 /// Headers that prove who the client is.
 const CREDENTIALS: [&str; 2] = ["Authorization", "Cookie"];
@@ -61,6 +68,11 @@ impl Degrader {
     }
 
     pub(crate) fn on_response(&self, context: u64, status: u16) -> Verdict {
+        if let Some(original) = fails(context, status) {
+            let why = format!("status {original}, and its service fails");
+            let reply = self.settings.reply.as_ref().map(|reply| reply.fill(self.rewritten(original)));
+            return reply.map_or(Verdict::Next(context), |reply| self.respond(reply, &why));
+        }
         let wanted = context & DONE == 0 && self.settings.statuses.contains(status);
         if !wanted || matches!(forced(), Some(Forced::Closed | Forced::Disabled)) {
             return Verdict::Next(context);
@@ -73,7 +85,9 @@ impl Degrader {
             self.keep_only_wanted_headers();
             let shown = self.rewritten(status);
             let reroute = Reroute::to(service.as_str()).with_request("GET", self.path(shown, status));
-            return Verdict::Reroute(self.marked(reroute.with_status(shown), &why));
+            let reroute = self.marked(reroute.with_status(shown), &why);
+            let context = reroute.context | AFTER | u64::from(status) << STATUS_SHIFT;
+            return Verdict::Reroute(Reroute { context, ..reroute });
         }
         match &self.settings.reply {
             Some(reply) => self.respond(reply.fill(self.rewritten(status)), &why),
@@ -95,23 +109,21 @@ impl Degrader {
 
     /// Degrades a request before it fails.
     fn before(&self, why: &str) -> Verdict {
-        const UNAVAILABLE: u16 = 503;
         if let Some(reply) = self.settings.stale.as_ref().and_then(|stale| stale.find()) {
             return self.respond(reply, why);
         }
         if let Some(service) = self.settings.service.as_ref().filter(|_| self.enter()) {
             let reroute = Reroute::to(service.as_str());
             let shown = self.rewritten(UNAVAILABLE);
-            return Verdict::Reroute(self.marked(
-                match self.settings.query {
-                    Some(_) => {
-                        self.keep_only_wanted_headers();
-                        reroute.with_request("GET", self.path(shown, UNAVAILABLE))
-                    }
-                    None => reroute,
-                },
-                why,
-            ));
+            let reroute = match self.settings.query {
+                Some(_) => {
+                    self.keep_only_wanted_headers();
+                    reroute.with_request("GET", self.path(shown, UNAVAILABLE))
+                }
+                None => reroute,
+            };
+            let reroute = self.marked(reroute, why);
+            return Verdict::Reroute(Reroute { context: reroute.context | BEFORE, ..reroute });
         }
         match &self.settings.reply {
             Some(reply) => self.respond(reply.fill(self.rewritten(UNAVAILABLE)), why),
@@ -186,6 +198,17 @@ impl Degrader {
             }
         }
     }
+}
+
+/// The status a request failed with, or would have, where the service it was sent to in its place fails as well. A 503
+/// may be that service's own page, unless nobody was asked.
+fn fails(context: u64, status: u16) -> Option<u16> {
+    if context & AFTER != 0 {
+        return u16::try_from(context >> STATUS_SHIFT).ok();
+    }
+    let unasked = || exchange::request_field(&Field::Attempt).as_deref() == Some("0");
+    let failed = context & BEFORE != 0 && (matches!(status, 502 | 504) || status == UNAVAILABLE && unasked());
+    failed.then_some(UNAVAILABLE)
 }
 
 fn tell(result: Result<(), String>) {

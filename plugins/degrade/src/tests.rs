@@ -178,8 +178,34 @@ fn the_service_has_a_cap_of_its_own() {
     let first = rerouted(policy.response(0, 503));
     assert_eq!(answered(policy.response(0, 503)).body, b"full");
     policy.complete(first.context, Outcome::new(503, Duration::ZERO));
-    let second = rerouted(policy.response(0, 503));
-    assert_eq!(policy.response(second.context, 503), Verdict::Next(second.context), "never twice for an exchange");
+    rerouted(policy.response(0, 503));
+}
+
+#[test]
+fn a_service_that_fails_leaves_the_reply() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"service": "pages", "reply": {"body": "sorry {status}"}}"#);
+    let first = rerouted(policy.response(0, 502));
+    let reply = answered(policy.response(first.context, 502));
+    assert_eq!(
+        (reply.body.as_slice(), header(&reply, "X-Degraded")),
+        (&b"sorry 502"[..], Some("status 502, and its service fails"))
+    );
+    host.force(Some(Forced::Open));
+    let before = rerouted(policy.request());
+    assert_eq!(answered(policy.response(before.context, 504)).body, b"sorry 503");
+    host.set_request(Field::Attempt, "1");
+    assert_eq!(policy.response(before.context, 503), Verdict::Next(before.context), "its own page");
+    host.set_request(Field::Attempt, "0");
+    assert_eq!(answered(policy.response(before.context, 503)).body, b"sorry 503", "no instance of it");
+}
+
+#[test]
+fn without_a_reply_a_failing_service_is_what_it_is() {
+    let host = Host::new();
+    let mut policy = configure(&host, r#"{"service": "pages"}"#);
+    let first = rerouted(policy.response(0, 503));
+    assert_eq!(policy.response(first.context, 503), Verdict::Next(first.context), "never twice for an exchange");
 }
 
 #[test]
