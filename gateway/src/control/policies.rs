@@ -10,7 +10,7 @@ use super::plugins::{Plugins, Probe};
 use super::settings_files;
 use crate::config::Config;
 use crate::live::{PolicyStatus, PolicyUse};
-use crate::state::{Recording, Registry};
+use crate::state::{Recording, Registry, Rests};
 
 /// Every use by its step's qualified name.
 pub(super) struct Policies {
@@ -22,8 +22,6 @@ pub(super) struct Policies {
     errors: BTreeMap<Arc<str>, String>,
     /// Those whose settings name files.
     with_files: BTreeSet<Arc<str>>,
-    /// Those whose settings name a `service`, and which.
-    with_services: BTreeMap<Arc<str>, String>,
     /// Looked at again and not in force yet.
     fresh: BTreeSet<Arc<str>>,
 }
@@ -48,7 +46,6 @@ impl Policies {
             statuses: Shards::default(),
             errors: BTreeMap::new(),
             with_files: BTreeSet::new(),
-            with_services: BTreeMap::new(),
             fresh: BTreeSet::new(),
         }
     }
@@ -116,16 +113,12 @@ impl Policies {
         self.statuses.set(name, status);
         self.errors.remove(name);
         self.with_files.remove(name);
-        self.with_services.remove(name);
         let Some(now) = now else { return };
         if let Err(error) = &now.policy {
             self.errors.insert(Arc::clone(name), error.clone());
         }
         if !now.files.is_empty() {
             self.with_files.insert(Arc::clone(name));
-        }
-        if let Some(service) = service_of(&now.settings) {
-            self.with_services.insert(Arc::clone(name), service);
         }
         self.fresh.insert(Arc::clone(name));
         self.uses.insert(Arc::clone(name), now);
@@ -170,6 +163,7 @@ impl Policies {
                 settings: settings.into(),
                 subscription,
                 state,
+                rests: Rests::default(),
             })
         });
         if let Err(reason) = &known.policy {
@@ -210,11 +204,6 @@ impl Policies {
         files.into_iter().any(settings_files::Seen::has_changed)
     }
 
-    /// Uses whose settings name a service that answers instead, and which.
-    pub(super) fn answering(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
-        self.with_services.iter().map(|(name, service)| (name, service.as_str()))
-    }
-
     /// The use behind a step.
     pub(super) fn get(&self, step: &str) -> Option<&Result<Arc<PolicyUse>, String>> {
         self.uses.get(step).map(|known| &known.policy)
@@ -229,12 +218,6 @@ impl Policies {
     pub(super) fn statuses(&self) -> Shards<PolicyStatus> {
         self.statuses.clone()
     }
-}
-
-/// Settings that name a service do it by `service`.
-fn service_of(settings: &str) -> Option<String> {
-    let settings: serde_json::Value = serde_json::from_str(settings).ok()?;
-    settings.get("service")?.as_str().filter(|service| !service.is_empty()).map(str::to_owned)
 }
 
 fn release(gone: Option<Use>, plugins: &mut Plugins) {

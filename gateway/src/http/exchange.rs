@@ -113,12 +113,12 @@ pub struct Exchange {
     pub path: NormalPath,
     /// Whether a step changed the path.
     pub path_rewritten: bool,
-    /// Whether a step has put another path in its place and told the upstream so.
-    pub path_replaced: bool,
     /// Where it came from.
     pub client: Arc<Client>,
     /// Who a trusted peer says it came from.
     pub forwarded_for: Option<Box<(IpAddr, HeaderValue)>>,
+    /// The client sends a body, which may turn out to be empty.
+    pub has_body: bool,
     /// The client waits to be told before it sends the body.
     pub expects: bool,
     /// The `Upgrade` the client asked for, if it is one that is passed through.
@@ -314,6 +314,7 @@ impl Exchange {
     /// It becomes a request without a body.
     pub fn forget_body(&mut self) {
         self.body = Sendable::Nothing;
+        self.has_body = false;
         for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, TRANSFER_ENCODING, EXPECT] {
             self.head.headers.remove(name);
         }

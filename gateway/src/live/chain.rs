@@ -6,7 +6,7 @@ use sluice_wasm::{Artifact, Limits, PolicyPre, Subscription};
 
 use super::native::Native;
 use crate::http::Exchange;
-use crate::state::PolicyState;
+use crate::state::{PolicyState, Rests};
 use crate::telemetry::PluginMetrics;
 
 /// One step of a chain.
@@ -33,6 +33,8 @@ pub struct PolicyUse {
     pub subscription: Subscription,
     /// What it counts.
     pub state: Arc<PolicyState>,
+    /// Whether its calls fail so often that it is not called.
+    pub rests: Rests,
 }
 
 /// One version of a plugin, in force.
@@ -54,6 +56,8 @@ pub struct Plugin {
     pub schema: String,
     /// Whether it may wait for requests of its own.
     pub waits: bool,
+    /// Whether it asks for the instance an exchange went to.
+    pub asks_instance: bool,
     /// Whether it asks for headers of responses that it has not subscribed to.
     pub reads_response: bool,
     /// For every call.

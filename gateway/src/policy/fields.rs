@@ -15,10 +15,15 @@ pub(super) struct Fields {
     spans: Vec<Option<(usize, usize)>>,
 }
 
-pub(super) fn of_request(wanted: &[Field<'_>], exchange: &mut Exchange) -> Fields {
+/// Makes room for what is made when it is first asked for.
+pub(super) fn prepare(wanted: &[Field<'_>], exchange: &mut Exchange) {
     if wanted.contains(&Field::RequestId) {
         exchange.notes();
     }
+}
+
+pub(super) fn of_request(wanted: &[Field<'_>], exchange: &mut Exchange) -> Fields {
+    prepare(wanted, exchange);
     let mut fields = Fields::with_capacity(wanted.len());
     for field in wanted {
         fields.push(|text| write_field(field, exchange, text));
@@ -34,38 +39,64 @@ pub(super) fn of_response(wanted: &[String], headers: &HeaderMap) -> Fields {
     fields
 }
 
+/// Looks at a value of the request where it is, or at a copy where it is in pieces.
+pub(super) fn look(field: &Field<'_>, exchange: &Exchange, look: &mut dyn FnMut(Option<&str>)) {
+    match in_place(field, exchange) {
+        Some(value) => look(value),
+        None => {
+            let mut text = String::new();
+            let present = write_field(field, exchange, &mut text);
+            look(present.then_some(&text));
+        }
+    }
+}
+
 /// Appends a value of the request; answers false, and appends nothing, where there is none.
 pub(super) fn write_field(field: &Field<'_>, exchange: &Exchange, text: &mut String) -> bool {
+    if let Some(value) = in_place(field, exchange) {
+        text.push_str(value.unwrap_or_default());
+        return value.is_some();
+    }
+    match field {
+        Field::ClientPort => write_shown(exchange.client.address.port(), text),
+        Field::Attempt => write_shown(exchange.attempts, text),
+        Field::RequestId => write_request_id(exchange, text),
+        Field::Header(name) => write_header(name, &exchange.head.headers, text),
+        Field::Cookie(name) => write_cookie(name, &exchange.head.headers, text),
+        Field::QueryParam(name) => {
+            let value = exchange.head.uri.query().and_then(|query| query_value(query, name));
+            text.push_str(value.as_deref().unwrap_or_default());
+            value.is_some()
+        }
+        _ => false,
+    }
+}
+
+/// A value that the exchange has in one piece.
+fn in_place<'a>(field: &Field<'_>, exchange: &'a Exchange) -> Option<Option<&'a str>> {
     let value = match field {
         Field::Method => exchange.head.method.as_str(),
         Field::Path => exchange.path.as_str(),
-        Field::Query => match exchange.head.uri.query() {
-            Some(query) => query,
-            None => return false,
-        },
+        Field::Query => return Some(exchange.head.uri.query()),
         Field::Host => exchange.plain_host(),
         Field::Scheme => exchange.client.scheme(),
         Field::ClientIp => exchange.ip_value().to_str().unwrap_or_default(),
         Field::Entrypoint => &exchange.client.entrypoint,
         Field::Route => exchange.route.as_deref().unwrap_or_default(),
         Field::Service => exchange.service.as_deref().unwrap_or_default(),
-        Field::ClientPort => return write_shown(exchange.client.address.port(), text),
-        Field::Attempt => return write_shown(exchange.attempts, text),
         Field::Tls if exchange.client.tls.is_some() => "true",
-        Field::Tls | Field::Withheld => return false,
-        Field::RequestId => return write_request_id(exchange, text),
-        Field::Header(name) => return write_header(name, &exchange.head.headers, text),
-        Field::Cookie(name) => return write_cookie(name, &exchange.head.headers, text),
-        Field::QueryParam(name) => match exchange.head.uri.query().and_then(|query| query_value(query, name)) {
-            Some(value) => {
-                text.push_str(&value);
-                return true;
+        Field::Tls | Field::Withheld => return Some(None),
+        Field::Header(name) => {
+            let mut values = exchange.head.headers.get_all(&**name).iter();
+            match (values.next(), values.next()) {
+                (None, _) => return Some(None),
+                (Some(only), None) => std::str::from_utf8(only.as_bytes()).ok()?,
+                _ => return None,
             }
-            None => return false,
-        },
+        }
+        Field::ClientPort | Field::Attempt | Field::RequestId | Field::Cookie(_) | Field::QueryParam(_) => return None,
     };
-    text.push_str(value);
-    true
+    Some(Some(value))
 }
 
 fn write_shown(value: impl std::fmt::Display, text: &mut String) -> bool {

@@ -54,6 +54,10 @@ impl ExchangeHost for Box<Exchange> {
         fields::write_field(&field, self, &mut text).then_some(text)
     }
 
+    fn look(&self, field: &Field<'_>, look: &mut dyn FnMut(Option<&str>)) {
+        fields::look(field, self, look);
+    }
+
     fn request_headers(&self) -> Vec<(String, String)> {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         self.head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
@@ -62,6 +66,10 @@ impl ExchangeHost for Box<Exchange> {
     fn request_header_values(&self, name: &str) -> Vec<String> {
         let values = self.head.headers.get_all(name).iter();
         values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    }
+
+    fn has_body(&self) -> bool {
+        self.has_body && self.upgrade.is_none()
     }
 
     fn set_request_header(&mut self, name: &str, value: &str) -> Change {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use sluice_wasm::{CallError, Outbound, PolicyInstance};
 
-use super::rests::{Rests, Use};
 use super::waiting::Waiting;
 use crate::http::Exchange;
 use crate::live::{Isolation, Plugin, PolicyUse};
@@ -23,7 +22,6 @@ pub struct Instances {
     by_version: RefCell<HashMap<u32, Slot, foldhash::fast::FixedState>>,
     /// Of plugins that wait.
     pub(super) waiting: RefCell<HashMap<u32, Waiting, foldhash::fast::FixedState>>,
-    rests: Rests,
     pub(super) outbound: Option<Arc<dyn Outbound>>,
 }
 
@@ -90,21 +88,22 @@ impl Instances {
         Self { outbound: Some(outbound), ..Self::default() }
     }
 
-    /// Calls a hook on this worker's instance of the policy's plugin; `value` goes in and comes back out.
+    /// Calls a hook on this worker's instance of the policy's plugin; `value` goes in and comes back out. What asks is told
+    /// when the call began.
     pub(super) fn call<T, R>(
         &self,
         policy: &Arc<PolicyUse>,
         hook: &'static str,
         reading: &mut Reading,
         value: T,
-        ask: impl FnOnce(&mut Sandbox, T) -> (T, Result<R, CallError>),
+        ask: impl FnOnce(&mut Sandbox, T, Instant) -> (T, Result<R, CallError>),
     ) -> (T, Result<R, AskError>) {
         let begun = reading.begin();
         let mut slots = self.by_version.borrow_mut();
-        let prepared = self.may_call(policy, begun).and_then(|()| prepare(&mut slots, policy));
+        let prepared = may_call(policy, begun).and_then(|()| prepare(&mut slots, policy));
         let (value, result) = match prepared {
             Ok(sandbox) => {
-                let (value, result) = ask(sandbox, value);
+                let (value, result) = ask(sandbox, value, begun);
                 (value, result.map_err(AskError::from))
             }
             Err(error) => (value, Err(error)),
@@ -115,39 +114,36 @@ impl Instances {
             slots.remove(&policy.plugin.id);
         }
         let took = reading.end(begun);
-        self.bill(policy, hook, took, result.as_ref().err());
+        bill(policy, hook, took, result.as_ref().err());
         (value, result)
-    }
-
-    /// Notes what a call took and whether it failed.
-    pub(super) fn bill(&self, policy: &PolicyUse, hook: &'static str, took: Duration, failure: Option<&AskError>) {
-        match failure {
-            None => self.rests.ended(which(policy)),
-            Some(error) => {
-                report(policy, hook, error);
-                if matches!(error, AskError::Call(CallError::Deadline(_))) {
-                    self.rests.stopped(which(policy), Instant::now());
-                }
-            }
-        }
-        policy.plugin.metrics.record(hook, took, failure.map(AskError::kind));
     }
 
     /// Lets go of versions and uses that no generation refers to any more. To be called every few seconds.
     pub fn sweep(&self) {
         self.by_version.borrow_mut().retain(|_, slot| slot.sweep());
         self.waiting.borrow_mut().retain(|_, waiting| waiting.sweep());
-        self.rests.sweep(Instant::now());
-    }
-
-    /// Whether a use is to be called now.
-    pub(super) fn may_call(&self, policy: &PolicyUse, now: Instant) -> Result<(), AskError> {
-        if self.rests.rests(which(policy), now) { Err(AskError::Resting) } else { Ok(()) }
     }
 }
 
-fn which(policy: &PolicyUse) -> Use {
-    (policy.plugin.id, policy.handle)
+/// Whether a use is to be called now.
+pub(super) fn may_call(policy: &PolicyUse, now: Instant) -> Result<(), AskError> {
+    if policy.rests.rests(|| policy.state.ns_at(now)) { Err(AskError::Resting) } else { Ok(()) }
+}
+
+/// Notes what a call took and whether it failed.
+pub(super) fn bill(policy: &PolicyUse, hook: &'static str, took: Duration, failure: Option<&AskError>) {
+    match failure {
+        None => policy.rests.ended(),
+        Some(error) => {
+            report(policy, hook, error);
+            match error {
+                AskError::Call(CallError::Deadline(_)) => policy.rests.stopped(policy.state.now_ns()),
+                AskError::Call(_) => policy.rests.failed(took, policy.state.now_ns()),
+                AskError::Busy | AskError::Resting | AskError::Refused(_) => {}
+            }
+        }
+    }
+    policy.plugin.metrics.record(hook, took, failure.map(AskError::kind));
 }
 
 /// The instance of a policy's plugin, made and configured where that has not happened yet.

@@ -8,7 +8,6 @@ mod fields;
 mod host;
 mod instances;
 mod reroute;
-mod rests;
 mod waiting;
 
 pub use instances::{Instances, Reading};
@@ -23,6 +22,7 @@ use sluice_wasm::{BodyVerdict, Ejector, Outcome, Reply, Verdict};
 
 use crate::http::{Body, Exchange};
 use crate::live::{FailureMode, PolicyUse};
+use crate::state::InstanceState;
 
 /// What a policy wants done.
 pub enum Decision {
@@ -76,10 +76,16 @@ impl Instances {
         exchange: Box<Exchange>,
         reading: &mut Reading,
     ) -> (Box<Exchange>, Decision) {
-        let (exchange, verdict) = self.call(policy, "on-request", reading, exchange, |instance, mut exchange| {
-            let fields = fields::of_request(&policy.subscription.request_fields, &mut exchange);
-            fields.with(|values| instance.on_request(policy.handle, exchange, values))
-        });
+        let (exchange, verdict) =
+            self.call(policy, "on-request", reading, exchange, |instance, mut exchange, begun| {
+                let wanted = &policy.subscription.request_fields;
+                if instance.is_lean() {
+                    fields::prepare(wanted, &mut exchange);
+                    return instance.on_request_lean(policy.handle, exchange, policy.state.ns_at(begun));
+                }
+                let fields = fields::of_request(wanted, &mut exchange);
+                fields.with(|values| instance.on_request(policy.handle, exchange, values))
+            });
         (exchange, decide(policy, verdict))
     }
 
@@ -95,7 +101,7 @@ impl Instances {
             exchange.notes().response = Some(head.headers.clone());
         }
         let reading = &mut Reading::default();
-        let (exchange, verdict) = self.call(policy, "on-response", reading, exchange, |instance, exchange| {
+        let (exchange, verdict) = self.call(policy, "on-response", reading, exchange, |instance, exchange, _| {
             let fields = fields::of_response(&policy.subscription.response_headers, &head.headers);
             fields.with(|values| {
                 instance.on_response(policy.handle, exchange, passed.context, head.status.as_u16(), values)
@@ -115,7 +121,7 @@ impl Instances {
         let policy = &passed.policy;
         let hook = if answered.is_some() { "on-response-body" } else { "on-request-body" };
         let reading = &mut Reading::default();
-        let (exchange, verdict) = self.call(policy, hook, reading, exchange, |instance, exchange| match answered {
+        let (exchange, verdict) = self.call(policy, hook, reading, exchange, |instance, exchange, _| match answered {
             None => instance.on_request_body(policy.handle, exchange, passed.context, body),
             Some(status) => instance.on_response_body(policy.handle, exchange, passed.context, status, body),
         });
@@ -127,12 +133,18 @@ impl Instances {
         &self,
         passed: &Passed,
         outcome: Outcome<'_>,
+        instance: Option<&Arc<InstanceState>>,
         ejector: Option<Box<dyn Ejector>>,
         reading: &mut Reading,
     ) {
         let policy = &passed.policy;
-        let (_, done) = self.call(policy, "on-complete", reading, (), |instance, ()| {
-            ((), instance.on_complete(policy.handle, passed.context, outcome, ejector))
+        let (_, done) = self.call(policy, "on-complete", reading, (), |plugin, (), begun| {
+            if !plugin.is_lean() {
+                return ((), plugin.on_complete(policy.handle, passed.context, outcome, ejector));
+            }
+            let instance = instance.filter(|_| policy.plugin.asks_instance).map(|one| Arc::clone(one) as _);
+            let now_ns = policy.state.ns_at(begun);
+            ((), plugin.on_complete_lean(policy.handle, passed.context, outcome, instance, ejector, now_ns))
         });
         if let Err(error) = done {
             tracing::debug!(policy = %policy.name, plugin = %policy.plugin.name, %error, "policy failed at the end of an exchange");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sluice_wasm::{BodyVerdict, CallError, Outcome};
 use tokio::sync::Semaphore;
 
-use super::instances::{AskError, Instances, Sandbox, Slot};
+use super::instances::{AskError, Instances, Sandbox, Slot, bill, may_call};
 use super::{BodyDecision, Decision, Passed, decide, decide_body, fields};
 use crate::http::Exchange;
 use crate::live::{Isolation, Plugin, PolicyUse};
@@ -123,7 +123,7 @@ impl Instances {
             },
             _ => (value, Err(AskError::Busy)),
         };
-        self.bill(policy, hook, begun.elapsed(), result.as_ref().err());
+        bill(policy, hook, begun.elapsed(), result.as_ref().err());
         (value, result)
     }
 
@@ -139,7 +139,7 @@ impl Instances {
 
     /// An instance that nobody uses, prepared for the policy.
     fn idle(&self, policy: &Arc<PolicyUse>) -> Result<Slot, AskError> {
-        self.may_call(policy, Instant::now())?;
+        may_call(policy, Instant::now())?;
         let known = self.waiting.borrow_mut().get_mut(&policy.plugin.id).and_then(|version| version.idle.pop());
         let mut slot = match known {
             Some(slot) => slot,

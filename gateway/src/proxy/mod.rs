@@ -30,7 +30,7 @@ pub use worker::{Settings, TcpSettings, Worker};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response, StatusCode};
 
 use crate::http::{Body, Client, Failure, OUT_OF_MEMORY, accept, is_about_server, plain, refusal, unread};
@@ -49,10 +49,11 @@ pub async fn handle(worker: Rc<Worker>, client: Arc<Client>, request: Request<In
     if worker.overload.shortage() >= Shortage::Requests {
         return trace.refused(OUT_OF_MEMORY, refusal(OUT_OF_MEMORY, version));
     }
-    let exchange = match accept(head, client) {
+    let mut exchange = match accept(head, client) {
         Ok(exchange) => exchange,
         Err(refused) => return trace.refused(refused, refusal(refused, version)),
     };
+    exchange.has_body = !body.is_end_stream();
     let expects = exchange.expects;
     let generation = worker.generation();
     let Some(entrypoint) = generation.entrypoints.get(exchange.client.entrypoint_index) else {

@@ -224,7 +224,7 @@ impl Trace {
                 let service = self.route.as_ref().map(|route| &route.service.name);
                 let ejects = passed.policy.plugin.ejects;
                 let ejector = ejects.then(|| eject::of(&self.worker, service, instance)).flatten();
-                self.worker.instances.on_complete(passed, outcome, ejector, &mut reading);
+                self.worker.instances.on_complete(passed, outcome, self.instance.as_ref(), ejector, &mut reading);
             }
         }
         let gone = self.failure == Some(Failure::Client) && self.refused.is_none();

@@ -7,6 +7,11 @@ pub trait Clock: Send + Sync {
     /// Never less than any answer before.
     fn now_ns(&self) -> u64;
 
+    /// What `now_ns` was at a moment that has just been read.
+    fn ns_at(&self, _moment: Instant) -> u64 {
+        self.now_ns()
+    }
+
     /// Milliseconds since 1970, UTC.
     fn wall_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -28,7 +33,11 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now_ns(&self) -> u64 {
+        self.ns_at(Instant::now())
+    }
+
+    fn ns_at(&self, moment: Instant) -> u64 {
         // 64 bits of nanoseconds last 584 years.
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(moment.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
     }
 }

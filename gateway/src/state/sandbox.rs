@@ -3,6 +3,7 @@
 use sluice_wasm::{Entered, GateSpec, Observation, Pressure, Totals, WindowSpec};
 
 use super::buckets::{BucketSpec, Reservation};
+use super::instances::InstanceState;
 use super::registry::{Forced, PolicyState, Recording};
 
 /// For workers: finds what was opened while the policy was prepared.
@@ -140,5 +141,11 @@ impl From<Reservation> for sluice_wasm::Reservation {
     fn from(reservation: Reservation) -> Self {
         let Reservation { granted, wait_ns, remaining } = reservation;
         if granted { Self::Granted { wait_ns, remaining } } else { Self::Refused { retry_ns: wait_ns, remaining } }
+    }
+}
+
+impl sluice_wasm::AskedInstance for InstanceState {
+    fn authority(&self) -> &str {
+        &self.authority
     }
 }

@@ -21,6 +21,17 @@ pub(crate) mod policy {
     });
 }
 
+/// What policies may export besides.
+pub(crate) mod lean {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "lean",
+        imports: { default: trappable },
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: { "sluice:gateway/policy-types": crate::bindings::policy::sluice::gateway::policy_types },
+    });
+}
+
 /// The same world for plugins that wait: exports are called on fibers, and so is what they wait in.
 pub(crate) mod waiting {
     wasmtime::component::bindgen!({

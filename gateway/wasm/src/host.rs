@@ -16,6 +16,11 @@ pub trait ExchangeHost: Send + 'static {
     /// A value of the request.
     fn request_field(&self, field: Field<'_>) -> Option<String>;
 
+    /// Looks at a value of the request where it is.
+    fn look(&self, field: &Field<'_>, look: &mut dyn FnMut(Option<&str>)) {
+        look(self.request_field(field.clone()).as_deref());
+    }
+
     /// Replaces every value of that request header.
     ///
     /// # Errors
@@ -48,6 +53,11 @@ pub trait ExchangeHost: Send + 'static {
     /// Each value of a request header by itself.
     fn request_header_values(&self, _name: &str) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Whether the request has a body that can be shown.
+    fn has_body(&self) -> bool {
+        false
     }
 
     /// The values of a header of the response at hand.
@@ -138,6 +148,12 @@ pub type OutboundAnswer = Pin<Box<dyn Future<Output = Result<OutboundResponse, S
 pub trait Outbound: Send + Sync {
     /// Sends one. An error is for the plugin, in words.
     fn send(&self, request: OutboundRequest) -> OutboundAnswer;
+}
+
+/// The instance an exchange went to.
+pub trait AskedInstance: Send + Sync {
+    /// `address:port`.
+    fn authority(&self) -> &str;
 }
 
 /// The instance that answered an exchange which is over.

@@ -33,7 +33,9 @@ impl World {
     fn offers(self) -> &'static [&'static str] {
         match self {
             Self::Router => &["catalog", "log", "routing"],
-            Self::Policy => &["clock", "exchange", "log", "outbound", "policy-types", "random", "state", "system"],
+            Self::Policy => {
+                &["clock", "exchange", "hook", "log", "outbound", "policy-types", "random", "state", "system"]
+            }
         }
     }
 
@@ -51,6 +53,13 @@ pub(crate) fn world(name: &str, component: &Component) -> Result<World, LoadErro
     let world = exported_world(name, component)?;
     check_imports(name, component, world)?;
     Ok(world)
+}
+
+/// Whether a component has the hooks that copy nothing.
+pub(crate) fn is_lean(component: &Component) -> bool {
+    let ty = component.component_type();
+    ty.exports(component.engine())
+        .any(|(export, _)| ours(export).is_some_and(|(interface, _)| interface == "lean-hooks"))
 }
 
 /// What a component imports, by name, in its own order.

@@ -37,6 +37,8 @@ pub(crate) trait StoreData: 'static {
 pub(crate) struct Guarded<D: 'static> {
     store: Store<D>,
     limits: Limits,
+    /// Of the deadline of hooks.
+    hook_ticks: u64,
     spent: bool,
     engine: Engine,
 }
@@ -48,7 +50,7 @@ impl<D: StoreData> Guarded<D> {
         store.limiter(|data| &mut data.common().meter);
         store.set_hostcall_fuel(transfer);
         store.set_max_component_handles(HANDLES);
-        Self { store, limits, spent: false, engine: engine.clone() }
+        Self { store, limits, hook_ticks: ticks(limits.deadline), spent: false, engine: engine.clone() }
     }
 
     /// Runs guest code with a deadline of its own. An error spends the instance.
@@ -78,7 +80,7 @@ impl<D: StoreData> Guarded<D> {
         if self.spent {
             return Err(CallError::Spent);
         }
-        let ticks = ticks(deadline);
+        let ticks = if deadline == self.limits.deadline { self.hook_ticks } else { ticks(deadline) };
         self.engine.tick_for(ticks);
         self.store.set_epoch_deadline(ticks);
         self.store.data_mut().common().wasi.forget_stderr();

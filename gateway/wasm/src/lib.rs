@@ -31,7 +31,8 @@ pub use engine::Engine;
 pub use error::{CallError, EngineError, LoadError, Place};
 pub use grants::Grants;
 pub use host::{
-    Change, Ejector, ExchangeHost, Outbound, OutboundAnswer, OutboundRequest, OutboundResponse, PolicyState,
+    AskedInstance, Change, Ejector, ExchangeHost, Outbound, OutboundAnswer, OutboundRequest, OutboundResponse,
+    PolicyState,
 };
 pub use inspect::World;
 pub use limits::Limits;

@@ -29,7 +29,7 @@ fn start(artifact: &Artifact, journal: Arc<Journal>) -> PolicyInstance<Exchange>
 }
 
 #[test]
-fn rate_limit_reserves_what_is_pushed() {
+fn rate_limit_reserves_for_the_field_it_names() {
     let Some(artifact) = plugin("rate-limit") else { return };
     assert_eq!(artifact.world(), World::Policy);
     let journal = Arc::new(Journal::default());
@@ -37,10 +37,14 @@ fn rate_limit_reserves_what_is_pushed() {
     let wanted = instance.configure(0, r#"{"average": "10", "burst": 5}"#, journal.clone()).unwrap().unwrap();
     assert!(wanted.on_request && !wanted.on_response && !wanted.on_complete);
     assert_eq!(wanted.request_fields, [Field::ClientIp]);
-    let (_, verdict) = instance.on_request(0, Exchange::default(), &[Some("10.0.0.1")]);
+    assert!(instance.is_lean());
+    let (_, verdict) = instance.on_request_lean(0, Exchange::default(), 1);
     assert_eq!(verdict.unwrap(), Verdict::Next { context: 0 });
     assert_eq!(*journal.opened.lock().unwrap(), ["rate"]);
     assert_eq!(*journal.reserved.lock().unwrap(), ["10.0.0.1"]);
+    let (_, verdict) = instance.on_request(0, Exchange::default(), &[Some("10.0.0.1")]);
+    assert_eq!(verdict.unwrap(), Verdict::Next { context: 0 }, "a host that knows no lean hooks gets the same");
+    assert_eq!(*journal.reserved.lock().unwrap(), ["10.0.0.1", "10.0.0.1"]);
 }
 
 #[test]
@@ -50,10 +54,10 @@ fn rate_limit_delays_and_refuses_in_the_guests_words() {
     let mut instance = start(&artifact, journal.clone());
     instance.configure(0, r#"{"average": 10}"#, journal.clone()).unwrap().unwrap();
     journal.wait(Duration::from_millis(40));
-    let (_, verdict) = instance.on_request(0, Exchange::default(), &[Some("10.0.0.1")]);
+    let (_, verdict) = instance.on_request_lean(0, Exchange::default(), 1);
     assert_eq!(verdict.unwrap(), Verdict::Delay { time: Duration::from_millis(40), context: 0 });
     journal.refuse(Duration::from_millis(60));
-    let (_, verdict) = instance.on_request(0, Exchange::default(), &[Some("10.0.0.1")]);
+    let (_, verdict) = instance.on_request_lean(0, Exchange::default(), 1);
     let Verdict::Respond(reply) = verdict.unwrap() else { panic!("not refused") };
     assert_eq!((reply.status, reply.body.as_slice()), (429, &b"Too Many Requests"[..]));
     assert!(reply.headers.contains(&("Retry-After".to_owned(), "1".to_owned())));

@@ -172,7 +172,9 @@ pub mod sluice {
                         .finish()
                 }
             }
-            /// Another service for this exchange. It happens once at most; a second one is as if the policy had failed.
+            /// Another service for this exchange. It happens once at most; a second one is as if the policy had failed. Where that
+            /// service gives no answer, `on-response` is called (again, if it was that which asked) with this `context` and what the
+            /// client would get.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Reroute {
                 /// As routes name it: `name` of the route's provider, or `name@provider`.
@@ -311,6 +313,43 @@ pub mod sluice {
                         2 => Failure::Protocol,
                         3 => Failure::NoInstance,
                         4 => Failure::Client,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// What an operator wants of a policy.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Force {
+                /// No traffic.
+                Open,
+                /// All traffic.
+                Closed,
+                /// As if the policy were not there.
+                Disabled,
+            }
+            impl ::core::fmt::Debug for Force {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Force::Open => f.debug_tuple("Force::Open").finish(),
+                        Force::Closed => f.debug_tuple("Force::Closed").finish(),
+                        Force::Disabled => f.debug_tuple("Force::Disabled").finish(),
+                    }
+                }
+            }
+            impl Force {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Force {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Force::Open,
+                        1 => Force::Closed,
+                        2 => Force::Disabled,
                         _ => panic!("invalid enum discriminant"),
                     }
                 }
@@ -646,6 +685,25 @@ pub mod sluice {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether the request has a body that `on-request-body` would be called for.
+            #[allow(async_fn_in_trait)]
+            pub fn has_body() -> bool {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/exchange@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "has-body"]
+                        fn wit_import0() -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0();
+                    _rt::bool_lift(ret as u8)
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -1694,6 +1752,55 @@ pub mod sluice {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// The same for the key that is the value of a request field, by its place in the subscription. Only inside
+            /// `on-request`, like everything of that name.
+            #[allow(async_fn_in_trait)]
+            pub fn reserve_by(
+                bucket: Bucket,
+                field: u32,
+                cost: u32,
+                max_wait_ns: u64,
+            ) -> Reservation {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 24]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 24]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "reserve-by"]
+                        fn wit_import1(_: i32, _: i32, _: i32, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import1(
+                        _rt::as_i32(bucket),
+                        _rt::as_i32(&field),
+                        _rt::as_i32(&cost),
+                        _rt::as_i64(&max_wait_ns),
+                        ptr0,
+                    );
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let l3 = *ptr0.add(8).cast::<i64>();
+                    let l4 = *ptr0.add(16).cast::<i64>();
+                    let result5 = Reservation {
+                        granted: _rt::bool_lift(l2 as u8),
+                        wait_ns: l3 as u64,
+                        remaining: l4 as u64,
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// Gives back what a granted reservation took.
             #[allow(async_fn_in_trait)]
             pub fn refund(bucket: Bucket, key: &str, cost: u32) -> () {
@@ -2256,6 +2363,46 @@ pub mod sluice {
                         limit: l5 as u32,
                     };
                     result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn enter_by(gate: Gate, field: u32, priority: u8) -> Entered {
+                unsafe {
+                    #[repr(align(4))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 12]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 12]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/state@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "enter-by"]
+                        fn wit_import1(_: i32, _: i32, _: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import1(
+                        _rt::as_i32(gate),
+                        _rt::as_i32(&field),
+                        _rt::as_i32(&priority),
+                        ptr0,
+                    );
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let l3 = *ptr0.add(4).cast::<i32>();
+                    let l4 = *ptr0.add(8).cast::<i32>();
+                    let result5 = Entered {
+                        granted: _rt::bool_lift(l2 as u8),
+                        in_flight: l3 as u32,
+                        limit: l4 as u32,
+                    };
+                    result5
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3129,6 +3276,448 @@ pub mod sluice {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result30
+                }
+            }
+        }
+        /// What the hook at hand is about, for policies with `lean-hooks`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod hook {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Verdict = super::super::super::sluice::gateway::policy_types::Verdict;
+            #[allow(unused_unsafe, clippy::all)]
+            /// In `on-request`, the request fields of the subscription, in its order.
+            #[allow(async_fn_in_trait)]
+            pub fn values() -> _rt::Vec<::core::option::Option<_rt::String>> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/hook@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "values"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = *ptr0.add(0).cast::<*mut u8>();
+                    let l3 = *ptr0
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let base8 = l2;
+                    let len8 = l3;
+                    let mut result8 = _rt::Vec::with_capacity(len8);
+                    for i in 0..len8 {
+                        let base = base8
+                            .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                        let e8 = {
+                            let l4 = i32::from(*base.add(0).cast::<u8>());
+                            match l4 {
+                                0 => None,
+                                1 => {
+                                    let e = {
+                                        let l5 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l6 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len7 = l6;
+                                        let bytes7 = _rt::Vec::from_raw_parts(
+                                            l5.cast(),
+                                            len7,
+                                            len7,
+                                        );
+                                        _rt::string_lift(bytes7)
+                                    };
+                                    Some(e)
+                                }
+                                _ => _rt::invalid_enum_discriminant(),
+                            }
+                        };
+                        result8.push(e8);
+                    }
+                    _rt::cabi_dealloc(
+                        base8,
+                        len8 * (3 * ::core::mem::size_of::<*const u8>()),
+                        ::core::mem::size_of::<*const u8>(),
+                    );
+                    let result9 = result8;
+                    result9
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// In `on-complete`, `address:port` of the instance that was asked last; empty where none was.
+            #[allow(async_fn_in_trait)]
+            pub fn instance() -> _rt::String {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/hook@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "instance"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = *ptr0.add(0).cast::<*mut u8>();
+                    let l3 = *ptr0
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let len4 = l3;
+                    let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
+                    let result5 = _rt::string_lift(bytes4);
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The verdict, where it is not `next`. The last one counts.
+            #[allow(async_fn_in_trait)]
+            pub fn decide(verdict: &Verdict) -> () {
+                unsafe {
+                    let mut cleanup_list = _rt::Vec::new();
+                    use super::super::super::sluice::gateway::policy_types::Verdict as V19;
+                    let (
+                        result20_0,
+                        result20_1,
+                        result20_2,
+                        result20_3,
+                        result20_4,
+                        result20_5,
+                        result20_6,
+                        result20_7,
+                        result20_8,
+                        result20_9,
+                        result20_10,
+                        result20_11,
+                        result20_12,
+                        result20_13,
+                        result20_14,
+                    ) = match verdict {
+                        V19::Next(e) => {
+                            (
+                                0i32,
+                                ::core::mem::MaybeUninit::new(_rt::as_i64(e) as u64),
+                                ::core::mem::MaybeUninit::<u64>::zeroed(),
+                                0usize,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i32,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i64,
+                                0i64,
+                            )
+                        }
+                        V19::Respond(e) => {
+                            let super::super::super::sluice::gateway::policy_types::Reply {
+                                status: status0,
+                                headers: headers0,
+                                body: body0,
+                            } = e;
+                            let vec4 = headers0;
+                            let len4 = vec4.len();
+                            let layout4 = _rt::alloc::Layout::from_size_align(
+                                    vec4.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                                .unwrap();
+                            let (result4, _cleanup4) = wit_bindgen::rt::Cleanup::new(
+                                layout4,
+                            );
+                            cleanup_list.extend(_cleanup4);
+                            for (i, e) in vec4.into_iter().enumerate() {
+                                let base = result4
+                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                {
+                                    let super::super::super::sluice::gateway::policy_types::Header {
+                                        name: name1,
+                                        value: value1,
+                                    } = e;
+                                    let vec2 = name1;
+                                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                                    let len2 = vec2.len();
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len2;
+                                    *base.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                                    let vec3 = value1;
+                                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                                    let len3 = vec3.len();
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len3;
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr3.cast_mut();
+                                }
+                            }
+                            let vec5 = body0;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            (
+                                1i32,
+                                ::core::mem::MaybeUninit::new(
+                                    i64::from(_rt::as_i32(status0)) as u64,
+                                ),
+                                {
+                                    let mut t = ::core::mem::MaybeUninit::<u64>::uninit();
+                                    t.as_mut_ptr().cast::<*mut u8>().write(result4);
+                                    t
+                                },
+                                len4,
+                                ptr5.cast_mut(),
+                                len5,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i32,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i64,
+                                0i64,
+                            )
+                        }
+                        V19::Delay(e) => {
+                            let super::super::super::sluice::gateway::policy_types::Pause {
+                                nanoseconds: nanoseconds6,
+                                context: context6,
+                            } = e;
+                            (
+                                2i32,
+                                ::core::mem::MaybeUninit::new(
+                                    _rt::as_i64(nanoseconds6) as u64,
+                                ),
+                                ::core::mem::MaybeUninit::new(_rt::as_i64(context6) as u64),
+                                0usize,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i32,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i64,
+                                0i64,
+                            )
+                        }
+                        V19::Reroute(e) => {
+                            let super::super::super::sluice::gateway::policy_types::Reroute {
+                                service: service7,
+                                path: path7,
+                                method: method7,
+                                status: status7,
+                                headers: headers7,
+                                timeout_ns: timeout_ns7,
+                                context: context7,
+                            } = e;
+                            let vec8 = service7;
+                            let ptr8 = vec8.as_ptr().cast::<u8>();
+                            let len8 = vec8.len();
+                            let (result10_0, result10_1, result10_2) = match path7 {
+                                Some(e) => {
+                                    let vec9 = e;
+                                    let ptr9 = vec9.as_ptr().cast::<u8>();
+                                    let len9 = vec9.len();
+                                    (1i32, ptr9.cast_mut(), len9)
+                                }
+                                None => (0i32, ::core::ptr::null_mut(), 0usize),
+                            };
+                            let (result12_0, result12_1, result12_2) = match method7 {
+                                Some(e) => {
+                                    let vec11 = e;
+                                    let ptr11 = vec11.as_ptr().cast::<u8>();
+                                    let len11 = vec11.len();
+                                    (1i32, ptr11.cast_mut(), len11)
+                                }
+                                None => (0i32, ::core::ptr::null_mut(), 0usize),
+                            };
+                            let (result13_0, result13_1) = match status7 {
+                                Some(e) => (1i32, _rt::as_i32(e)),
+                                None => (0i32, 0i32),
+                            };
+                            let vec17 = headers7;
+                            let len17 = vec17.len();
+                            let layout17 = _rt::alloc::Layout::from_size_align(
+                                    vec17.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                )
+                                .unwrap();
+                            let (result17, _cleanup17) = wit_bindgen::rt::Cleanup::new(
+                                layout17,
+                            );
+                            cleanup_list.extend(_cleanup17);
+                            for (i, e) in vec17.into_iter().enumerate() {
+                                let base = result17
+                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                {
+                                    let super::super::super::sluice::gateway::policy_types::Header {
+                                        name: name14,
+                                        value: value14,
+                                    } = e;
+                                    let vec15 = name14;
+                                    let ptr15 = vec15.as_ptr().cast::<u8>();
+                                    let len15 = vec15.len();
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len15;
+                                    *base.add(0).cast::<*mut u8>() = ptr15.cast_mut();
+                                    let vec16 = value14;
+                                    let ptr16 = vec16.as_ptr().cast::<u8>();
+                                    let len16 = vec16.len();
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len16;
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr16.cast_mut();
+                                }
+                            }
+                            (
+                                3i32,
+                                {
+                                    let mut t = ::core::mem::MaybeUninit::<u64>::uninit();
+                                    t.as_mut_ptr().cast::<*mut u8>().write(ptr8.cast_mut());
+                                    t
+                                },
+                                ::core::mem::MaybeUninit::new(len8 as i64 as u64),
+                                result10_0 as usize,
+                                result10_1,
+                                result10_2,
+                                result12_0,
+                                result12_1,
+                                result12_2,
+                                result13_0,
+                                result13_1,
+                                result17,
+                                len17,
+                                _rt::as_i64(timeout_ns7),
+                                _rt::as_i64(context7),
+                            )
+                        }
+                        V19::Retry(e) => {
+                            let super::super::super::sluice::gateway::policy_types::Pause {
+                                nanoseconds: nanoseconds18,
+                                context: context18,
+                            } = e;
+                            (
+                                4i32,
+                                ::core::mem::MaybeUninit::new(
+                                    _rt::as_i64(nanoseconds18) as u64,
+                                ),
+                                ::core::mem::MaybeUninit::new(
+                                    _rt::as_i64(context18) as u64,
+                                ),
+                                0usize,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i32,
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                0i64,
+                                0i64,
+                            )
+                        }
+                    };
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "sluice:gateway/hook@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "decide"]
+                        fn wit_import21(
+                            _: i32,
+                            _: ::core::mem::MaybeUninit<u64>,
+                            _: ::core::mem::MaybeUninit<u64>,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: i64,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import21(
+                        _: i32,
+                        _: ::core::mem::MaybeUninit<u64>,
+                        _: ::core::mem::MaybeUninit<u64>,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: i64,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import21(
+                        result20_0,
+                        result20_1,
+                        result20_2,
+                        result20_3,
+                        result20_4,
+                        result20_5,
+                        result20_6,
+                        result20_7,
+                        result20_8,
+                        result20_9,
+                        result20_10,
+                        result20_11,
+                        result20_12,
+                        result20_13,
+                        result20_14,
+                    );
                 }
             }
         }
@@ -4752,7 +5341,8 @@ pub mod exports {
                         context: u64,
                         body: _rt::Vec<u8>,
                     ) -> BodyVerdict;
-                    /// After the answer's head, in the reverse order of the chain. `context` is what `on-request` returned.
+                    /// After the answer's head, in the reverse order of the chain. `context` is what `on-request` returned. Of the verdicts
+                    /// here, only a reroute's context takes its place in later hooks.
                     #[allow(async_fn_in_trait)]
                     fn on_response(
                         handle: u32,
@@ -4857,6 +5447,171 @@ pub mod exports {
                         + 10 * ::core::mem::size_of::<*const u8>()],
                 );
             }
+            /// Two hooks of `policy-plugin` as calls that copy nothing, for copies are most of what a call costs. Where a plugin that
+            /// does not wait exports these too, they are called in place of those; what they are about is asked for in `hook`. While
+            /// one is called, time stands still at `now-ns`, and `forced` stays what it is.
+            #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+            pub mod lean_hooks {
+                #[used]
+                #[doc(hidden)]
+                static __FORCE_SECTION_REF: fn() = super::super::super::super::__link_custom_section_describing_imports;
+                use super::super::super::super::_rt;
+                pub type Failure = super::super::super::super::sluice::gateway::policy_types::Failure;
+                pub type Force = super::super::super::super::sluice::gateway::policy_types::Force;
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_on_request_cabi<T_: Guest>(
+                    arg0: i32,
+                    arg1: i64,
+                    arg2: i32,
+                    arg3: i32,
+                    arg4: i64,
+                ) -> i64 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result0 = {
+                            T_::on_request(
+                                arg0 as u32,
+                                arg1 as u64,
+                                match arg2 {
+                                    0 => None,
+                                    1 => {
+                                        let e = super::super::super::super::sluice::gateway::policy_types::Force::_lift(
+                                            arg3 as u8,
+                                        );
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                },
+                                arg4 as u64,
+                            )
+                        };
+                        _rt::as_i64(result0)
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_on_complete_cabi<T_: Guest>(
+                    arg0: i32,
+                    arg1: i64,
+                    arg2: i32,
+                    arg3: i32,
+                    arg4: i64,
+                    arg5: i32,
+                    arg6: i32,
+                    arg7: i32,
+                    arg8: i64,
+                    arg9: i32,
+                    arg10: i32,
+                    arg11: i64,
+                    arg12: i64,
+                    arg13: i32,
+                    arg14: i32,
+                    arg15: i32,
+                ) {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        {
+                            T_::on_complete(
+                                arg0 as u32,
+                                arg1 as u64,
+                                match arg2 {
+                                    0 => None,
+                                    1 => {
+                                        let e = super::super::super::super::sluice::gateway::policy_types::Force::_lift(
+                                            arg3 as u8,
+                                        );
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                },
+                                arg4 as u64,
+                                arg5 as u16,
+                                match arg6 {
+                                    0 => None,
+                                    1 => {
+                                        let e = super::super::super::super::sluice::gateway::policy_types::Failure::_lift(
+                                            arg7 as u8,
+                                        );
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                },
+                                arg8 as u64,
+                                match arg9 {
+                                    0 => None,
+                                    1 => {
+                                        let e = arg10 as u16;
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                },
+                                arg11 as u64,
+                                arg12 as u64,
+                                _rt::bool_lift(arg13 as u8),
+                                match arg14 {
+                                    0 => None,
+                                    1 => {
+                                        let e = arg15 as u32;
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                },
+                            )
+                        };
+                    }
+                }
+                pub trait Guest {
+                    /// Answers with the context of `next`, unless `hook.decide` was called. `mark` is another number for other values of the
+                    /// subscription's fields, as long as the instance lives: a policy that will hear of the exchange again may know them
+                    /// by it. It is 0 where no later hook is subscribed.
+                    #[allow(async_fn_in_trait)]
+                    fn on_request(
+                        handle: u32,
+                        now_ns: u64,
+                        forced: ::core::option::Option<Force>,
+                        mark: u64,
+                    ) -> u64;
+                    /// The rest of it is the outcome, but for the instance.
+                    #[allow(async_fn_in_trait)]
+                    fn on_complete(
+                        handle: u32,
+                        now_ns: u64,
+                        forced: ::core::option::Option<Force>,
+                        context: u64,
+                        status: u16,
+                        failure: ::core::option::Option<Failure>,
+                        duration_ns: u64,
+                        upstream_status: ::core::option::Option<u16>,
+                        request_bytes: u64,
+                        response_bytes: u64,
+                        rerouted: bool,
+                        grpc_status: ::core::option::Option<u32>,
+                    ) -> ();
+                }
+                #[doc(hidden)]
+                #[macro_export]
+                macro_rules! __export_sluice_gateway_lean_hooks_0_1_0_cabi {
+                    ($ty:ident with_types_in $($path_to_types:tt)*) => {
+                        const _ : () = { #[unsafe (export_name =
+                        "sluice:gateway/lean-hooks@0.1.0#on-request")] unsafe extern "C"
+                        fn export_on_request(arg0 : i32, arg1 : i64, arg2 : i32, arg3 :
+                        i32, arg4 : i64,) -> i64 { unsafe { $($path_to_types)*::
+                        _export_on_request_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4) }
+                        } #[unsafe (export_name =
+                        "sluice:gateway/lean-hooks@0.1.0#on-complete")] unsafe extern "C"
+                        fn export_on_complete(arg0 : i32, arg1 : i64, arg2 : i32, arg3 :
+                        i32, arg4 : i64, arg5 : i32, arg6 : i32, arg7 : i32, arg8 : i64,
+                        arg9 : i32, arg10 : i32, arg11 : i64, arg12 : i64, arg13 : i32,
+                        arg14 : i32, arg15 : i32,) { unsafe { $($path_to_types)*::
+                        _export_on_complete_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4,
+                        arg5, arg6, arg7, arg8, arg9, arg10, arg11, arg12, arg13, arg14,
+                        arg15) } } };
+                    };
+                }
+                #[doc(hidden)]
+                pub use __export_sluice_gateway_lean_hooks_0_1_0_cabi;
+            }
         }
     }
 }
@@ -4888,6 +5643,17 @@ mod _rt {
             alloc::dealloc(ptr, layout);
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     pub fn as_i64<T: AsI64>(t: T) -> i64 {
         t.as_i64()
     }
@@ -4909,17 +5675,6 @@ mod _rt {
         #[inline]
         fn as_i64(self) -> i64 {
             self as i64
-        }
-    }
-    pub unsafe fn bool_lift(val: u8) -> bool {
-        if cfg!(debug_assertions) {
-            match val {
-                0 => false,
-                1 => true,
-                _ => panic!("invalid bool discriminant"),
-            }
-        } else {
-            val != 0
         }
     }
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
@@ -5024,7 +5779,7 @@ mod _rt {
 #[allow(unused_macros)]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __export_policy_impl {
+macro_rules! __export_lean_policy_impl {
     ($ty:ident) => {
         sluice_plugin_sdk::bindings::policy::__export_policy_world!($ty with_types_in
         sluice_plugin_sdk::bindings::policy);
@@ -5033,119 +5788,134 @@ macro_rules! __export_policy_impl {
         $($path_to_types_root)*::
         exports::sluice::gateway::policy_plugin::__export_sluice_gateway_policy_plugin_0_1_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::sluice::gateway::policy_plugin);
+        $($path_to_types_root)*::
+        exports::sluice::gateway::lean_hooks::__export_sluice_gateway_lean_hooks_0_1_0_cabi!($ty
+        with_types_in $($path_to_types_root)*:: exports::sluice::gateway::lean_hooks);
         const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
         (link_section =
-        "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:policy:imports and exports")]
+        "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:lean-policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4075] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4649] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xee\x1e\x01A\x02\x01\
-A\x19\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
-\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x1e\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
-\x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0bclient-port\0\0\x0aentrypoint\0\0\
-\x05route\0\0\x07service\0\0\x03tls\0\0\x07attempt\0\0\x0arequest-id\0\0\x06head\
-er\x01s\0\x06cookie\x01s\0\x0bquery-param\x01s\0\x04\0\x05field\x03\0\0\x01n\x05\
-\x0aon-request\x0bon-response\x0bon-complete\x0crequest-body\x0dresponse-body\x04\
-\0\x05hooks\x03\0\x02\x01p\x01\x01ps\x01r\x06\x05hooks\x03\x0erequest-fields\x04\
-\x10response-headers\x05\x12request-body-limitw\x13request-body-status{\x13respo\
-nse-body-limitw\x04\0\x0csubscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\
-\x06header\x03\0\x08\x01p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\
-\x04\0\x05reply\x03\0\x0c\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\
-\0\x0e\x01ks\x01k{\x01r\x07\x07services\x04path\x10\x06method\x10\x06status\x11\x07\
-headers\x0a\x0atimeout-nsw\x07contextw\x04\0\x07reroute\x03\0\x12\x01q\x05\x04ne\
-xt\x01w\0\x07respond\x01\x0d\0\x05delay\x01\x0f\0\x07reroute\x01\x13\0\x05retry\x01\
-\x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\x04keep\0\0\x07replace\x01\x0b\0\x07r\
-espond\x01\x0d\0\x04\0\x0cbody-verdict\x03\0\x16\x01m\x05\x07connect\x07timeout\x08\
-protocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x18\x01k\x19\x01ky\x01r\
-\x09\x06status{\x07failure\x1a\x0bduration-nsw\x08instances\x0fupstream-status\x11\
-\x0drequest-bytesw\x0eresponse-bytesw\x08rerouted\x7f\x0bgrpc-status\x1b\x04\0\x07\
-outcome\x03\0\x1c\x03\0!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05\
-field\x02\x03\0\x01\x06header\x01B\x20\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\
-\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\x01\x05field\x01\0\x04\
-\x04\0\x0drequest-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\0\x0frequest-headers\x01\
-\x07\x01ps\x01@\x01\x04names\0\x08\x04\0\x15request-header-values\x01\x09\x01@\x01\
-\x04names\0\x04\x04\0\x0fresponse-header\x01\x0a\x01j\0\x01s\x01@\x02\x04names\x05\
-values\0\x0b\x04\0\x12set-request-header\x01\x0c\x04\0\x12add-request-header\x01\
-\x0c\x01@\x01\x04names\0\x0b\x04\0\x15remove-request-header\x01\x0d\x04\0\x13set\
--response-header\x01\x0c\x04\0\x13add-response-header\x01\x0c\x04\0\x16remove-re\
-sponse-header\x01\x0d\x01@\x01\x04paths\0\x0b\x04\0\x08set-path\x01\x0e\x01@\x01\
-\x05query\x04\0\x0b\x04\0\x09set-query\x01\x0f\x01@\x02\x03keys\x05values\x01\0\x04\
-\0\x08annotate\x01\x10\x01@\x01\x0bduration-nsw\0\x7f\x04\0\x0eeject-instance\x01\
-\x11\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\x03\0\x01\x07failure\x01\
-BV\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\x0ctoken-bucket\x04gcra\
-\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\x02\x01r\x04\x04kind\x03\
-\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\x04\x01y\x04\0\x06\
-bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0brese\
-rvation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07latency\x7f\x07slow-nsw\x04\0\
-\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\x01r\x04\x08requestsw\x08\
-failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\x01m\x03\x09gradient2\x05\
-vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\x04kind\x11\x03miny\x03m\
-axy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05limity\x08adaptive\x14\
-\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04gate\x03\0\x18\x01r\x03\
-\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07entered\x03\0\x1a\x01y\x04\0\x04\
-cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\0\x1e\x04\0\x0bop\
-en-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04costy\x0bmax-wait-nsw\0\x09\x04\
-\0\x07reserve\x01\x20\x01@\x03\x06bucket\x07\x03keys\x04costy\x01\0\x04\0\x06ref\
-und\x01!\x01j\x01\x0d\x01s\x01@\x02\x04names\x04spec\x0b\0\"\x04\0\x0bopen-windo\
-w\x01#\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04code{\x07failure$\x0alatency-n\
-sw\x01\0\x04\0\x07observe\x01%\x01@\x02\x06window\x0d\x03keys\0\x0f\x04\0\x09cou\
-nt-all\x01&\x01@\x04\x06window\x0d\x03keys\x04from{\x02to{\0w\x04\0\x0bcount-cod\
-es\x01'\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0cdivisor-from{\x0adivis\
-or-to{\0u\x04\0\x0acode-ratio\x01(\x01@\x02\x06window\x0d\x03keys\0u\x04\0\x13ne\
-twork-error-ratio\x01)\x01@\x03\x06window\x0d\x03keys\x08quantileu\0w\x04\0\x13l\
-atency-quantile-ms\x01*\x01@\x02\x06window\x0d\x03keys\x01\0\x04\0\x06forget\x01\
-+\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0,\x04\0\x09open-gate\x01-\x01\
-@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01.\x01@\x02\x04gat\
-e\x19\x05limity\x01\0\x04\0\x09set-limit\x01/\x01j\x01\x1d\x01s\x01@\x01\x04name\
-s\00\x04\0\x09open-cell\x011\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x012\x01\
-j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\03\x04\0\x07swap-if\x01\
-4\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x015\x01p}\x01k6\x01@\x01\
-\x03keys\07\x04\0\x06kv-get\x018\x01j\0\x01s\x01@\x03\x03keys\x05value6\x06ttl-n\
-sw\09\x04\0\x06kv-set\x01:\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01;\x01@\x01\
-\x06statuss\x01\0\x04\0\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06forced\x01>\x03\
-\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\x06now-ns\x01\0\
-\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\x01B\x02\x01\
-@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\x08\x01\
-B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\x08pre\
-ssure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gateway/syst\
-em@0.1.0\x05\x09\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\0\x01p\x01\x01\
-p}\x01ks\x01r\x07\x06targets\x06methods\x04paths\x07headers\x02\x04body\x03\x0at\
-imeout-nsw\x09transport\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06status{\x07he\
-aders\x02\x04body\x03\x04\0\x08response\x03\0\x07\x01j\x01\x08\x01s\x01@\x01\x07\
-request\x06\0\x09\x04\0\x04send\x01\x0a\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\
-\x0a\x02\x03\0\x01\x0csubscription\x02\x03\0\x01\x07verdict\x02\x03\0\x01\x0cbod\
-y-verdict\x02\x03\0\x01\x07outcome\x01B\x1c\x02\x03\x02\x01\x0b\x04\0\x0csubscri\
-ption\x03\0\0\x02\x03\x02\x01\x0c\x04\0\x07verdict\x03\0\x02\x02\x03\x02\x01\x0d\
-\x04\0\x0cbody-verdict\x03\0\x04\x02\x03\x02\x01\x0e\x04\0\x07outcome\x03\0\x06\x01\
-@\0\0s\x04\0\x06schema\x01\x08\x01j\x01\x01\x01s\x01@\x02\x06handley\x08settings\
-s\0\x09\x04\0\x09configure\x01\x0a\x01@\x01\x06handley\x01\0\x04\0\x07release\x01\
-\x0b\x01ks\x01p\x0c\x01@\x02\x06handley\x06fields\x0d\0\x03\x04\0\x0aon-request\x01\
-\x0e\x01p}\x01@\x03\x06handley\x07contextw\x04body\x0f\0\x05\x04\0\x0fon-request\
--body\x01\x10\x01@\x04\x06handley\x07contextw\x06status{\x07headers\x0d\0\x03\x04\
-\0\x0bon-response\x01\x11\x01@\x04\x06handley\x07contextw\x06status{\x04body\x0f\
-\0\x05\x04\0\x10on-response-body\x01\x12\x01@\x03\x06handley\x07contextw\x07outc\
-ome\x07\x01\0\x04\0\x0bon-complete\x01\x13\x04\0\"sluice:gateway/policy-plugin@0\
-.1.0\x05\x0f\x04\0\x1bsluice:gateway/policy@0.1.0\x04\0\x0b\x0c\x01\0\x06policy\x03\
-\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-\
-bindgen-rust\x060.63.0";
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa7#\x01A\x02\x01A\x1e\
+\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\
+\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:gatew\
+ay/log@0.1.0\x05\0\x01B\x20\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\x04h\
+ost\0\0\x06scheme\0\0\x09client-ip\0\0\x0bclient-port\0\0\x0aentrypoint\0\0\x05r\
+oute\0\0\x07service\0\0\x03tls\0\0\x07attempt\0\0\x0arequest-id\0\0\x06header\x01\
+s\0\x06cookie\x01s\0\x0bquery-param\x01s\0\x04\0\x05field\x03\0\0\x01n\x05\x0aon\
+-request\x0bon-response\x0bon-complete\x0crequest-body\x0dresponse-body\x04\0\x05\
+hooks\x03\0\x02\x01p\x01\x01ps\x01r\x06\x05hooks\x03\x0erequest-fields\x04\x10re\
+sponse-headers\x05\x12request-body-limitw\x13request-body-status{\x13response-bo\
+dy-limitw\x04\0\x0csubscription\x03\0\x06\x01r\x02\x04names\x05values\x04\0\x06h\
+eader\x03\0\x08\x01p\x09\x01p}\x01r\x03\x06status{\x07headers\x0a\x04body\x0b\x04\
+\0\x05reply\x03\0\x0c\x01r\x02\x0bnanosecondsw\x07contextw\x04\0\x05pause\x03\0\x0e\
+\x01ks\x01k{\x01r\x07\x07services\x04path\x10\x06method\x10\x06status\x11\x07hea\
+ders\x0a\x0atimeout-nsw\x07contextw\x04\0\x07reroute\x03\0\x12\x01q\x05\x04next\x01\
+w\0\x07respond\x01\x0d\0\x05delay\x01\x0f\0\x07reroute\x01\x13\0\x05retry\x01\x0f\
+\0\x04\0\x07verdict\x03\0\x14\x01q\x03\x04keep\0\0\x07replace\x01\x0b\0\x07respo\
+nd\x01\x0d\0\x04\0\x0cbody-verdict\x03\0\x16\x01m\x05\x07connect\x07timeout\x08p\
+rotocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x18\x01m\x03\x04open\x06\
+closed\x08disabled\x04\0\x05force\x03\0\x1a\x01k\x19\x01ky\x01r\x09\x06status{\x07\
+failure\x1c\x0bduration-nsw\x08instances\x0fupstream-status\x11\x0drequest-bytes\
+w\x0eresponse-bytesw\x08rerouted\x7f\x0bgrpc-status\x1d\x04\0\x07outcome\x03\0\x1e\
+\x03\0!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05field\x02\x03\0\
+\x01\x06header\x01B\"\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\x02\x03\x02\x01\
+\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\x01\x05field\x01\0\x04\x04\0\x0dreques\
+t-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\0\x0frequest-headers\x01\x07\x01ps\x01\
+@\x01\x04names\0\x08\x04\0\x15request-header-values\x01\x09\x01@\x01\x04names\0\x04\
+\x04\0\x0fresponse-header\x01\x0a\x01@\0\0\x7f\x04\0\x08has-body\x01\x0b\x01j\0\x01\
+s\x01@\x02\x04names\x05values\0\x0c\x04\0\x12set-request-header\x01\x0d\x04\0\x12\
+add-request-header\x01\x0d\x01@\x01\x04names\0\x0c\x04\0\x15remove-request-heade\
+r\x01\x0e\x04\0\x13set-response-header\x01\x0d\x04\0\x13add-response-header\x01\x0d\
+\x04\0\x16remove-response-header\x01\x0e\x01@\x01\x04paths\0\x0c\x04\0\x08set-pa\
+th\x01\x0f\x01@\x01\x05query\x04\0\x0c\x04\0\x09set-query\x01\x10\x01@\x02\x03ke\
+ys\x05values\x01\0\x04\0\x08annotate\x01\x11\x01@\x01\x0bduration-nsw\0\x7f\x04\0\
+\x0eeject-instance\x01\x12\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\x03\
+\0\x01\x07failure\x01BZ\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\x0c\
+token-bucket\x04gcra\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\x02\
+\x01r\x04\x04kind\x03\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\
+\0\x04\x01y\x04\0\x06bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09rem\
+ainingw\x04\0\x0breservation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07latency\
+\x7f\x07slow-nsw\x04\0\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\x01\
+r\x04\x08requestsw\x08failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\x01\
+m\x03\x09gradient2\x05vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\x04\
+kind\x11\x03miny\x03maxy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05\
+limity\x08adaptive\x14\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04\
+gate\x03\0\x18\x01r\x03\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07entered\x03\
+\0\x1a\x01y\x04\0\x04cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\
+\0\x1e\x04\0\x0bopen-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04costy\x0bm\
+ax-wait-nsw\0\x09\x04\0\x07reserve\x01\x20\x01@\x04\x06bucket\x07\x05fieldy\x04c\
+osty\x0bmax-wait-nsw\0\x09\x04\0\x0areserve-by\x01!\x01@\x03\x06bucket\x07\x03ke\
+ys\x04costy\x01\0\x04\0\x06refund\x01\"\x01j\x01\x0d\x01s\x01@\x02\x04names\x04s\
+pec\x0b\0#\x04\0\x0bopen-window\x01$\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04\
+code{\x07failure%\x0alatency-nsw\x01\0\x04\0\x07observe\x01&\x01@\x02\x06window\x0d\
+\x03keys\0\x0f\x04\0\x09count-all\x01'\x01@\x04\x06window\x0d\x03keys\x04from{\x02\
+to{\0w\x04\0\x0bcount-codes\x01(\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0c\
+divisor-from{\x0adivisor-to{\0u\x04\0\x0acode-ratio\x01)\x01@\x02\x06window\x0d\x03\
+keys\0u\x04\0\x13network-error-ratio\x01*\x01@\x03\x06window\x0d\x03keys\x08quan\
+tileu\0w\x04\0\x13latency-quantile-ms\x01+\x01@\x02\x06window\x0d\x03keys\x01\0\x04\
+\0\x06forget\x01,\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0-\x04\0\x09op\
+en-gate\x01.\x01@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01/\
+\x01@\x03\x04gate\x19\x05fieldy\x08priority}\0\x1b\x04\0\x08enter-by\x010\x01@\x02\
+\x04gate\x19\x05limity\x01\0\x04\0\x09set-limit\x011\x01j\x01\x1d\x01s\x01@\x01\x04\
+names\02\x04\0\x09open-cell\x013\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x01\
+4\x01j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\05\x04\0\x07swap\
+-if\x016\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x017\x01p}\x01k8\
+\x01@\x01\x03keys\09\x04\0\x06kv-get\x01:\x01j\0\x01s\x01@\x03\x03keys\x05value8\
+\x06ttl-nsw\0;\x04\0\x06kv-set\x01<\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01\
+=\x01@\x01\x06statuss\x01\0\x04\0\x07publish\x01>\x01ks\x01@\0\0?\x04\0\x06force\
+d\x01@\x03\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\x06n\
+ow-ns\x01\0\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\x01\
+B\x02\x01@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\
+\x08\x01B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\
+\x08pressure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gatew\
+ay/system@0.1.0\x05\x09\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\0\x01\
+p\x01\x01p}\x01ks\x01r\x07\x06targets\x06methods\x04paths\x07headers\x02\x04body\
+\x03\x0atimeout-nsw\x09transport\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06stat\
+us{\x07headers\x02\x04body\x03\x04\0\x08response\x03\0\x07\x01j\x01\x08\x01s\x01\
+@\x01\x07request\x06\0\x09\x04\0\x04send\x01\x0a\x03\0\x1dsluice:gateway/outboun\
+d@0.1.0\x05\x0a\x02\x03\0\x01\x07verdict\x01B\x0a\x02\x03\x02\x01\x0b\x04\0\x07v\
+erdict\x03\0\0\x01ks\x01p\x02\x01@\0\0\x03\x04\0\x06values\x01\x04\x01@\0\0s\x04\
+\0\x08instance\x01\x05\x01@\x01\x07verdict\x01\x01\0\x04\0\x06decide\x01\x06\x03\
+\0\x19sluice:gateway/hook@0.1.0\x05\x0c\x02\x03\0\x01\x0csubscription\x02\x03\0\x01\
+\x0cbody-verdict\x02\x03\0\x01\x07outcome\x01B\x1c\x02\x03\x02\x01\x0d\x04\0\x0c\
+subscription\x03\0\0\x02\x03\x02\x01\x0b\x04\0\x07verdict\x03\0\x02\x02\x03\x02\x01\
+\x0e\x04\0\x0cbody-verdict\x03\0\x04\x02\x03\x02\x01\x0f\x04\0\x07outcome\x03\0\x06\
+\x01@\0\0s\x04\0\x06schema\x01\x08\x01j\x01\x01\x01s\x01@\x02\x06handley\x08sett\
+ingss\0\x09\x04\0\x09configure\x01\x0a\x01@\x01\x06handley\x01\0\x04\0\x07releas\
+e\x01\x0b\x01ks\x01p\x0c\x01@\x02\x06handley\x06fields\x0d\0\x03\x04\0\x0aon-req\
+uest\x01\x0e\x01p}\x01@\x03\x06handley\x07contextw\x04body\x0f\0\x05\x04\0\x0fon\
+-request-body\x01\x10\x01@\x04\x06handley\x07contextw\x06status{\x07headers\x0d\0\
+\x03\x04\0\x0bon-response\x01\x11\x01@\x04\x06handley\x07contextw\x06status{\x04\
+body\x0f\0\x05\x04\0\x10on-response-body\x01\x12\x01@\x03\x06handley\x07contextw\
+\x07outcome\x07\x01\0\x04\0\x0bon-complete\x01\x13\x04\0\"sluice:gateway/policy-\
+plugin@0.1.0\x05\x10\x02\x03\0\x01\x05force\x01B\x0c\x02\x03\x02\x01\x05\x04\0\x07\
+failure\x03\0\0\x02\x03\x02\x01\x11\x04\0\x05force\x03\0\x02\x01k\x03\x01@\x04\x06\
+handley\x06now-nsw\x06forced\x04\x04markw\0w\x04\0\x0aon-request\x01\x05\x01k\x01\
+\x01k{\x01ky\x01@\x0c\x06handley\x06now-nsw\x06forced\x04\x07contextw\x06status{\
+\x07failure\x06\x0bduration-nsw\x0fupstream-status\x07\x0drequest-bytesw\x0eresp\
+onse-bytesw\x08rerouted\x7f\x0bgrpc-status\x08\x01\0\x04\0\x0bon-complete\x01\x09\
+\x04\0\x1fsluice:gateway/lean-hooks@0.1.0\x05\x12\x04\0\x20sluice:gateway/lean-p\
+olicy@0.1.0\x04\0\x0b\x11\x01\0\x0blean-policy\x03\0\0\0G\x09producers\x01\x0cpr\
+ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
 #[doc(inline)]
-pub use __export_policy_impl as __export_policy_world;
+pub use __export_lean_policy_impl as __export_policy_world;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:policy-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.63.0:sluice:gateway@0.1.0:lean-policy-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3621] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x88\x1b\x01A\x02\x01\
-A\x13\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3907] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa1\x1d\x01A\x02\x01\
+A\x16\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x18sluice:\
-gateway/log@0.1.0\x05\0\x01B\x1e\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
+gateway/log@0.1.0\x05\0\x01B\x20\x01q\x10\x06method\0\0\x04path\0\0\x05query\0\0\
 \x04host\0\0\x06scheme\0\0\x09client-ip\0\0\x0bclient-port\0\0\x0aentrypoint\0\0\
 \x05route\0\0\x07service\0\0\x03tls\0\0\x07attempt\0\0\x0arequest-id\0\0\x06head\
 er\x01s\0\x06cookie\x01s\0\x0bquery-param\x01s\0\x04\0\x05field\x03\0\0\x01n\x05\
@@ -5160,66 +5930,73 @@ headers\x0a\x0atimeout-nsw\x07contextw\x04\0\x07reroute\x03\0\x12\x01q\x05\x04ne
 xt\x01w\0\x07respond\x01\x0d\0\x05delay\x01\x0f\0\x07reroute\x01\x13\0\x05retry\x01\
 \x0f\0\x04\0\x07verdict\x03\0\x14\x01q\x03\x04keep\0\0\x07replace\x01\x0b\0\x07r\
 espond\x01\x0d\0\x04\0\x0cbody-verdict\x03\0\x16\x01m\x05\x07connect\x07timeout\x08\
-protocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x18\x01k\x19\x01ky\x01r\
-\x09\x06status{\x07failure\x1a\x0bduration-nsw\x08instances\x0fupstream-status\x11\
-\x0drequest-bytesw\x0eresponse-bytesw\x08rerouted\x7f\x0bgrpc-status\x1b\x04\0\x07\
-outcome\x03\0\x1c\x03\0!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05\
-field\x02\x03\0\x01\x06header\x01B\x20\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\
-\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\x01\x05field\x01\0\x04\
-\x04\0\x0drequest-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\0\x0frequest-headers\x01\
-\x07\x01ps\x01@\x01\x04names\0\x08\x04\0\x15request-header-values\x01\x09\x01@\x01\
-\x04names\0\x04\x04\0\x0fresponse-header\x01\x0a\x01j\0\x01s\x01@\x02\x04names\x05\
-values\0\x0b\x04\0\x12set-request-header\x01\x0c\x04\0\x12add-request-header\x01\
-\x0c\x01@\x01\x04names\0\x0b\x04\0\x15remove-request-header\x01\x0d\x04\0\x13set\
--response-header\x01\x0c\x04\0\x13add-response-header\x01\x0c\x04\0\x16remove-re\
-sponse-header\x01\x0d\x01@\x01\x04paths\0\x0b\x04\0\x08set-path\x01\x0e\x01@\x01\
-\x05query\x04\0\x0b\x04\0\x09set-query\x01\x0f\x01@\x02\x03keys\x05values\x01\0\x04\
-\0\x08annotate\x01\x10\x01@\x01\x0bduration-nsw\0\x7f\x04\0\x0eeject-instance\x01\
-\x11\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\x03\0\x01\x07failure\x01\
-BV\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\x0ctoken-bucket\x04gcra\
-\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\x02\x01r\x04\x04kind\x03\
-\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\0\x04\x01y\x04\0\x06\
-bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09remainingw\x04\0\x0brese\
-rvation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07latency\x7f\x07slow-nsw\x04\0\
-\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\x01r\x04\x08requestsw\x08\
-failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\x01m\x03\x09gradient2\x05\
-vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\x04kind\x11\x03miny\x03m\
-axy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05limity\x08adaptive\x14\
-\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04gate\x03\0\x18\x01r\x03\
-\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07entered\x03\0\x1a\x01y\x04\0\x04\
-cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\0\x1e\x04\0\x0bop\
-en-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04costy\x0bmax-wait-nsw\0\x09\x04\
-\0\x07reserve\x01\x20\x01@\x03\x06bucket\x07\x03keys\x04costy\x01\0\x04\0\x06ref\
-und\x01!\x01j\x01\x0d\x01s\x01@\x02\x04names\x04spec\x0b\0\"\x04\0\x0bopen-windo\
-w\x01#\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04code{\x07failure$\x0alatency-n\
-sw\x01\0\x04\0\x07observe\x01%\x01@\x02\x06window\x0d\x03keys\0\x0f\x04\0\x09cou\
-nt-all\x01&\x01@\x04\x06window\x0d\x03keys\x04from{\x02to{\0w\x04\0\x0bcount-cod\
-es\x01'\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0cdivisor-from{\x0adivis\
-or-to{\0u\x04\0\x0acode-ratio\x01(\x01@\x02\x06window\x0d\x03keys\0u\x04\0\x13ne\
-twork-error-ratio\x01)\x01@\x03\x06window\x0d\x03keys\x08quantileu\0w\x04\0\x13l\
-atency-quantile-ms\x01*\x01@\x02\x06window\x0d\x03keys\x01\0\x04\0\x06forget\x01\
-+\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0,\x04\0\x09open-gate\x01-\x01\
-@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01.\x01@\x02\x04gat\
-e\x19\x05limity\x01\0\x04\0\x09set-limit\x01/\x01j\x01\x1d\x01s\x01@\x01\x04name\
-s\00\x04\0\x09open-cell\x011\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x012\x01\
-j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\03\x04\0\x07swap-if\x01\
-4\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x015\x01p}\x01k6\x01@\x01\
-\x03keys\07\x04\0\x06kv-get\x018\x01j\0\x01s\x01@\x03\x03keys\x05value6\x06ttl-n\
-sw\09\x04\0\x06kv-set\x01:\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01;\x01@\x01\
-\x06statuss\x01\0\x04\0\x07publish\x01<\x01ks\x01@\0\0=\x04\0\x06forced\x01>\x03\
-\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\x06now-ns\x01\0\
-\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\x01B\x02\x01\
-@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\x08\x01\
-B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\x08pre\
-ssure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gateway/syst\
-em@0.1.0\x05\x09\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\0\x01p\x01\x01\
-p}\x01ks\x01r\x07\x06targets\x06methods\x04paths\x07headers\x02\x04body\x03\x0at\
-imeout-nsw\x09transport\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06status{\x07he\
-aders\x02\x04body\x03\x04\0\x08response\x03\0\x07\x01j\x01\x08\x01s\x01@\x01\x07\
-request\x06\0\x09\x04\0\x04send\x01\x0a\x03\0\x1dsluice:gateway/outbound@0.1.0\x05\
-\x0a\x04\0;sluice:gateway/policy-with-all-of-its-exports-removed@0.1.0\x04\0\x0b\
-,\x01\0&policy-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpr\
-ocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+protocol\x0bno-instance\x06client\x04\0\x07failure\x03\0\x18\x01m\x03\x04open\x06\
+closed\x08disabled\x04\0\x05force\x03\0\x1a\x01k\x19\x01ky\x01r\x09\x06status{\x07\
+failure\x1c\x0bduration-nsw\x08instances\x0fupstream-status\x11\x0drequest-bytes\
+w\x0eresponse-bytesw\x08rerouted\x7f\x0bgrpc-status\x1d\x04\0\x07outcome\x03\0\x1e\
+\x03\0!sluice:gateway/policy-types@0.1.0\x05\x01\x02\x03\0\x01\x05field\x02\x03\0\
+\x01\x06header\x01B\"\x02\x03\x02\x01\x02\x04\0\x05field\x03\0\0\x02\x03\x02\x01\
+\x03\x04\0\x06header\x03\0\x02\x01ks\x01@\x01\x05field\x01\0\x04\x04\0\x0dreques\
+t-field\x01\x05\x01p\x03\x01@\0\0\x06\x04\0\x0frequest-headers\x01\x07\x01ps\x01\
+@\x01\x04names\0\x08\x04\0\x15request-header-values\x01\x09\x01@\x01\x04names\0\x04\
+\x04\0\x0fresponse-header\x01\x0a\x01@\0\0\x7f\x04\0\x08has-body\x01\x0b\x01j\0\x01\
+s\x01@\x02\x04names\x05values\0\x0c\x04\0\x12set-request-header\x01\x0d\x04\0\x12\
+add-request-header\x01\x0d\x01@\x01\x04names\0\x0c\x04\0\x15remove-request-heade\
+r\x01\x0e\x04\0\x13set-response-header\x01\x0d\x04\0\x13add-response-header\x01\x0d\
+\x04\0\x16remove-response-header\x01\x0e\x01@\x01\x04paths\0\x0c\x04\0\x08set-pa\
+th\x01\x0f\x01@\x01\x05query\x04\0\x0c\x04\0\x09set-query\x01\x10\x01@\x02\x03ke\
+ys\x05values\x01\0\x04\0\x08annotate\x01\x11\x01@\x01\x0bduration-nsw\0\x7f\x04\0\
+\x0eeject-instance\x01\x12\x03\0\x1dsluice:gateway/exchange@0.1.0\x05\x04\x02\x03\
+\0\x01\x07failure\x01BZ\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01m\x04\x0c\
+token-bucket\x04gcra\x0esliding-window\x08calendar\x04\0\x0bbucket-kind\x03\0\x02\
+\x01r\x04\x04kind\x03\x07averagew\x09period-nsw\x05burstw\x04\0\x0bbucket-spec\x03\
+\0\x04\x01y\x04\0\x06bucket\x03\0\x06\x01r\x03\x07granted\x7f\x07wait-nsw\x09rem\
+ainingw\x04\0\x0breservation\x03\0\x08\x01r\x04\x05slotsy\x07slot-nsw\x07latency\
+\x7f\x07slow-nsw\x04\0\x0bwindow-spec\x03\0\x0a\x01y\x04\0\x06window\x03\0\x0c\x01\
+r\x04\x08requestsw\x08failuresw\x06errorsw\x04sloww\x04\0\x06totals\x03\0\x0e\x01\
+m\x03\x09gradient2\x05vegas\x04aimd\x04\0\x0dadaptive-kind\x03\0\x10\x01r\x03\x04\
+kind\x11\x03miny\x03maxy\x04\0\x08adaptive\x03\0\x12\x01k\x13\x01p{\x01r\x03\x05\
+limity\x08adaptive\x14\x06shares\x15\x04\0\x09gate-spec\x03\0\x16\x01y\x04\0\x04\
+gate\x03\0\x18\x01r\x03\x07granted\x7f\x09in-flighty\x05limity\x04\0\x07entered\x03\
+\0\x1a\x01y\x04\0\x04cell\x03\0\x1c\x01j\x01\x07\x01s\x01@\x02\x04names\x04spec\x05\
+\0\x1e\x04\0\x0bopen-bucket\x01\x1f\x01@\x04\x06bucket\x07\x03keys\x04costy\x0bm\
+ax-wait-nsw\0\x09\x04\0\x07reserve\x01\x20\x01@\x04\x06bucket\x07\x05fieldy\x04c\
+osty\x0bmax-wait-nsw\0\x09\x04\0\x0areserve-by\x01!\x01@\x03\x06bucket\x07\x03ke\
+ys\x04costy\x01\0\x04\0\x06refund\x01\"\x01j\x01\x0d\x01s\x01@\x02\x04names\x04s\
+pec\x0b\0#\x04\0\x0bopen-window\x01$\x01k\x01\x01@\x05\x06window\x0d\x03keys\x04\
+code{\x07failure%\x0alatency-nsw\x01\0\x04\0\x07observe\x01&\x01@\x02\x06window\x0d\
+\x03keys\0\x0f\x04\0\x09count-all\x01'\x01@\x04\x06window\x0d\x03keys\x04from{\x02\
+to{\0w\x04\0\x0bcount-codes\x01(\x01@\x06\x06window\x0d\x03keys\x04from{\x02to{\x0c\
+divisor-from{\x0adivisor-to{\0u\x04\0\x0acode-ratio\x01)\x01@\x02\x06window\x0d\x03\
+keys\0u\x04\0\x13network-error-ratio\x01*\x01@\x03\x06window\x0d\x03keys\x08quan\
+tileu\0w\x04\0\x13latency-quantile-ms\x01+\x01@\x02\x06window\x0d\x03keys\x01\0\x04\
+\0\x06forget\x01,\x01j\x01\x19\x01s\x01@\x02\x04names\x04spec\x17\0-\x04\0\x09op\
+en-gate\x01.\x01@\x03\x04gate\x19\x03keys\x08priority}\0\x1b\x04\0\x05enter\x01/\
+\x01@\x03\x04gate\x19\x05fieldy\x08priority}\0\x1b\x04\0\x08enter-by\x010\x01@\x02\
+\x04gate\x19\x05limity\x01\0\x04\0\x09set-limit\x011\x01j\x01\x1d\x01s\x01@\x01\x04\
+names\02\x04\0\x09open-cell\x013\x01@\x02\x04cell\x1d\x03keys\0w\x04\0\x04load\x01\
+4\x01j\0\x01w\x01@\x04\x04cell\x1d\x03keys\x08expectedw\x03neww\05\x04\0\x07swap\
+-if\x016\x01@\x03\x04cell\x1d\x03keys\x05deltax\0w\x04\0\x03add\x017\x01p}\x01k8\
+\x01@\x01\x03keys\09\x04\0\x06kv-get\x01:\x01j\0\x01s\x01@\x03\x03keys\x05value8\
+\x06ttl-nsw\0;\x04\0\x06kv-set\x01<\x01@\x01\x03keys\x01\0\x04\0\x09kv-delete\x01\
+=\x01@\x01\x06statuss\x01\0\x04\0\x07publish\x01>\x01ks\x01@\0\0?\x04\0\x06force\
+d\x01@\x03\0\x1asluice:gateway/state@0.1.0\x05\x06\x01B\x03\x01@\0\0w\x04\0\x06n\
+ow-ns\x01\0\x04\0\x07wall-ms\x01\0\x03\0\x1asluice:gateway/clock@0.1.0\x05\x07\x01\
+B\x02\x01@\0\0w\x04\0\x0arandom-u64\x01\0\x03\0\x1bsluice:gateway/random@0.1.0\x05\
+\x08\x01B\x04\x01r\x03\x0ccpu-permilley\x0fmemory-permilley\x0bloop-lag-nsw\x04\0\
+\x08pressure\x03\0\0\x01@\0\0\x01\x04\0\x07measure\x01\x02\x03\0\x1bsluice:gatew\
+ay/system@0.1.0\x05\x09\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x06header\x03\0\0\x01\
+p\x01\x01p}\x01ks\x01r\x07\x06targets\x06methods\x04paths\x07headers\x02\x04body\
+\x03\x0atimeout-nsw\x09transport\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06stat\
+us{\x07headers\x02\x04body\x03\x04\0\x08response\x03\0\x07\x01j\x01\x08\x01s\x01\
+@\x01\x07request\x06\0\x09\x04\0\x04send\x01\x0a\x03\0\x1dsluice:gateway/outboun\
+d@0.1.0\x05\x0a\x02\x03\0\x01\x07verdict\x01B\x0a\x02\x03\x02\x01\x0b\x04\0\x07v\
+erdict\x03\0\0\x01ks\x01p\x02\x01@\0\0\x03\x04\0\x06values\x01\x04\x01@\0\0s\x04\
+\0\x08instance\x01\x05\x01@\x01\x07verdict\x01\x01\0\x04\0\x06decide\x01\x06\x03\
+\0\x19sluice:gateway/hook@0.1.0\x05\x0c\x04\0@sluice:gateway/lean-policy-with-al\
+l-of-its-exports-removed@0.1.0\x04\0\x0b1\x01\0+lean-policy-with-all-of-its-expo\
+rts-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x07\
+0.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

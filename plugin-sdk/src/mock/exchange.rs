@@ -14,6 +14,7 @@ type Headers = BTreeMap<String, Vec<String>>;
 
 #[derive(Default)]
 pub(super) struct Exchange {
+    pub(super) has_body: bool,
     fields: Vec<(Field, String)>,
     request_headers: Headers,
     response_headers: Headers,

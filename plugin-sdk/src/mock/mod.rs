@@ -52,11 +52,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use crate::bindings::policy::sluice::gateway::policy_types::Force;
 use crate::log::Level;
 use crate::policy::outbound::{Request, Response};
 use crate::policy::state::Forced;
 use crate::policy::system::Pressure;
-use crate::policy::{Field, Policy};
+use crate::policy::{Field, Policy, Verdict};
 use bucket::{BucketSet, Now};
 use exchange::Exchange;
 use gate::GateSet;
@@ -78,12 +79,16 @@ struct World {
     cells: Vec<(String, BTreeMap<String, u64>)>,
     kv: Store,
     published: Option<String>,
-    forced: Option<String>,
+    forced: Option<Forced>,
     /// Gates the exchange at hand has entered.
     entering: Vec<(u32, String)>,
     /// The gates of exchanges that are under way, the oldest first.
     inside: VecDeque<Vec<(u32, String)>>,
     exchange: Exchange,
+    /// The fields of the use that is called, what it decided other than `next`, and the instance of the exchange.
+    subscribed: Vec<Field>,
+    decided: Option<Verdict>,
+    instance: String,
     may_eject: bool,
     randoms: VecDeque<u64>,
     seed: u64,
@@ -99,6 +104,14 @@ type Answer = Box<dyn FnMut(&Request) -> Result<Response, String>>;
 impl World {
     fn now(&self) -> Now {
         Now { ns: self.now_ns, wall_ms: WALL_START_MS + self.now_ns / 1_000_000 }
+    }
+
+    fn forced(&self) -> Option<Force> {
+        self.forced.map(|forced| match forced {
+            Forced::Open => Force::Open,
+            Forced::Closed => Force::Closed,
+            Forced::Disabled => Force::Disabled,
+        })
     }
 
     fn leave(&mut self, gates: Vec<(u32, String)>) {
@@ -141,6 +154,11 @@ impl Host {
     /// Gives the exchange a value of the request.
     pub fn set_request(&self, field: Field, value: &str) {
         WORLD.with_borrow_mut(|world| world.exchange.set_request(field, value));
+    }
+
+    /// Whether the exchange's request has a body.
+    pub fn set_has_body(&self, has_body: bool) {
+        WORLD.with_borrow_mut(|world| world.exchange.has_body = has_body);
     }
 
     /// A value of the request, header changes included.
@@ -188,12 +206,7 @@ impl Host {
 
     /// Forces the policy, as an operator does.
     pub fn force(&self, forced: Option<Forced>) {
-        let name = forced.map(|forced| match forced {
-            Forced::Open => "open",
-            Forced::Closed => "closed",
-            Forced::Disabled => "disabled",
-        });
-        WORLD.with_borrow_mut(|world| world.forced = name.map(str::to_owned));
+        WORLD.with_borrow_mut(|world| world.forced = forced);
     }
 
     /// Ends every exchange that is under way: they leave the gates they entered.

@@ -1,7 +1,7 @@
 //! A configured use of a policy, called as the gateway calls it.
 
 use super::WORLD;
-use crate::policy::{BodyVerdict, Fields, Hooks, Outcome, Policy, Subscription, Uses, Verdict};
+use crate::policy::{BodyVerdict, Ended, Fields, Hooks, Outcome, Policy, Subscription, Uses, Verdict};
 
 /// A configured use of a policy. Hooks that are not subscribed are not called, here as in the gateway.
 ///
@@ -89,18 +89,22 @@ impl<P: Policy> Use<P> {
         if !self.subscription.hooks.has(Hooks::ON_REQUEST) {
             return Verdict::next();
         }
-        let fields = WORLD.with_borrow(|world| {
-            self.subscription.request_fields.iter().map(|field| world.exchange.request(field)).collect::<Vec<_>>()
+        let (mark, now_ns, forced) = WORLD.with_borrow_mut(|world| {
+            world.subscribed.clone_from(&self.subscription.request_fields);
+            world.decided = None;
+            let values: Vec<_> = world.subscribed.iter().map(|field| world.exchange.request(field)).collect();
+            (Fields::from(values).mark(), world.now_ns, world.forced())
         });
-        let verdict = in_hook(|| self.uses.on_request(0, Fields::from(fields)));
+        let context = in_hook(|| self.uses.on_request_lean(0, now_ns, forced, mark));
         WORLD.with_borrow_mut(|world| {
+            let verdict = world.decided.take().unwrap_or(Verdict::Next(context));
             let entered = std::mem::take(&mut world.entering);
             match verdict {
                 Verdict::Respond(_) => world.leave(entered),
                 _ => world.inside.push_back(entered),
             }
-        });
-        verdict
+            verdict
+        })
     }
 
     /// Lets the policy see the body of the request, if it is not too long for that.
@@ -135,7 +139,24 @@ impl<P: Policy> Use<P> {
     /// Ends the exchange; of several that are under way, the oldest leaves its gates.
     pub fn complete(&mut self, context: u64, outcome: Outcome) {
         if self.subscription.hooks.has(Hooks::ON_COMPLETE) {
-            in_hook(|| self.uses.on_complete(0, context, outcome));
+            let (now_ns, forced) = WORLD.with_borrow_mut(|world| {
+                world.instance.clear();
+                world.instance.push_str(&outcome.instance);
+                (world.now_ns, world.forced())
+            });
+            let Outcome { status, failure, duration_ns, upstream_status, request_bytes, .. } = outcome;
+            let Outcome { response_bytes, rerouted, grpc_status, .. } = outcome;
+            let ended = Ended {
+                status,
+                failure,
+                duration_ns,
+                upstream_status,
+                request_bytes,
+                response_bytes,
+                rerouted,
+                grpc_status,
+            };
+            in_hook(|| self.uses.on_complete_lean(0, now_ns, forced, context, ended));
         }
         WORLD.with_borrow_mut(|world| {
             let entered = world.inside.pop_front().unwrap_or_default();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::at_hand;
 use crate::host;
 
-/// Time since some moment, the same for all workers. Never less than before.
+/// Time since some moment, the same for all workers. Never less than before; it may stand still while a hook is called.
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::host;
 /// ```
 #[must_use]
 pub fn now() -> Duration {
-    Duration::from_nanos(host::clock::now_ns())
+    Duration::from_nanos(now_ns())
 }
 
 /// The same as a number of nanoseconds, as a [`Cell`](crate::policy::state::Cell) keeps it.
@@ -33,7 +34,7 @@ pub fn now() -> Duration {
 /// ```
 #[must_use]
 pub fn now_ns() -> u64 {
-    host::clock::now_ns()
+    at_hand::now_ns()
 }
 
 /// Time since 1970, UTC, in milliseconds.

@@ -21,6 +21,21 @@ pub fn request_field(field: &Field) -> Option<String> {
     host::exchange::request_field(field)
 }
 
+/// Whether the request has a body that [`on_request_body`](crate::policy::Policy::on_request_body) would be called for.
+///
+/// ```
+/// use sluice_plugin_sdk::policy::exchange;
+///
+/// let host = sluice_plugin_sdk::mock::Host::new();
+/// assert!(!exchange::has_body());
+/// host.set_has_body(true);
+/// assert!(exchange::has_body());
+/// ```
+#[must_use]
+pub fn has_body() -> bool {
+    host::exchange::has_body()
+}
+
 /// Replaces every value of that request header.
 ///
 /// ```

@@ -1,9 +1,11 @@
 //! The data-plane plugin: what it subscribes to, what it sees, and what it answers.
 
+mod at_hand;
 pub mod clock;
 pub mod exchange;
 mod fields;
 pub mod outbound;
+mod outcome;
 pub mod random;
 pub mod state;
 mod subscription;
@@ -16,11 +18,12 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::policy::sluice::gateway::policy_types::{
-    BodyVerdict, Failure, Field, Header, Hooks, Outcome, Pause, Reply, Reroute, Subscription, Verdict,
+    BodyVerdict, Failure, Field, Header, Hooks, Pause, Reply, Reroute, Subscription, Verdict,
 };
 pub use fields::Fields;
+pub use outcome::{AskedInstance, Outcome};
 #[doc(hidden)]
-pub use uses::Uses;
+pub use uses::{Ended, Uses};
 
 /// A policy plugin. There is one value of this type for each configured use of the plugin in each worker, so what has to
 /// be one truth for all of them belongs into [`state`].
@@ -93,7 +96,7 @@ macro_rules! export_policy {
         #[allow(unsafe_code, reason = "the canonical ABI's exports are raw functions")]
         const _: () = {
             use $crate::bindings::policy as bindings;
-            use $crate::policy::{BodyVerdict, Outcome, Policy, Subscription, Uses, Verdict};
+            use $crate::policy::{BodyVerdict, Ended, Policy, Subscription, Uses, Verdict};
 
             $crate::__export_version!();
 
@@ -143,8 +146,46 @@ macro_rules! export_policy {
                     USES.with_borrow_mut(|uses| uses.on_response_body(handle, context, status, body))
                 }
 
-                fn on_complete(handle: u32, context: u64, outcome: Outcome) {
-                    USES.with_borrow_mut(|uses| uses.on_complete(handle, context, outcome));
+                fn on_complete(handle: u32, context: u64, outcome: bindings::sluice::gateway::policy_types::Outcome) {
+                    USES.with_borrow_mut(|uses| uses.on_complete(handle, context, outcome.into()));
+                }
+            }
+
+            impl bindings::exports::sluice::gateway::lean_hooks::Guest for Exported {
+                fn on_request(
+                    handle: u32,
+                    now_ns: u64,
+                    forced: ::std::option::Option<bindings::sluice::gateway::policy_types::Force>,
+                    mark: u64,
+                ) -> u64 {
+                    USES.with_borrow_mut(|uses| uses.on_request_lean(handle, now_ns, forced, mark))
+                }
+
+                fn on_complete(
+                    handle: u32,
+                    now_ns: u64,
+                    forced: ::std::option::Option<bindings::sluice::gateway::policy_types::Force>,
+                    context: u64,
+                    status: u16,
+                    failure: ::std::option::Option<$crate::policy::Failure>,
+                    duration_ns: u64,
+                    upstream_status: ::std::option::Option<u16>,
+                    request_bytes: u64,
+                    response_bytes: u64,
+                    rerouted: bool,
+                    grpc_status: ::std::option::Option<u32>,
+                ) {
+                    let ended = Ended {
+                        status,
+                        failure,
+                        duration_ns,
+                        upstream_status,
+                        request_bytes,
+                        response_bytes,
+                        rerouted,
+                        grpc_status,
+                    };
+                    USES.with_borrow_mut(|uses| uses.on_complete_lean(handle, now_ns, forced, context, ended));
                 }
             }
 

@@ -1,10 +1,25 @@
 //! Which use a handle means: what `export_policy!` and the mock share.
 
-use crate::policy::{BodyVerdict, Fields, Outcome, Policy, Subscription, Verdict};
-use crate::{log, settings};
+use super::at_hand;
+use crate::bindings::policy::sluice::gateway::policy_types::Force;
+use crate::policy::{AskedInstance, BodyVerdict, Failure, Fields, Outcome, Policy, Subscription, Verdict};
+use crate::{host, log, settings};
 
 /// The configured uses of a plugin within one instance of it. Handles are small, so a use is a place in a list.
 pub struct Uses<P>(Vec<Option<P>>);
+
+/// An outcome without the instance.
+#[expect(missing_docs, reason = "they are those of the outcome")]
+pub struct Ended {
+    pub status: u16,
+    pub failure: Option<Failure>,
+    pub duration_ns: u64,
+    pub upstream_status: Option<u16>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub rerouted: bool,
+    pub grpc_status: Option<u32>,
+}
 
 impl<P: Policy> Uses<P> {
     /// No uses yet.
@@ -38,6 +53,18 @@ impl<P: Policy> Uses<P> {
         self.find(handle).map_or_else(Verdict::next, |policy| policy.on_request(fields))
     }
 
+    /// Hands the hook to its use, which asks for what it wants to know. The result is the context of `next`; other verdicts
+    /// are told the host.
+    pub fn on_request_lean(&mut self, handle: u32, now_ns: u64, forced: Option<Force>, mark: u64) -> u64 {
+        at_hand::during(now_ns, forced, || match self.on_request(handle, Fields::of_hook(mark)) {
+            Verdict::Next(context) => context,
+            verdict => {
+                host::hook::decide(&verdict);
+                0
+            }
+        })
+    }
+
     /// Hands the hook to its use.
     pub fn on_response(&mut self, handle: u32, context: u64, status: u16, headers: Fields) -> Verdict {
         self.find(handle).map_or_else(Verdict::next, |policy| policy.on_response(context, status, headers))
@@ -58,6 +85,22 @@ impl<P: Policy> Uses<P> {
         if let Some(policy) = self.find(handle) {
             policy.on_complete(context, outcome);
         }
+    }
+
+    /// Hands the hook to its use, which asks for the instance if it wants to know it.
+    pub fn on_complete_lean(&mut self, handle: u32, now_ns: u64, forced: Option<Force>, context: u64, ended: Ended) {
+        let outcome = Outcome {
+            status: ended.status,
+            failure: ended.failure,
+            duration_ns: ended.duration_ns,
+            instance: AskedInstance::of_hook(),
+            upstream_status: ended.upstream_status,
+            request_bytes: ended.request_bytes,
+            response_bytes: ended.response_bytes,
+            rerouted: ended.rerouted,
+            grpc_status: ended.grpc_status,
+        };
+        at_hand::during(now_ns, forced, || self.on_complete(handle, context, outcome));
     }
 
     /// The host never calls a handle it has not configured; should it, the exchange must not pay for that mistake.

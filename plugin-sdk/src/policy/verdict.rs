@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{BodyVerdict, Header, Outcome, Pause, Reply, Reroute, Verdict, nanoseconds};
+use crate::policy::{BodyVerdict, Header, Pause, Reply, Reroute, Verdict, nanoseconds};
 
 impl Verdict {
     /// Go on, with nothing to remember for later hooks.
@@ -102,38 +102,6 @@ impl Reroute {
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push(Header { name: name.into(), value: value.into() });
         self
-    }
-}
-
-impl Outcome {
-    /// An exchange that was answered with `status` after `duration`, and nothing more: for tests.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use sluice_plugin_sdk::policy::{Failure, Outcome};
-    ///
-    /// let failed = Outcome { failure: Some(Failure::Connect), ..Outcome::new(502, Duration::from_millis(3)) };
-    /// assert_eq!(failed.duration(), Duration::from_millis(3));
-    /// ```
-    #[must_use]
-    pub fn new(status: u16, duration: Duration) -> Self {
-        Self {
-            status,
-            failure: None,
-            duration_ns: nanoseconds(duration),
-            instance: String::new(),
-            upstream_status: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            rerouted: false,
-            grpc_status: None,
-        }
-    }
-
-    /// From the request's arrival to the end of the response.
-    #[must_use]
-    pub fn duration(&self) -> Duration {
-        Duration::from_nanos(self.duration_ns)
     }
 }
 

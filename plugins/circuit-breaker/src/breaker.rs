@@ -52,14 +52,18 @@ impl Breaker {
 
     pub(crate) fn on_request(&mut self, fields: &Fields) -> Verdict {
         let Scope::Source(source) = &self.settings.scope else { return Verdict::next() };
-        let key = source.key(fields, 0, &mut self.buffer);
-        let number = self.keys.number(key);
+        let buffer = &mut self.buffer;
+        let number = match source.is_plain() {
+            true => self.keys.marked(fields.mark(), move || source.key(fields, 0, buffer)),
+            false => self.keys.number(source.key(fields, 0, buffer)),
+        };
         match forced() {
             None => {}
             Some(Forced::Open) => return self.refuse("open", Duration::ZERO),
             Some(Forced::Closed) => return Verdict::Next(number),
             Some(Forced::Disabled) => return Verdict::next(),
         }
+        let Some(Key { text: key, .. }) = self.keys.get(number) else { return Verdict::next() };
         if self.bulkhead.is_some_and(|gate| !gate.enter(key, 0).granted) {
             return self.refuse_or_pass("full", Duration::ZERO, number);
         }
@@ -192,8 +196,11 @@ fn why(phase: Phase) -> &'static str {
 struct Keys {
     known: Vec<Key>,
     numbers: HashMap<String, usize>,
+    /// The same by the marks of values that are keys as they are.
+    by_mark: HashMap<u64, usize>,
     /// Most policies have one key, and most requests the one of the request before.
     last: usize,
+    last_mark: Option<u64>,
 }
 
 struct Key {
@@ -207,6 +214,22 @@ impl Keys {
     fn number(&mut self, key: &str) -> u64 {
         if self.known.get(self.last).is_none_or(|known| known.text != key) {
             self.last = self.find(key);
+            self.last_mark = None;
+        }
+        self.last as u64 + 1
+    }
+
+    /// The same for a key that has a mark of its own, which is asked for where that was not seen before.
+    fn marked<'a>(&mut self, mark: u64, key: impl FnOnce() -> &'a str) -> u64 {
+        if self.last_mark != Some(mark) {
+            self.last = match self.by_mark.get(&mark) {
+                Some(place) => *place,
+                None => self.find(key()),
+            };
+            if self.by_mark.len() < MAX_KEYS {
+                self.by_mark.insert(mark, self.last);
+            }
+            self.last_mark = Some(mark);
         }
         self.last as u64 + 1
     }
@@ -220,6 +243,10 @@ impl Keys {
             self.known.push(Key { text: key.to_owned(), quiet_until: Duration::ZERO });
         }
         self.known.len() - 1
+    }
+
+    fn get(&self, number: u64) -> Option<&Key> {
+        self.known.get(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
     fn get_mut(&mut self, number: u64) -> Option<&mut Key> {

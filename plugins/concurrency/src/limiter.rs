@@ -52,7 +52,7 @@ impl Limiter {
             return self.refuse("overload", Reply::text(503, "Service Unavailable").with_header("Retry-After", "1"));
         }
         let Some(gate) = self.gate else { return Verdict::next() };
-        let key = self.settings.source.key(fields, 0, &mut self.buffer);
+        let key = self.settings.source.state_key(fields, 0, &mut self.buffer);
         let Entered { granted, limit, .. } = gate.enter(key, priority);
         if granted { Verdict::next() } else { self.refuse("limit", self.refusal(limit)) }
     }

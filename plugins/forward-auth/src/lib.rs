@@ -33,7 +33,7 @@ mod settings;
 
 use forward::Forward;
 use settings::RawSettings;
-use sluice_plugin_sdk::policy::{BodyVerdict, Field, Fields, Policy, Subscription, Verdict};
+use sluice_plugin_sdk::policy::{BodyVerdict, Fields, Policy, Subscription, Verdict, exchange};
 
 struct ForwardAuth(Forward);
 
@@ -46,8 +46,7 @@ impl Policy for ForwardAuth {
 
     fn configure(settings: RawSettings) -> Result<(Self, Subscription), String> {
         let forward = settings::check(settings)?;
-        let fields = ["content-length", "transfer-encoding"].map(|name| Field::Header(name.to_owned()));
-        let wanted = Subscription::new().on_request(fields);
+        let wanted = Subscription::new().on_request([]);
         let wanted = match forward.body {
             // As Traefik answers it.
             Some(limit) => wanted.on_request_body(limit).refuse_longer_with(401),
@@ -56,9 +55,9 @@ impl Policy for ForwardAuth {
         Ok((Self(forward), wanted))
     }
 
-    fn on_request(&mut self, fields: Fields) -> Verdict {
+    fn on_request(&mut self, _: Fields) -> Verdict {
         // A body comes later, and permission is asked with it.
-        if self.0.body.is_some() && has_body(&fields) {
+        if self.0.body.is_some() && exchange::has_body() {
             return Verdict::next();
         }
         self.0.ask(Vec::new()).map_or_else(Verdict::next, Verdict::Respond)
@@ -67,10 +66,6 @@ impl Policy for ForwardAuth {
     fn on_request_body(&mut self, _: u64, body: Vec<u8>) -> BodyVerdict {
         self.0.ask(body).map_or(BodyVerdict::Keep, BodyVerdict::Respond)
     }
-}
-
-fn has_body(fields: &Fields) -> bool {
-    fields.get(0).is_some_and(|length| length.trim() != "0") || fields.get(1).is_some()
 }
 
 sluice_plugin_sdk::export_policy!(ForwardAuth);

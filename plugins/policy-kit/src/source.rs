@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use sluice_plugin_sdk::policy::state::Key;
 use sluice_plugin_sdk::policy::{Field, Fields, exchange};
 
 use crate::claim;
@@ -139,6 +140,24 @@ impl Source {
         buffer.clear();
         self.write(buffer, |place| fields.get(first + place));
         buffer
+    }
+
+    /// The same where nothing but state is to know the key.
+    pub fn state_key<'a>(&self, fields: &'a Fields, first: u32, buffer: &'a mut String) -> Key<'a> {
+        if self.0.len() == 1 && self.is_plain() {
+            return Key::Field(first);
+        }
+        Key::Text(self.key(fields, first as usize, buffer))
+    }
+
+    /// Whether a key is its values as they are: other values, another key.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.0.iter().all(|part| match part {
+            Part::Plain(_) => true,
+            Part::Address(strategy) => strategy.is_plain(),
+            Part::Claim(_) | Part::Template(_) => false,
+        })
     }
 
     /// The same key asked of the exchange, in a hook that has no fields of the request.
@@ -323,6 +342,22 @@ mod tests {
         assert_eq!(key(&both, &[Some("/users/7/orders"), Some("10.0.0.1")]), "/users/7\u{1f}10.0.0.1");
         assert_eq!(key(&both, &[Some("/health"), Some("10.0.0.1")]), "\u{1f}10.0.0.1");
         assert!(source(r#""path-template:users""#).unwrap_err().contains("is not a template of paths"));
+    }
+
+    #[test]
+    fn state_asks_for_single_values_itself() {
+        let state_key = |json: &str| {
+            let fields = Fields::from(vec![Some("2001:db8::1".to_owned()), Some("b".to_owned())]);
+            match source(json).unwrap().state_key(&fields, 0, &mut String::new()) {
+                Key::Field(place) => format!("field {place}"),
+                Key::Text(text) => text.to_owned(),
+            }
+        };
+        assert_eq!(state_key(r#""client-ip""#), "field 0");
+        assert_eq!(state_key(r#""host""#), "field 0");
+        assert_eq!(state_key(r#""client-ip, host""#), "2001:db8::1\u{1f}b");
+        assert_eq!(state_key(r#"{"kind": "client-ip", "ipstrategy": {"ipv6subnet": "64"}}"#), "2001:db8::");
+        assert_eq!(state_key("[]"), "");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_plugin_sdk::policy::state::{Bucket, Reservation};
+use sluice_plugin_sdk::policy::state::{Bucket, Key, Reservation};
 use sluice_plugin_sdk::policy::{Field, Fields, Reply, Subscription, Verdict, clock, exchange};
 use sluice_policy_kit::duration;
 use sluice_policy_kit::status::reason_phrase;
@@ -75,13 +75,18 @@ impl Limiter {
     /// Takes from every bucket of the request's key, or from none.
     pub(crate) fn decide(&mut self, fields: &Fields) -> Verdict {
         let Self { settings, limits, overrides, warm_up, granted, buffer } = self;
-        let key = settings.source.key(fields, 0, buffer);
-        if is_exempt(settings, key) {
+        let key = settings.source.state_key(fields, 0, buffer);
+        // Where nothing but the buckets has to know it, it stays in the host.
+        let text = || match key {
+            Key::Text(text) => text,
+            Key::Field(place) => fields.get(place as usize).unwrap_or_default(),
+        };
+        if settings.exempts() && is_exempt(settings, text()) {
             return Verdict::next();
         }
-        let limits = chosen(limits, overrides, key);
+        let limits = if overrides.is_empty() { &*limits } else { chosen(limits, overrides, text()) };
         let cost = match (&settings.cost, &*warm_up) {
-            (_, Some(warm_up)) => warm_up.cost(key, clock::now()),
+            (_, Some(warm_up)) => warm_up.cost(text(), clock::now()),
             (Cost::Fixed(cost), None) => *cost,
             (_, None) => {
                 fields.get(settings.source.count()).and_then(|cost| cost.trim().parse().ok()).unwrap_or(1).max(1)
@@ -109,7 +114,7 @@ impl Limiter {
         }
         let quota = tightest.map(|(_, quota)| quota);
         if let Some(retry_in) = refused {
-            granted.iter().for_each(|bucket| bucket.refund(key, cost));
+            granted.iter().for_each(|bucket| bucket.refund(text(), cost));
             if settings.shadow {
                 exchange::annotate("rate-limit", "would refuse");
                 return Verdict::next();
@@ -117,7 +122,7 @@ impl Limiter {
             return Verdict::Respond(with_quota(refusal(settings, retry_in), quota));
         }
         if let Some(warm_up) = warm_up {
-            warm_up.passed(key, clock::now());
+            warm_up.passed(text(), clock::now());
         }
         if let Some(quota) = quota {
             quota.announce();

@@ -154,6 +154,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether there are keys without a limit.
+    pub(crate) fn exempts(&self) -> bool {
+        !self.exempt.is_empty() || !self.exempt_addresses.is_empty()
+    }
+
     /// Makes sense of what arrived.
     pub(crate) fn check(raw: RawSettings) -> Result<Self, String> {
         only_where_it_counts(&raw)?;

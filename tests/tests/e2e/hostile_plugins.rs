@@ -171,7 +171,6 @@ async fn neighbours_are_served_while_loops_are_stopped() {
 async fn a_policy_whose_calls_do_not_end_rests_and_is_tried_again() {
     let upstream = Upstream::echo().await;
     let gateway = start(&upstream, "").await;
-    // Each worker counts by itself, and a connection stays with one.
     let mut wire = Wire::connect(gateway.web()).await.expect("connect");
     let boom = Request::get("loop.test", "/").header("x-boom", "yes");
     for _ in 0..5 {
@@ -279,7 +278,7 @@ async fn a_version_that_keeps_failing_makes_way_for_the_one_before_it() {
     until("the first one is back", async || plugin().await["digest"] == first).await;
     let now = plugin().await;
     assert!(now["lastError"].as_str().is_some_and(|error| error.starts_with("quarantined: ")), "{now}");
-    assert!(now["traps"].as_u64().is_some_and(|traps| traps >= 20), "{now}");
+    assert!(now["traps"].as_u64().is_some_and(|traps| traps >= 10), "{now}");
     assert_eq!(gateway.get("shop.test", "/").await.status(), 200);
     gateway.plugins().put("scripted", &variant(&guest("scripted"), 2));
     until("another file is tried", async || plugin().await["state"] == "active").await;

@@ -16,7 +16,6 @@ mod author;
 mod balance;
 mod catalog;
 mod cli;
-mod connect;
 mod consul;
 mod contents;
 mod entrypoint;

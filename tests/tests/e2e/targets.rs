@@ -42,6 +42,50 @@ async fn a_stand_in_that_takes_too_long_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_stand_in_that_fails_leaves_the_reply_and_its_place() {
+    let broken = Upstream::start(Behaviour::Status(500)).await;
+    let stuck = Upstream::start(Behaviour::Slow(FOREVER)).await;
+    let page = Upstream::start(Behaviour::Status(503)).await;
+    let degrade = |service: &str| {
+        [
+            "plugin.degrade.status=500".to_owned(),
+            "plugin.degrade.reply.body=sorry {status}".to_owned(),
+            "plugin.degrade.timeout=100ms".to_owned(),
+            "plugin.degrade.cap=1".to_owned(),
+            format!("plugin.degrade.service={service}"),
+        ]
+    };
+    let made = |name: &str, service: &str, level: &[&str]| {
+        let options = degrade(service);
+        with(name, &[&options.each_ref().map(String::as_str)[..], level].concat()).at(&broken)
+    };
+    let before = ["plugin.degrade.level=1"];
+    let services = [
+        Service::on_host("stuck", "stuck.test").at(&stuck),
+        Service::on_host("page", "page.test").at(&page),
+        Service::on_host("nobody", "nobody.test").at_port(free_address().port(), &[]),
+        made("after", "stuck", &[]),
+        made("before", "stuck", &before),
+        made("unreached", "nobody", &before),
+        made("paged", "page", &before),
+    ];
+    let gateway = Setup::with_services(&services).start().await;
+    // Twice, because the first one has to leave the only place there is.
+    for _ in 0..2 {
+        for (host, status, text) in
+            [("after.test", 500, "sorry 500"), ("before.test", 503, "sorry 503"), ("unreached.test", 503, "sorry 503")]
+        {
+            let answer = gateway.get(host, "/").await;
+            assert_eq!((answer.status(), answer.text().as_str()), (status, text), "{host}");
+        }
+        let answer = gateway.get("paged.test", "/").await;
+        assert_eq!(answer.status(), 503);
+        assert!(!answer.text().contains("sorry"), "its own page is shown: {}", answer.text());
+    }
+    assert_eq!((stuck.received().len(), page.received().len()), (4, 2), "they were asked each time");
+}
+
+#[tokio::test]
 async fn an_authentication_server_is_shown_short_bodies_and_may_speak_tls() {
     let (echo, guard, secure) = (Upstream::echo().await, Upstream::echo().await, free_address());
     let inner = Setup::with_services(&[Service::new("guard", &["traefik.frontend.rule=PathPrefix:/"]).at(&guard)])
@@ -68,9 +112,15 @@ async fn an_authentication_server_is_shown_short_bodies_and_may_speak_tls() {
         wire.write_chunk(piece).await.ok();
     }
     assert_eq!(wire.read_head().await.unwrap().unwrap().status(), 401);
-    // A body without a length is asked for twice: once before anybody knows whether there is one.
+    let mut wire = Wire::connect(gateway.web()).await.unwrap();
+    wire.write("POST / HTTP/1.1\r\nhost: body.test\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+    for piece in [&b"six"[..], &b"by"[..], &b""[..]] {
+        wire.write_chunk(piece).await.unwrap();
+    }
+    assert_eq!(wire.read_head().await.unwrap().unwrap().status(), 200);
+    assert_eq!(gateway.get("body.test", "/").await.status(), 200);
     let shown: Vec<_> = guard.received().iter().map(|request| request.body.len()).collect();
-    assert_eq!(shown, [10, 0], "no longer one was shown");
+    assert_eq!(shown, [10, 5, 0], "no longer one was shown, and the server was asked once for each");
 
     let status = async |host: &str| gateway.get(host, "/").await.status();
     assert_eq!((status("inner.test").await, status("strict.test").await), (200, 500));

@@ -19,9 +19,9 @@ fn main() -> Result<()> {
         _ => bail!("usage: sluice-bindings [--check]"),
     };
     let root = repository()?;
-    for world in ["router", "policy"] {
-        let text = generate(&root.join("wit"), world)?;
-        let path = root.join(format!("plugin-sdk/src/bindings/{world}.rs"));
+    for (world, module) in [("router", "router"), ("lean-policy", "policy")] {
+        let text = generate(&root.join("wit"), world, module)?;
+        let path = root.join(format!("plugin-sdk/src/bindings/{module}.rs"));
         if check {
             compare(&path, &text)?;
         } else {
@@ -37,19 +37,19 @@ fn repository() -> Result<PathBuf> {
     Ok(root.to_path_buf())
 }
 
-fn generate(wit: &Path, world: &str) -> Result<String> {
+fn generate(wit: &Path, world: &str, module: &str) -> Result<String> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(wit).with_context(|| format!("read {}", wit.display()))?;
     let world_id = resolve.select_world(&[package], Some(world))?;
     let mut files = Files::default();
-    options(world).build().generate(&mut resolve, world_id, &mut files)?;
+    options(module).build().generate(&mut resolve, world_id, &mut files)?;
     let (_, text) = files.iter().next().context("the generator made no file")?;
     Ok(String::from_utf8(text.to_vec())?)
 }
 
-fn options(world: &str) -> Opts {
-    let module = format!("sluice_plugin_sdk::bindings::{world}");
-    let shared = match world {
+fn options(name: &str) -> Opts {
+    let module = format!("sluice_plugin_sdk::bindings::{name}");
+    let shared = match name {
         "router" => WithOption::Generate,
         _ => WithOption::Path("crate::bindings::router::sluice::gateway::log".to_owned()),
     };
@@ -58,7 +58,7 @@ fn options(world: &str) -> Opts {
         generate_all: true,
         generate_unused_types: true,
         pub_export_macro: true,
-        export_macro_name: Some(format!("__export_{world}_world")),
+        export_macro_name: Some(format!("__export_{name}_world")),
         default_bindings_module: Some(module),
         additional_derive_attributes: vec!["PartialEq".to_owned(), "Eq".to_owned()],
         with: vec![(SHARED.to_owned(), shared)],

@@ -16,7 +16,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::ConsulConfig;
-use crate::merge::Interest;
 use crate::status::{Handle, Status};
 use crate::watch::Engine;
 use fake::Fake;
@@ -37,11 +36,7 @@ impl Rig {
         Self::with(fake, &ConsulConfig::default(), |_, _| true)
     }
 
-    fn with<I: Into<Interest>>(
-        fake: &Fake,
-        config: &ConsulConfig,
-        interest: impl Fn(&str, &[String]) -> I + Send + 'static,
-    ) -> Self {
+    fn with(fake: &Fake, config: &ConsulConfig, interest: impl Fn(&str, &[String]) -> bool + Send + 'static) -> Self {
         let engine = Engine::new(fake.clone(), config, interest);
         let handle = engine.handle();
         let (out, snapshots) = mpsc::unbounded_channel();

@@ -48,6 +48,7 @@ impl Probe {
             .schema(limits, PluginLogger::shared(name))
             .map_err(|error| format!("cannot be asked for its schema: {error}"))?;
         let (waits, reads_response) = (artifact.waits(), artifact.uses("exchange", "response-header"));
+        let asks_instance = artifact.uses("hook", "instance");
         let plugin = Plugin {
             name: Arc::clone(name),
             id,
@@ -57,6 +58,7 @@ impl Probe {
             ejects,
             schema,
             waits,
+            asks_instance,
             reads_response,
             limits,
             failure,

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sluice_wasm::{Entered, Observation, Pressure, Totals};
@@ -267,6 +268,9 @@ impl PolicyState {
     /// What the operator wanted last.
     pub fn forced(&self) -> Option<Forced> {
         let code = self.forced.load(Ordering::Acquire);
+        if code == 0 {
+            return None;
+        }
         Forced::ALL.into_iter().find(|forced| forced.code() == code)
     }
 
@@ -279,6 +283,11 @@ impl PolicyState {
     /// Time as buckets and windows have it.
     pub fn now_ns(&self) -> u64 {
         self.clock.now_ns()
+    }
+
+    /// A moment as that time.
+    pub fn ns_at(&self, moment: Instant) -> u64 {
+        self.clock.ns_at(moment)
     }
 
     /// Milliseconds since 1970, UTC.

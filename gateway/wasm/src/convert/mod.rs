@@ -6,8 +6,8 @@ mod router;
 mod service;
 
 pub(crate) use policy::{
-    body_verdict, bucket_kind, failure_of, field, gate_spec, outcome, pressure, reservation, subscription, totals,
-    verdict,
+    body_verdict, bucket_kind, failure_of, field, force, gate_spec, outcome, pressure, reservation, subscription,
+    totals, verdict,
 };
 pub(crate) use router::{contribution, instances, tags};
 

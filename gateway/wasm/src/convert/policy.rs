@@ -120,6 +120,16 @@ pub(crate) fn outcome(outcome: Outcome<'_>) -> wit::Outcome<'_> {
     }
 }
 
+/// What an operator forced, by its name.
+pub(crate) fn force(name: &str) -> Option<wit::Force> {
+    match name {
+        "open" => Some(wit::Force::Open),
+        "closed" => Some(wit::Force::Closed),
+        "disabled" => Some(wit::Force::Disabled),
+        _ => None,
+    }
+}
+
 fn failure(failure: Failure) -> wit::Failure {
     match failure {
         Failure::Connect => wit::Failure::Connect,

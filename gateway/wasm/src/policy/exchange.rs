@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::data::{Now, PolicyData};
+use super::lean::sluice::gateway::hook;
 use super::wit::{exchange, policy_types};
 use crate::convert;
-use crate::host::{Change, ExchangeHost};
+use crate::error::Misuse;
+use crate::host::{Change, ExchangeHost, PolicyState};
 
 /// Notes for the access log.
 const NOTE_BYTES: usize = 256;
@@ -28,6 +30,44 @@ impl<E: ExchangeHost> PolicyData<E> {
     }
 }
 
+impl<E: ExchangeHost> PolicyData<E> {
+    /// Asks the state for the key that is the value of a field of the subscription.
+    pub(super) fn ask_by<R>(&self, place: u32, ask: impl FnOnce(&dyn PolicyState, &str) -> R) -> Result<R, Misuse> {
+        let used = self.at_hand()?;
+        let Now::Hook { exchange, .. } = &self.now else {
+            return Err(Misuse("it used a field of the request where there is none".to_owned()));
+        };
+        let field = used.fields.get(place as usize);
+        let field = field.ok_or_else(|| Misuse(format!("its subscription has no field {place}")))?;
+        let (mut ask, mut answer) = (Some(ask), None);
+        exchange.look(field, &mut |value| {
+            answer = ask.take().map(|ask| ask(&*used.state, value.unwrap_or_default()));
+        });
+        answer.ok_or_else(|| Misuse(format!("its field {place} cannot be looked at")))
+    }
+}
+
+impl<E: ExchangeHost> hook::Host for PolicyData<E> {
+    fn values(&mut self) -> wasmtime::Result<Vec<Option<String>>> {
+        let Now::Hook { exchange, .. } = &self.now else { return Ok(Vec::new()) };
+        Ok(self.at_hand()?.fields.iter().map(|field| exchange.request_field(field.clone())).collect())
+    }
+
+    fn instance(&mut self) -> wasmtime::Result<String> {
+        Ok(match &self.now {
+            Now::Complete { instance: Some(instance), .. } => instance.authority().to_owned(),
+            _ => String::new(),
+        })
+    }
+
+    fn decide(&mut self, verdict: policy_types::Verdict) -> wasmtime::Result<()> {
+        if let Now::Hook { .. } = self.now {
+            self.decided = Some(verdict);
+        }
+        Ok(())
+    }
+}
+
 impl<E: ExchangeHost> exchange::Host for PolicyData<E> {
     fn request_field(&mut self, field: policy_types::Field) -> wasmtime::Result<Option<String>> {
         let field = convert::field(field, &self.grants);
@@ -45,6 +85,10 @@ impl<E: ExchangeHost> exchange::Host for PolicyData<E> {
             return Ok(Vec::new());
         }
         self.read(|exchange| exchange.request_header_values(&name))
+    }
+
+    fn has_body(&mut self) -> wasmtime::Result<bool> {
+        self.read(ExchangeHost::has_body)
     }
 
     fn response_header(&mut self, name: String) -> wasmtime::Result<Option<String>> {

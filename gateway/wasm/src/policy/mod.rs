@@ -3,6 +3,7 @@
 mod data;
 mod exchange;
 mod keyed;
+mod lean_hooks;
 mod outbound;
 mod state;
 mod waiting;
@@ -11,9 +12,11 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::Store;
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use crate::artifact::Artifact;
+use crate::bindings::lean;
 use crate::bindings::policy as guest;
 use crate::bindings::policy::sluice::gateway as wit;
 use crate::bindings::router::sluice::gateway::log;
@@ -22,13 +25,14 @@ use crate::convert;
 use crate::error::CallError;
 use crate::grants::Grants;
 use crate::host::{Ejector, ExchangeHost, PolicyState};
+use crate::inspect;
 use crate::instance::{Common, Guarded};
 use crate::limits::Limits;
 use crate::log::PluginLog;
 use crate::router::setup_deadline;
 use crate::types::{BodyVerdict, Outcome, Subscription, Verdict};
 use crate::wasi::{self, WasiState};
-use data::{Now, PolicyData};
+use data::{Now, PolicyData, Use};
 
 /// What a policy may hand over at once: a generous error page.
 const TRANSFER_BYTES: usize = 4 * 1024 * 1024;
@@ -83,17 +87,30 @@ impl<E: ExchangeHost> fmt::Debug for PolicyPre<E> {
 /// A component with everything it imports.
 pub(crate) enum Linked<E: ExchangeHost> {
     /// Called as a function is.
-    Straight(guest::PolicyPre<PolicyData<E>>),
+    Straight(Straight<E>),
     /// Called on a fiber.
     Waiting(fibers::PolicyPre<PolicyData<E>>),
+}
+
+/// What is called as a function is, and where.
+pub(crate) struct Straight<E: ExchangeHost> {
+    pre: InstancePre<PolicyData<E>>,
+    exports: guest::PolicyIndices,
+    lean: Option<lean::LeanIndices>,
 }
 
 impl<E: ExchangeHost> Clone for Linked<E> {
     fn clone(&self) -> Self {
         match self {
-            Self::Straight(pre) => Self::Straight(pre.clone()),
+            Self::Straight(straight) => Self::Straight(straight.clone()),
             Self::Waiting(pre) => Self::Waiting(pre.clone()),
         }
+    }
+}
+
+impl<E: ExchangeHost> Clone for Straight<E> {
+    fn clone(&self) -> Self {
+        Self { pre: self.pre.clone(), exports: self.exports.clone(), lean: self.lean.clone() }
     }
 }
 
@@ -105,7 +122,7 @@ pub struct PolicyInstance<E: ExchangeHost> {
 
 /// What is called.
 enum Guest {
-    Straight(guest::Policy),
+    Straight(guest::Policy, Option<lean::Lean>),
     Waiting(fibers::Policy),
 }
 
@@ -113,7 +130,7 @@ enum Guest {
 macro_rules! call {
     ($this:ident, $deadline:expr, $export:ident($($argument:expr),*)) => {
         match &$this.guest {
-            Guest::Straight(guest) => {
+            Guest::Straight(guest, _) => {
                 let plugin = guest.sluice_gateway_policy_plugin();
                 $this.guarded.run($deadline, |store| plugin.$export(store, $($argument),*))
             }
@@ -137,7 +154,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         let mut guarded = Guarded::new(policy.artifact.engine(), data, limits, TRANSFER_BYTES);
         let deadline = setup_deadline(limits);
         let guest = match &policy.linked {
-            Linked::Straight(pre) => Guest::Straight(guarded.run(deadline, |store| pre.instantiate(store))?),
+            Linked::Straight(straight) => guarded.run(deadline, |store| straight.start(store))?,
             Linked::Waiting(pre) => {
                 waiting::prepare(&mut guarded, policy.artifact.engine());
                 let made = guarded.run_waiting(deadline, async |store| pre.instantiate_async(store).await);
@@ -175,15 +192,17 @@ impl<E: ExchangeHost> PolicyInstance<E> {
     ) -> Result<Result<Subscription, String>, CallError> {
         let deadline = setup_deadline(self.guarded.limits());
         let data = self.guarded.data();
-        let before = data.put_state(handle, Some(state));
+        let before = data.put(handle, Some(Use { state, fields: Vec::new(), wants_more: false }));
         data.now = Now::Configure { handle };
         let result = call!(self, deadline, call_configure(handle, settings));
         let data = self.guarded.data();
         data.now = Now::Idle;
-        if !matches!(result, Ok(Ok(_))) {
-            data.put_state(handle, before);
+        let result = result.map(|answer| answer.map(|wanted| convert::subscription(wanted, &data.grants)));
+        match &result {
+            Ok(Ok(wanted)) => data.subscribe(handle, wanted),
+            _ => drop(data.put(handle, before)),
         }
-        Ok(result?.map(|wanted| convert::subscription(wanted, &self.guarded.data().grants)))
+        result
     }
 
     /// The use is gone.
@@ -192,7 +211,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
     /// The call failed; the instance is spent.
     pub fn release(&mut self, handle: u32) -> Result<(), CallError> {
         let result = call!(self, self.guarded.limits().deadline, call_release(handle));
-        self.guarded.data().put_state(handle, None);
+        self.guarded.data().put(handle, None);
         result
     }
 
@@ -269,7 +288,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         outcome: Outcome<'_>,
         ejector: Option<Box<dyn Ejector>>,
     ) -> Result<(), CallError> {
-        self.guarded.data().now = Now::Complete { handle, ejector };
+        self.guarded.data().now = Now::Complete { handle, instance: None, ejector };
         let outcome = convert::outcome(outcome);
         let result = call!(self, self.guarded.limits().deadline, call_on_complete(handle, context, outcome));
         self.guarded.data().now = Now::Idle;
@@ -310,6 +329,7 @@ pub(crate) fn link<E: ExchangeHost>(
     log::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.common)?;
     wit::policy_types::add_to_linker::<_, HasSelf<Common>>(linker, |data| &mut data.common)?;
     wit::exchange::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
+    lean::sluice::gateway::hook::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     wit::state::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
     keyed::add_to_linker(linker)?;
     wit::clock::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
@@ -320,7 +340,19 @@ pub(crate) fn link<E: ExchangeHost>(
         fibers::sluice::gateway::outbound::add_to_linker::<_, HasSelf<PolicyData<E>>>(linker, |data| data)?;
         return Ok(Linked::Waiting(fibers::PolicyPre::new(linker.instantiate_pre(component)?)?));
     }
-    Ok(Linked::Straight(guest::PolicyPre::new(linker.instantiate_pre(component)?)?))
+    let pre = linker.instantiate_pre(component)?;
+    let exports = guest::PolicyIndices::new(&pre)?;
+    let lean = inspect::is_lean(component).then(|| lean::LeanIndices::new(&pre)).transpose()?;
+    Ok(Linked::Straight(Straight { pre, exports, lean }))
+}
+
+impl<E: ExchangeHost> Straight<E> {
+    fn start(&self, store: &mut Store<PolicyData<E>>) -> wasmtime::Result<Guest> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        let policy = self.exports.load(&mut *store, &instance)?;
+        let lean = self.lean.as_ref().map(|lean| lean.load(&mut *store, &instance)).transpose()?;
+        Ok(Guest::Straight(policy, lean))
+    }
 }
 
 impl wit::policy_types::Host for Common {}

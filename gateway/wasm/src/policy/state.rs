@@ -56,6 +56,17 @@ impl<E: ExchangeHost> state::Host for PolicyData<E> {
         Ok(convert::reservation(reservation))
     }
 
+    fn reserve_by(
+        &mut self,
+        bucket: u32,
+        field: u32,
+        cost: u32,
+        max_wait_ns: u64,
+    ) -> wasmtime::Result<state::Reservation> {
+        let reservation = self.ask_by(field, |state, key| state.reserve(bucket, key, cost, max_wait_ns))?;
+        Ok(convert::reservation(reservation))
+    }
+
     fn refund(&mut self, bucket: u32, key: String, cost: u32) -> wasmtime::Result<()> {
         self.state()?.refund(bucket, &key, cost);
         Ok(())
@@ -127,6 +138,11 @@ impl<E: ExchangeHost> state::Host for PolicyData<E> {
 
     fn enter(&mut self, gate: u32, key: String, priority: u8) -> wasmtime::Result<state::Entered> {
         let entered = self.state()?.enter(gate, &key, priority);
+        Ok(self.keep(entered))
+    }
+
+    fn enter_by(&mut self, gate: u32, field: u32, priority: u8) -> wasmtime::Result<state::Entered> {
+        let entered = self.ask_by(field, |state, key| state.enter(gate, key, priority))?;
         Ok(self.keep(entered))
     }
 

@@ -49,7 +49,7 @@ macro_rules! call {
         }
         let deadline = $this.guarded.limits().deadline;
         match &$this.guest {
-            Guest::Straight(guest) => {
+            Guest::Straight(guest, _) => {
                 let plugin = guest.sluice_gateway_policy_plugin();
                 $this.guarded.run(deadline, |store| plugin.$export(store, $($argument),*))
             }
@@ -146,7 +146,7 @@ impl<E: ExchangeHost> PolicyInstance<E> {
         outcome: Outcome<'_>,
         ejector: Option<Box<dyn Ejector>>,
     ) -> Result<(), CallError> {
-        self.guarded.data().now = Now::Complete { handle, ejector };
+        self.guarded.data().now = Now::Complete { handle, instance: None, ejector };
         let outcome = convert::outcome(outcome);
         let result = call!(self, call_on_complete(handle, context, outcome));
         self.guarded.data().now = Now::Idle;

@@ -108,7 +108,11 @@ pub(crate) struct Exchange {
 
 impl ExchangeHost for Exchange {
     fn request_field(&self, field: Field<'_>) -> Option<String> {
-        (field == Field::Method).then(|| "BREW".to_owned())
+        match field {
+            Field::Method => Some("BREW".to_owned()),
+            Field::ClientIp => Some("10.0.0.1".to_owned()),
+            _ => None,
+        }
     }
 
     fn set_request_header(&mut self, _: &str, _: &str) -> Result<(), String> {

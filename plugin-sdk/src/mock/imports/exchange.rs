@@ -18,6 +18,10 @@ pub(crate) fn request_header_values(name: &str) -> Vec<String> {
     WORLD.with_borrow(|world| world.exchange.request_values(name))
 }
 
+pub(crate) fn has_body() -> bool {
+    WORLD.with_borrow(|world| world.exchange.has_body)
+}
+
 pub(crate) fn response_header(name: &str) -> Option<String> {
     WORLD.with_borrow(|world| world.exchange.response(name))
 }

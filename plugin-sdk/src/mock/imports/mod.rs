@@ -10,6 +10,23 @@ pub(crate) fn log(level: Level, message: &str) {
     WORLD.with_borrow_mut(|world| world.log.push((level, message.to_owned())));
 }
 
+pub(crate) mod hook {
+    use super::WORLD;
+    use crate::policy::Verdict;
+
+    pub(crate) fn values() -> Vec<Option<String>> {
+        WORLD.with_borrow(|world| world.subscribed.iter().map(|field| world.exchange.request(field)).collect())
+    }
+
+    pub(crate) fn instance() -> String {
+        WORLD.with_borrow(|world| world.instance.clone())
+    }
+
+    pub(crate) fn decide(verdict: &Verdict) {
+        WORLD.with_borrow_mut(|world| world.decided = Some(verdict.clone()));
+    }
+}
+
 pub(crate) mod clock {
     use super::WORLD;
 

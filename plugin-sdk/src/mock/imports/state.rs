@@ -8,6 +8,7 @@ use crate::bindings::policy::sluice::gateway::policy_types::Failure;
 use crate::bindings::policy::sluice::gateway::state::{
     BucketKind, BucketSpec, Entered, GateSpec, Reservation, Totals, WindowSpec,
 };
+use crate::policy::state::Forced;
 
 const MINUTE_NS: u64 = 60_000_000_000;
 
@@ -60,6 +61,18 @@ pub(crate) fn reserve(bucket: u32, key: &str, cost: u32, max_wait_ns: u64) -> Re
                 set.reserve(key, cost, max_wait_ns, now)
             })
     })
+}
+
+/// The value of a field of the subscription.
+fn field(place: u32) -> String {
+    WORLD.with_borrow(|world| {
+        let field = world.subscribed.get(place as usize);
+        field.and_then(|field| world.exchange.request(field)).unwrap_or_default()
+    })
+}
+
+pub(crate) fn reserve_by(bucket: u32, place: u32, cost: u32, max_wait_ns: u64) -> Reservation {
+    reserve(bucket, &field(place), cost, max_wait_ns)
 }
 
 pub(crate) fn refund(bucket: u32, key: &str, cost: u32) {
@@ -140,6 +153,10 @@ pub(crate) fn enter(gate: u32, key: &str, priority: u8) -> Entered {
     })
 }
 
+pub(crate) fn enter_by(gate: u32, place: u32, priority: u8) -> Entered {
+    enter(gate, &field(place), priority)
+}
+
 pub(crate) fn set_limit(gate: u32, limit: u32) {
     WORLD.with_borrow_mut(|world| {
         if let Some((_, set)) = world.gates.get_mut(gate as usize)
@@ -199,5 +216,10 @@ pub(crate) fn publish(status: &str) {
 }
 
 pub(crate) fn forced() -> Option<String> {
-    WORLD.with_borrow(|world| world.forced.clone())
+    let name = |forced| match forced {
+        Forced::Open => "open",
+        Forced::Closed => "closed",
+        Forced::Disabled => "disabled",
+    };
+    WORLD.with_borrow(|world| world.forced.map(name).map(str::to_owned))
 }

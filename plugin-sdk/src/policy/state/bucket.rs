@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{nanoseconds, wit};
+use super::{Key, nanoseconds, wit};
 use crate::host;
 
 pub use wit::{BucketKind, BucketSpec};
@@ -118,9 +118,12 @@ impl Bucket {
     /// Takes `cost` tokens from the key's bucket, if need be tokens that will exist within `max_wait`. A cost of 0 only
     /// looks.
     #[must_use]
-    pub fn reserve(self, key: &str, cost: u32, max_wait: Duration) -> Reservation {
-        let wit::Reservation { granted, wait_ns, remaining } =
-            host::state::reserve(self.0, key, cost, nanoseconds(max_wait));
+    pub fn reserve<'a>(self, key: impl Into<Key<'a>>, cost: u32, max_wait: Duration) -> Reservation {
+        let max_wait_ns = nanoseconds(max_wait);
+        let wit::Reservation { granted, wait_ns, remaining } = match key.into() {
+            Key::Text(key) => host::state::reserve(self.0, key, cost, max_wait_ns),
+            Key::Field(place) => host::state::reserve_by(self.0, place, cost, max_wait_ns),
+        };
         let time = Duration::from_nanos(wait_ns);
         if granted {
             Reservation::Granted { wait: time, remaining }

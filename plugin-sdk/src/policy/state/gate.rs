@@ -1,6 +1,6 @@
 //! How many exchanges are under way at once.
 
-use super::wit;
+use super::{Key, wit};
 use crate::host;
 
 pub use wit::{Adaptive, AdaptiveKind, Entered, GateSpec};
@@ -72,8 +72,11 @@ impl Gate {
     /// Lets the current exchange in, if there is room for one of its priority; 0 is the highest. Works only in
     /// [`on_request`](crate::policy::Policy::on_request).
     #[must_use]
-    pub fn enter(self, key: &str, priority: u8) -> Entered {
-        host::state::enter(self.0, key, priority)
+    pub fn enter<'a>(self, key: impl Into<Key<'a>>, priority: u8) -> Entered {
+        match key.into() {
+            Key::Text(key) => host::state::enter(self.0, key, priority),
+            Key::Field(place) => host::state::enter_by(self.0, place, priority),
+        }
     }
 
     /// Changes the limit of every key, where it is not an adaptive one.

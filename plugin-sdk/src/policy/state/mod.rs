@@ -5,6 +5,7 @@
 mod bucket;
 mod cell;
 mod gate;
+mod key;
 mod kv;
 mod status;
 mod window;
@@ -15,6 +16,7 @@ use crate::bindings::policy::sluice::gateway::state as wit;
 pub use bucket::{Bucket, BucketKind, BucketSpec, Reservation};
 pub use cell::Cell;
 pub use gate::{Adaptive, AdaptiveKind, Entered, Gate, GateSpec};
+pub use key::Key;
 pub use kv::Kv;
 pub use status::{Forced, forced, publish};
 pub use window::{Totals, Window, WindowSpec};

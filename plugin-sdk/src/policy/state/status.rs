@@ -1,6 +1,8 @@
 //! What the operator sees, and what he forces.
 
+use crate::bindings::policy::sluice::gateway::policy_types::Force;
 use crate::host;
+use crate::policy::at_hand;
 
 /// What an operator forced by `POST /api/policies/NAME/force`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +40,9 @@ pub fn publish(status: &str) {
 /// ```
 #[must_use]
 pub fn forced() -> Option<Forced> {
-    match host::state::forced()?.as_str() {
-        "open" => Some(Forced::Open),
-        "closed" => Some(Forced::Closed),
-        "disabled" => Some(Forced::Disabled),
-        _ => None,
-    }
+    Some(match at_hand::forced()? {
+        Force::Open => Forced::Open,
+        Force::Closed => Forced::Closed,
+        Force::Disabled => Forced::Disabled,
+    })
 }

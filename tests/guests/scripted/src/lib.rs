@@ -121,7 +121,7 @@ impl Policy for Scripted {
         let status = json!({
             "status": outcome.status,
             "failure": outcome.failure.map(|failure| format!("{failure:?}")),
-            "instance": outcome.instance,
+            "instance": &*outcome.instance,
             "upstreamStatus": outcome.upstream_status,
             "requestBytes": outcome.request_bytes,
             "responseBytes": outcome.response_bytes,
