@@ -14,13 +14,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::{self, Config, Problems};
-use crate::control::{self, Control, Event, Parts, Tracker};
+use crate::control::{self, Control, Event, Members, Parts, Tracker};
 use crate::http::{BodyLimits, Rules, Trust};
 use crate::listener::{self, BindError, Entrypoint, Phase};
 use crate::live::{Live, Transports};
 use crate::proxy::{Settings, TcpSettings, Worker};
 use crate::state::{Checks, Clock, Instances, Overload, Registry, Services, Shares, SystemClock};
 use crate::telemetry::Telemetry;
+use crate::tls::MeshMember;
 use crate::upstream::{Connector, Pool, PoolLimits};
 use crate::{admin, health, tls};
 
@@ -103,7 +104,7 @@ pub fn run(config: Config, reread: Reread) -> Result<ExitCode, AppError> {
     let control = Control::new(parts, &events).map_err(system("start compiling plugins"))?;
     let control =
         spawn("sluice-control", move || control.run(&received)).map_err(system("start the control thread"))?;
-    start_sources(&config, &background, &events, &tracker)?;
+    start_sources(&config, &background, &events, &tracker, &transports)?;
     let view = admin::View {
         config: Arc::clone(&config),
         live: live.clone(),
@@ -219,6 +220,7 @@ fn start_sources(
     background: &Runtime,
     events: &Sender<Event>,
     tracker: &Arc<Tracker>,
+    transports: &Transports,
 ) -> Result<(), AppError> {
     if let Some(directory) = &config.plugins.directory {
         std::fs::create_dir_all(directory).map_err(system("create the plugin directory"))?;
@@ -229,9 +231,28 @@ fn start_sources(
         watching.map_err(system("watch the catalog file"))?;
     }
     if let Some(consul) = &config.providers.consul_catalog {
-        control::watch_consul(consul, background, events.clone(), Arc::clone(tracker))?;
+        let members = control::watch_consul(consul, background, events.clone(), Arc::clone(tracker))?;
+        background.spawn(follow_mesh(members, transports.clone(), consul.datacenter.clone()));
     }
     Ok(())
+}
+
+/// Speaks to members of the mesh by the certificate Consul has given last.
+async fn follow_mesh(mut members: Members, transports: Transports, datacenter: Option<String>) {
+    while members.changed().await.is_ok() {
+        let Some(member) = members.borrow_and_update().clone() else { continue };
+        let made = tls::mesh(MeshMember {
+            authorities: &member.authorities,
+            certificate: &member.certificate,
+            key: &member.key,
+            id: &member.id,
+            datacenter: datacenter.as_deref(),
+        });
+        match made {
+            Ok(mesh) => transports.join(mesh),
+            Err(reason) => tracing::error!(%reason, id = member.id, "what Consul gave for the mesh cannot be used"),
+        }
+    }
 }
 
 /// Looks once a second how much memory is in use.

@@ -75,6 +75,23 @@ impl Consul {
         }
     }
 
+    /// Registers what speaks for a service in the Connect mesh, with the service's tags.
+    pub async fn register_proxy(&self, service: &Service, proxy: SocketAddr) {
+        let (name, tags) = (service.name(), service.tags());
+        let body = json!({
+            "Name": format!("{name}-proxy"), "Kind": "connect-proxy", "Proxy": { "DestinationServiceName": name },
+            "Address": proxy.ip().to_string(), "Port": proxy.port(), "Tags": tags,
+        });
+        self.put("/v1/agent/service/register", &body).await;
+    }
+
+    /// Reads a path of its API.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = Request::get("consul", path).send(self.address).await;
+        assert_eq!(answer.status(), 200, "GET {path}: {}", answer.text());
+        serde_json::from_str(&answer.text()).expect("read JSON")
+    }
+
     /// Takes an instance out.
     pub async fn deregister(&self, id: &str) {
         self.put(&format!("/v1/agent/service/deregister/{id}"), &Value::Null).await;

@@ -27,6 +27,12 @@ pub(crate) enum Source {
     Services,
     /// `/v1/health/service/<name>`.
     Service(Arc<str>),
+    /// `/v1/health/connect/<name>`.
+    Members(Arc<str>),
+    /// `/v1/agent/connect/ca/roots`.
+    Authorities,
+    /// `/v1/agent/connect/ca/leaf/<name>`.
+    Certificate(Arc<str>),
 }
 
 /// One read.
@@ -66,6 +72,14 @@ pub(crate) struct HttpAgent {
     datacenter: Option<String>,
     namespace: Option<String>,
     token: Token,
+    consistent: bool,
+    login: Option<Login>,
+}
+
+/// A user with the password.
+struct Login {
+    user: String,
+    password: String,
 }
 
 impl HttpAgent {
@@ -76,6 +90,8 @@ impl HttpAgent {
             datacenter: config.datacenter.clone(),
             namespace: config.namespace.clone(),
             token: Token::new(config.token.clone())?,
+            consistent: config.consistent,
+            login: config.login.as_ref().map(|(user, file)| Login::read(user, file)).transpose()?,
         })
     }
 
@@ -87,10 +103,15 @@ impl HttpAgent {
             match query.source {
                 Source::Services => path.extend(["v1", "catalog", "services"]),
                 // A URL has no spelling for these two that survives.
-                Source::Service(name) if matches!(&**name, "." | ".." | "") => {
+                Source::Service(name) | Source::Members(name) | Source::Certificate(name)
+                    if matches!(&**name, "." | ".." | "") =>
+                {
                     return Err(ReadError::Unreadable);
                 }
                 Source::Service(name) => path.extend(["v1", "health", "service", name]),
+                Source::Members(name) => path.extend(["v1", "health", "connect", name]),
+                Source::Authorities => path.extend(["v1", "agent", "connect", "ca", "roots"]),
+                Source::Certificate(name) => path.extend(["v1", "agent", "connect", "ca", "leaf", name]),
             };
         }
         {
@@ -99,7 +120,8 @@ impl HttpAgent {
                 pairs.append_pair("index", &index.to_string());
                 pairs.append_pair("wait", &format!("{}ms", wait.as_millis()));
             }
-            if let Some(datacenter) = &self.datacenter {
+            // An agent has certificates of its own datacenter only.
+            if let Some(datacenter) = self.datacenter.as_ref().filter(|_| !query.source.is_of_the_mesh()) {
                 pairs.append_pair("dc", datacenter);
             }
             if let Some(namespace) = &self.namespace {
@@ -107,9 +129,40 @@ impl HttpAgent {
             }
             if query.stale {
                 pairs.append_key_only("stale");
+            } else if self.consistent {
+                pairs.append_key_only("consistent");
             }
         }
         Ok(url)
+    }
+}
+
+impl Login {
+    fn read(user: &str, password: &Path) -> Result<Self, ConsulError> {
+        let text = String::from_utf8_lossy(&read(password)?).into_owned();
+        Ok(Self { user: user.to_owned(), password: text.trim_end_matches(['\r', '\n']).to_owned() })
+    }
+}
+
+impl fmt::Debug for Login {
+    /// Never shows the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// The service whose instances are read.
+    pub(crate) fn service(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Service(name) | Self::Members(name) => Some(name),
+            Self::Services | Self::Authorities | Self::Certificate(_) => None,
+        }
+    }
+
+    /// Whether it is what the mesh knows members by.
+    pub(crate) fn is_of_the_mesh(&self) -> bool {
+        matches!(self, Self::Authorities | Self::Certificate(_))
     }
 }
 
@@ -118,6 +171,9 @@ impl Agent for HttpAgent {
         let mut request = self.client.get(self.url(query)?);
         if let Some(token) = self.token.get(query.retry).await? {
             request = request.header("X-Consul-Token", token);
+        }
+        if let Some(Login { user, password }) = &self.login {
+            request = request.basic_auth(user, Some(password));
         }
         let response = request.send().await.map_err(transport)?;
         let headers = response.headers();
@@ -145,6 +201,9 @@ impl fmt::Display for Source {
         match self {
             Self::Services => f.write_str("list of services"),
             Self::Service(name) => write!(f, "service {name}"),
+            Self::Members(name) => write!(f, "connect members of service {name}"),
+            Self::Authorities => f.write_str("connect authorities"),
+            Self::Certificate(name) => write!(f, "connect certificate of {name}"),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::agent::{Agent, Query, Reply, Source};
 use crate::error::ReadError;
+use crate::mesh::{Authorities, Certificate};
 use crate::pace::{Backoff, Bucket};
 use crate::wire::{self, Instances, Listing};
 
@@ -77,6 +78,8 @@ pub(crate) enum News {
 pub(crate) enum State {
     Services(Listing),
     Service(Instances),
+    Authorities(Authorities),
+    Certificate(Certificate),
 }
 
 /// The circumstances of an answer.
@@ -130,14 +133,12 @@ impl<A: Agent> Shared<A> {
     /// How long the next blocking query of `source` may block.
     fn turn(&self, source: &Source) -> Duration {
         let crowded = self.polls.load(Ordering::Relaxed) > self.max_watches;
-        if crowded && *source != Source::Services { TURN.min(self.wait) } else { self.wait }
+        if crowded && source.service().is_some() { TURN.min(self.wait) } else { self.wait }
     }
 
-    /// A place among the connections to the agent. The list of services needs none: everything depends on it.
+    /// A place among the connections to the agent. What is not of one service needs none: everything depends on it.
     async fn place(&self, source: &Source, blocking: bool) -> Option<SemaphorePermit<'_>> {
-        if *source == Source::Services {
-            return None;
-        }
+        source.service()?;
         let places = if blocking { &self.places } else { &self.at_once };
         places.acquire().await.ok()
     }
@@ -267,5 +268,8 @@ fn decode(source: &Source, body: &[u8]) -> Result<State, ReadError> {
     Ok(match source {
         Source::Services => State::Services(wire::listing(body)?),
         Source::Service(name) => State::Service(wire::instances(name, body)?),
+        Source::Members(name) => State::Service(wire::members(name, body)?),
+        Source::Authorities => State::Authorities(wire::authorities(body)?),
+        Source::Certificate(_) => State::Certificate(wire::certificate(body)?),
     })
 }

@@ -28,12 +28,18 @@ pub struct ConsulConfig {
     /// Let any server answer, not only the leader: scales reads, and works without a leader. Without it, reads fall
     /// back to this by themselves while the agent answers with server errors.
     pub stale: bool,
+    /// Have the leader make sure that it still is one before it answers. Excludes `stale`.
+    pub consistent: bool,
+    /// A user and the file with the password, for an agent behind a proxy that asks for them.
+    pub login: Option<(String, PathBuf)>,
     /// How long a query may block, 1 s to 60 s.
     pub wait: Duration,
     /// How long the registry has to confirm a suspicious removal before it is applied.
     pub hold_max: Duration,
     /// The least time between two published snapshots; a change after a quiet time is published at once.
     pub min_interval: Duration,
+    /// The service this process is in the Connect mesh; none where it is not a member.
+    pub member: Option<String>,
     /// How many services may have a query of their own blocking at the agent, each with its own connection. An agent
     /// refuses more than 200 connections from one address by default (`limits.http_max_conns_per_client`): raise both
     /// together. Services beyond this number take turns, and their changes are seen some seconds later.
@@ -84,9 +90,12 @@ impl ConsulConfig {
             token: None,
             tls: TlsOptions::default(),
             stale: false,
+            consistent: false,
+            login: None,
             wait: Duration::from_secs(55),
             hold_max: Duration::from_secs(300),
             min_interval: Duration::from_millis(20),
+            member: None,
             max_watches: 128,
         }
     }

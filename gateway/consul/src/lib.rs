@@ -9,6 +9,9 @@
 //! one at its address is registered again, or by [`Handle::accept`]. Meanwhile the instance stays in the snapshots
 //! as it was last seen; whether it still runs is not checked here.
 //!
+//! Of services in a Consul Connect mesh the members are read instead, and with [`ConsulConfig::member`] what it takes to
+//! speak to them is kept current.
+//!
 //! What it never does: read a failed query as an empty answer, publish before the first complete listing, end by
 //! itself, or decide what a service's tags mean (the caller says which services are of interest).
 //!
@@ -34,6 +37,7 @@ mod config;
 mod error;
 mod guard;
 mod merge;
+mod mesh;
 mod pace;
 mod status;
 mod token;
@@ -46,5 +50,7 @@ mod tests;
 pub use config::{ConsulConfig, Scheme, TlsOptions, TokenSource};
 pub use error::ConsulError;
 pub use guard::Reason;
+pub use merge::Interest;
+pub use mesh::Member;
 pub use status::{Failure, Handle, HeldRemoval, Status};
 pub use watch::Watcher;

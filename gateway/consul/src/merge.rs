@@ -15,12 +15,24 @@ use crate::wire::Listing;
 /// A removal of fewer instances than this is never suspicious by its size.
 const MASS: usize = 10;
 
-/// Says of a service's name and the tags of all its instances whether it could be routed.
-pub(crate) type Interest = Box<dyn Fn(&str, &[String]) -> bool + Send>;
+/// Whether the instances of a service are read, and which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interest {
+    /// None.
+    #[default]
+    None,
+    /// The instances themselves.
+    Instances,
+    /// What speaks for them in the Connect mesh: their proxies, or those that need none.
+    Members,
+}
+
+/// Says it of a service's name and the tags of all its instances.
+pub(crate) type Asked = Box<dyn Fn(&str, &[String]) -> Interest + Send>;
 
 /// Everything known of the registry.
 pub(crate) struct Merge {
-    interest: Interest,
+    interest: Asked,
     hold_max: Duration,
     /// The last list of services; `None` before the first.
     listing: Option<Listing>,
@@ -38,6 +50,8 @@ struct Tracked {
     service: Service,
     /// Whether a poll reads its health.
     watched: bool,
+    /// Which instances it reads.
+    interest: Interest,
     /// The poll has answered, or never will.
     settled: bool,
     /// Its last instance went with the last answer: either the list is about to lose it, or it is being replaced.
@@ -58,7 +72,7 @@ pub(crate) struct Polls {
 }
 
 impl Merge {
-    pub(crate) fn new(interest: Interest, hold_max: Duration) -> Self {
+    pub(crate) fn new(interest: Asked, hold_max: Duration) -> Self {
         Self {
             interest,
             hold_max,
@@ -170,6 +184,11 @@ impl Merge {
         Some(catalog)
     }
 
+    /// Which instances of a service are read.
+    pub(crate) fn interest(&self, name: &str) -> Interest {
+        self.services.get(name).map_or(Interest::None, |tracked| tracked.interest)
+    }
+
     /// Whether a service is listed and none of its instances is known yet.
     pub(crate) fn waits_for_answers(&self) -> bool {
         self.services.values().any(|tracked| tracked.watched && (!tracked.settled || tracked.returning))
@@ -240,10 +259,12 @@ impl Merge {
             if known == Some(tags) {
                 continue;
             }
-            if (self.interest)(name, tags) {
+            let interest = (self.interest)(name, tags);
+            if interest != Interest::None {
                 let tracked = self.services.entry(name.as_str().into()).or_default();
-                if !tracked.watched {
+                if !tracked.watched || tracked.interest != interest {
                     tracked.watched = true;
+                    tracked.interest = interest;
                     polls.start.push(name.as_str().into());
                 }
             } else if let Some(tracked) = self.services.get_mut(name.as_str())
@@ -308,4 +329,10 @@ fn same(a: &Catalog, b: &Catalog) -> bool {
     let pointers =
         |catalog: &Catalog| -> Vec<*const CatalogService> { catalog.services.values().map(Arc::as_ptr).collect() };
     pointers(a) == pointers(b)
+}
+
+impl From<bool> for Interest {
+    fn from(interested: bool) -> Self {
+        if interested { Self::Instances } else { Self::None }
+    }
 }

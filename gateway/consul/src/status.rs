@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 
 use crate::guard::Reason;
+use crate::mesh::Member;
 
 /// The state of discovery at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub struct HeldRemoval {
 /// Reads the [`Status`] of a running watcher and accepts held removals. Outlives the watcher.
 #[derive(Clone, Debug)]
 pub struct Handle {
+    pub(crate) member: watch::Receiver<Option<Arc<Member>>>,
     pub(crate) status: watch::Receiver<Arc<Status>>,
     pub(crate) accept: Arc<Notify>,
 }
@@ -82,6 +84,12 @@ impl Handle {
     /// Waits for a status that differs from the one this handle saw last; `false` once the watcher is gone.
     pub async fn changed(&mut self) -> bool {
         self.status.changed().await.is_ok()
+    }
+
+    /// What it takes to speak to members of the Connect mesh; none until it is known.
+    #[must_use]
+    pub fn member(&self) -> watch::Receiver<Option<Arc<Member>>> {
+        self.member.clone()
     }
 
     /// Applies every removal that is held back at this moment: the operator knows that they are real.

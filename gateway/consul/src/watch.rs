@@ -16,7 +16,8 @@ use crate::agent::{Agent, HttpAgent, Source};
 use crate::blocking::{Message, Meta, News, Poll, Shared, State};
 use crate::config::ConsulConfig;
 use crate::error::{ConsulError, ReadError};
-use crate::merge::{Merge, Polls};
+use crate::merge::{Interest, Merge, Polls};
+use crate::mesh::Mesh;
 use crate::status::{Failure, Handle, HeldRemoval, Status};
 use crate::wire::Instances;
 
@@ -37,6 +38,10 @@ pub(crate) struct Engine<A> {
     shared: Arc<Shared<A>>,
     merge: Merge,
     list: Option<Lease>,
+    mesh: Mesh,
+    /// The service this process is in the mesh.
+    member: Option<Arc<str>>,
+    mesh_polls: Vec<(Source, Lease)>,
     polls: HashMap<Arc<str>, Lease>,
     next_poll: u64,
     out: mpsc::Sender<Message>,
@@ -66,9 +71,9 @@ impl Watcher {
     /// # Errors
     ///
     /// Whatever can be found wrong without speaking to the agent.
-    pub fn new(
+    pub fn new<I: Into<Interest>>(
         config: ConsulConfig,
-        interest: impl Fn(&str, &[String]) -> bool + Send + 'static,
+        interest: impl Fn(&str, &[String]) -> I + Send + 'static,
     ) -> Result<Self, ConsulError> {
         config.check()?;
         let agent = HttpAgent::new(&config)?;
@@ -90,17 +95,20 @@ impl Watcher {
 }
 
 impl<A: Agent> Engine<A> {
-    pub(crate) fn new(
+    pub(crate) fn new<I: Into<Interest>>(
         agent: A,
         config: &ConsulConfig,
-        interest: impl Fn(&str, &[String]) -> bool + Send + 'static,
+        interest: impl Fn(&str, &[String]) -> I + Send + 'static,
     ) -> Self {
         let (out, news) = mpsc::channel(QUEUE);
         let status = Status { stale: config.stale, ..Status::default() };
         Self {
             shared: Arc::new(Shared::new(agent, config.wait, config.stale, config.max_watches)),
-            merge: Merge::new(Box::new(interest), config.hold_max),
+            merge: Merge::new(Box::new(move |name, tags| interest(name, tags).into()), config.hold_max),
             list: None,
+            mesh: Mesh::new(),
+            member: config.member.as_deref().map(Arc::from),
+            mesh_polls: Vec::new(),
             polls: HashMap::new(),
             next_poll: 0,
             out,
@@ -115,11 +123,12 @@ impl<A: Agent> Engine<A> {
     }
 
     pub(crate) fn handle(&self) -> Handle {
-        Handle { status: self.reader.subscribe(), accept: Arc::clone(&self.accept) }
+        Handle { member: self.mesh.subscribe(), status: self.reader.subscribe(), accept: Arc::clone(&self.accept) }
     }
 
     pub(crate) async fn run(mut self, mut publish: impl FnMut(Arc<Catalog>) + Send) -> Infallible {
         self.list = Some(self.poll(Source::Services));
+        self.follow_mesh();
         let accept = Arc::clone(&self.accept);
         loop {
             let due = self.due();
@@ -161,11 +170,20 @@ impl<A: Agent> Engine<A> {
                 self.heard(&message.source, meta);
                 self.answered(&message.source, instances, meta);
             }
+            News::State(State::Authorities(authorities), meta) => {
+                self.heard(&message.source, meta);
+                self.mesh.believes(authorities);
+            }
+            News::State(State::Certificate(certificate), meta) => {
+                self.heard(&message.source, meta);
+                self.mesh.shows(certificate);
+            }
             News::Same(meta) => {
                 self.heard(&message.source, meta);
                 match &message.source {
                     Source::Services => self.merge.still_listed(meta, Instant::now()),
-                    Source::Service(name) => self.merge.still(name, meta, Instant::now()),
+                    Source::Service(name) | Source::Members(name) => self.merge.still(name, meta, Instant::now()),
+                    Source::Authorities | Source::Certificate(_) => {}
                 }
             }
             News::Failed(error) => self.failed(&message.source, &error),
@@ -176,13 +194,16 @@ impl<A: Agent> Engine<A> {
     fn is_current(&self, message: &Message) -> bool {
         let lease = match &message.source {
             Source::Services => self.list.as_ref(),
-            Source::Service(name) => self.polls.get(name),
+            Source::Service(name) | Source::Members(name) => self.polls.get(name),
+            Source::Authorities | Source::Certificate(_) => {
+                self.mesh_polls.iter().find(|(source, _)| *source == message.source).map(|(_, lease)| lease)
+            }
         };
         lease.is_some_and(|lease| lease.id == message.poll)
     }
 
     fn answered(&mut self, source: &Source, read: Instances, meta: Meta) {
-        let Source::Service(name) = source else { return };
+        let Some(name) = source.service() else { return };
         if read.refused.is_empty() {
             self.status.refused.remove(&**name);
         } else if self.status.refused.get(&**name) != Some(&read.refused) {
@@ -195,6 +216,10 @@ impl<A: Agent> Engine<A> {
     /// A good answer.
     fn heard(&mut self, source: &Source, meta: Meta) {
         self.status.last_contact = Some(SystemTime::now());
+        if source.is_of_the_mesh() {
+            self.status.failing.remove(&source.to_string());
+            return;
+        }
         self.status.known_leader = meta.known_leader;
         match source {
             Source::Services => {
@@ -212,8 +237,8 @@ impl<A: Agent> Engine<A> {
                 self.status.index = meta.index;
                 self.status.staleness = meta.last_contact;
             }
-            Source::Service(name) => {
-                self.status.failing.remove(&**name);
+            _ => {
+                self.status.failing.remove(source.service().map_or("", |name| &**name));
             }
         }
     }
@@ -227,7 +252,10 @@ impl<A: Agent> Engine<A> {
                 self.status.reachable = false;
                 known
             }
-            Source::Service(name) => {
+            Source::Authorities | Source::Certificate(_) => {
+                self.status.failing.insert(source.to_string(), failure.clone()).is_some()
+            }
+            Source::Service(name) | Source::Members(name) => {
                 if error.is_final() {
                     self.merge.unreadable(name);
                 }
@@ -251,10 +279,23 @@ impl<A: Agent> Engine<A> {
             self.complete_by = Instant::now() + FIRST_ANSWERS;
         }
         for name in polls.start {
-            let lease = self.poll(Source::Service(Arc::clone(&name)));
+            let source = match self.merge.interest(&name) {
+                Interest::Members => Source::Members(Arc::clone(&name)),
+                Interest::Instances | Interest::None => Source::Service(Arc::clone(&name)),
+            };
+            let lease = self.poll(source);
             self.polls.insert(name, lease);
         }
         self.shared.set_polls(self.polls.len());
+    }
+
+    /// What the mesh knows its members by, where this process is one.
+    fn follow_mesh(&mut self) {
+        let Some(member) = self.member.clone() else { return };
+        for source in [Source::Authorities, Source::Certificate(member)] {
+            let lease = self.poll(source.clone());
+            self.mesh_polls.push((source, lease));
+        }
     }
 
     fn poll(&mut self, source: Source) -> Lease {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use sluice_model::{CatalogInstance, Health};
 
+use crate::mesh::{Authorities, Certificate};
+
 /// Set by `consul maint -enable` on a node.
 const NODE_MAINTENANCE: &str = "_node_maintenance";
 /// Set by `consul maint -enable -service=…`; the service's id follows.
@@ -55,6 +57,44 @@ struct RawService {
     #[serde(default)]
     port: i64,
     tags: Option<Vec<String>>,
+    #[serde(default)]
+    proxy: RawProxy,
+    #[serde(default)]
+    connect: RawConnect,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct RawProxy {
+    destination_service_name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct RawConnect {
+    native: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawAuthorities {
+    roots: Option<Vec<RawAuthority>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawAuthority {
+    root_cert: String,
+}
+
+#[derive(Deserialize)]
+struct RawCertificate {
+    #[serde(rename = "CertPEM")]
+    certificate: String,
+    #[serde(rename = "PrivateKeyPEM")]
+    key: String,
+    #[serde(rename = "ServiceURI")]
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -81,12 +121,34 @@ pub(crate) fn listing(body: &[u8]) -> Result<Listing, serde_json::Error> {
 /// Reads `/v1/health/service/<name>`. Consul looks names up without regard to letter case, so the answer may hold
 /// instances of a service that is listed under another spelling: those belong there.
 pub(crate) fn instances(name: &str, body: &[u8]) -> Result<Instances, serde_json::Error> {
+    entries(body, |service| service.service == name)
+}
+
+/// Reads `/v1/health/connect/<name>`: the proxies of a service's instances, and instances that speak for themselves.
+pub(crate) fn members(name: &str, body: &[u8]) -> Result<Instances, serde_json::Error> {
+    let is_native = |service: &RawService| service.connect.native && service.service == name;
+    entries(body, |service| service.proxy.destination_service_name == name || is_native(service))
+}
+
+/// Reads `/v1/agent/connect/ca/roots`.
+pub(crate) fn authorities(body: &[u8]) -> Result<Authorities, serde_json::Error> {
+    let raw: RawAuthorities = serde_json::from_slice(body)?;
+    Ok(Authorities(raw.roots.unwrap_or_default().into_iter().map(|root| root.root_cert).collect()))
+}
+
+/// Reads `/v1/agent/connect/ca/leaf/<name>`.
+pub(crate) fn certificate(body: &[u8]) -> Result<Certificate, serde_json::Error> {
+    let RawCertificate { certificate, key, id } = serde_json::from_slice(body)?;
+    Ok(Certificate { certificate, key, id })
+}
+
+fn entries(body: &[u8], counts: impl Fn(&RawService) -> bool) -> Result<Instances, serde_json::Error> {
     let raw: Option<Vec<serde_json::Value>> = serde_json::from_slice(body)?;
     let mut read = Instances::default();
     for value in raw.unwrap_or_default() {
         let label = label(&value);
         match serde_json::from_value::<RawEntry>(value) {
-            Ok(entry) if entry.service.service != name => {}
+            Ok(entry) if !counts(&entry.service) => {}
             Ok(entry) => match instance(entry) {
                 Ok(instance) => read.instances.push(instance),
                 Err(problem) => read.refused.push(format!("{label}: {problem}")),
@@ -221,6 +283,20 @@ mod tests {
     fn another_spelling_of_the_name_is_another_service() {
         let read = one(r#"{"ID":"a","Service":"Web"}"#, "[]");
         assert_eq!(read, Instances::default());
+    }
+
+    #[test]
+    fn members_are_proxies_of_the_service_and_instances_that_need_none() {
+        let body = format!(
+            "[{},{},{},{}]",
+            entry(r#"{"ID":"p","Service":"web-proxy","Port":1,"Proxy":{"DestinationServiceName":"web"}}"#, "[]"),
+            entry(r#"{"ID":"n","Service":"web","Port":2,"Connect":{"Native":true},"Proxy":{}}"#, "[]"),
+            entry(r#"{"ID":"o","Service":"web","Port":3}"#, "[]"),
+            entry(r#"{"ID":"x","Service":"db-proxy","Port":4,"Proxy":{"DestinationServiceName":"db"}}"#, "[]"),
+        );
+        let read = members("web", body.as_bytes()).unwrap();
+        assert_eq!(read.instances.iter().map(|one| one.port).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(read.refused, Vec::<String>::new());
     }
 
     #[test]

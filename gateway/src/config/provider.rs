@@ -34,6 +34,12 @@ pub struct ConsulCatalog {
     pub token_file: Option<PathBuf>,
     /// Whether any server may answer, not only the leader.
     pub stale: bool,
+    /// Whether the leader makes sure that it still is one before it answers.
+    pub require_consistent: bool,
+    /// A user and the file with the password, for an agent behind a proxy that asks for them.
+    pub login: Option<(String, PathBuf)>,
+    /// Which service of the Connect mesh the gateway is.
+    pub service_name: String,
     /// How long one blocking query waits at the agent.
     pub wait: Duration,
     /// How tags are read.
@@ -61,7 +67,7 @@ pub struct FileCatalog {
 }
 
 /// What a router plugin is told about a provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagOptions {
     /// The plugin that reads the tags.
     pub router: String,
@@ -87,6 +93,10 @@ pub struct TagOptions {
     pub keep_trailing_slash: bool,
     /// Whether tags that were torn at their commas, as Registrator does, are put together again.
     pub repair_commas: bool,
+    /// Whether instances may be members of a Consul Connect mesh.
+    pub connect_aware: bool,
+    /// Whether those are that do not say otherwise.
+    pub connect_by_default: bool,
 }
 
 /// The two syntaxes of rules in the v3 dialect.
@@ -145,6 +155,8 @@ impl TagOptions {
             "rule-syntax": (self.rule_syntax == RuleSyntax::V2).then_some("v2"),
             "keep-trailing-slash": self.keep_trailing_slash.then_some(true),
             "repair-commas": self.repair_commas.then_some(true),
+            "connect-aware": self.connect_aware.then_some(true),
+            "connect-by-default": self.connect_by_default.then_some(true),
         });
         if let Some(object) = settings.as_object_mut() {
             object.retain(|_, value| !value.is_null());
@@ -174,11 +186,44 @@ fn consul(mut section: Section<'_>, base: &Path) -> ConsulCatalog {
         namespace: section.read("namespace", nonempty),
         token_file: section.read("token-file", path(base)),
         stale: section.read_or("stale", false, boolean),
+        require_consistent: section.read_or("require-consistent", false, boolean),
+        login: login(&mut section, base),
+        service_name: section.read_or("service-name", "traefik".to_owned(), nonempty),
         wait: section.read_or("wait", WAIT, consul_wait),
-        tags: tag_options(&mut section),
+        tags: TagOptions {
+            connect_aware: section.read_or("connect-aware", false, boolean),
+            connect_by_default: section.read_or("connect-by-default", false, boolean),
+            ..tag_options(&mut section)
+        },
     };
+    for (key, excluded, message) in [
+        ("require-consistent", catalog.require_consistent && catalog.stale, "excludes `stale`"),
+        (
+            "connect-by-default",
+            catalog.tags.connect_by_default && !catalog.tags.connect_aware,
+            "has no effect without `connect-aware = true`",
+        ),
+    ] {
+        if excluded {
+            section.report(Problem::new(section.place().clone(), section.key(key), format!("`{key}` {message}")));
+        }
+    }
     section.finish();
     catalog
+}
+
+/// Both or none.
+fn login(section: &mut Section<'_>, base: &Path) -> Option<(String, PathBuf)> {
+    let user = section.read("username", nonempty);
+    let password = section.read("password-file", path(base));
+    if user.is_some() != password.is_some() {
+        let (there, missing) =
+            if user.is_some() { ("username", "password-file") } else { ("password-file", "username") };
+        let message = format!("`{there}` is set and `{missing}` is not");
+        let problem = Problem::new(section.place().clone(), section.key(there), message);
+        section.report(problem.hint("whoever asks for a password asks for both"));
+    }
+    user.zip(password)
 }
 
 /// TLS keys mean TLS unless `scheme` says otherwise, which would leave them without effect.
@@ -234,6 +279,8 @@ fn tag_options(section: &mut Section<'_>) -> TagOptions {
         rule_syntax: section.read_or("rule-syntax", RuleSyntax::V3, choice(&RULE_SYNTAXES)),
         keep_trailing_slash: section.read_or("keep-trailing-slash", false, boolean),
         repair_commas: section.read_or("repair-commas", false, boolean),
+        connect_aware: false,
+        connect_by_default: false,
     }
 }
 

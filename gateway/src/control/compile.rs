@@ -127,7 +127,7 @@ impl Compiler {
             policies: policies.statuses(),
             tcp,
         };
-        let problems = problems(&generation, touched.routes.union(&warned));
+        let problems = problems(&generation, touched.routes.union(&warned), policies);
         (generation, problems)
     }
 
@@ -337,7 +337,11 @@ impl Listening {
 }
 
 /// What does not work of these routes and of what is not compiled by halves, and what works otherwise than it says.
-fn problems<'a>(generation: &Generation, routes: impl Iterator<Item = &'a Arc<str>>) -> Vec<(Place, Vec<LinkProblem>)> {
+fn problems<'a>(
+    generation: &Generation,
+    routes: impl Iterator<Item = &'a Arc<str>>,
+    policies: &Policies,
+) -> Vec<(Place, Vec<LinkProblem>)> {
     let of_routes = routes.map(|name| {
         let found = generation.routes.get(name).map_or_else(Vec::new, |status| {
             let object = || format!("route {}", status.spec.name);
@@ -356,8 +360,31 @@ fn problems<'a>(generation: &Generation, routes: impl Iterator<Item = &'a Arc<st
         let message = format!("{}; the entrypoint routes nothing", broken.reason);
         problem(severity, &name, &"configuration".into(), &format!("entrypoint {}", broken.entrypoint), &message)
     });
-    let whole = [(Place::TcpRoutes, of_tcp.collect()), (Place::Entrypoints, of_entrypoints.collect())];
+    let of_answers =
+        policies.answering().flat_map(|(step, service)| unanswered(generation, step, service).collect::<Vec<_>>());
+    let whole = [
+        (Place::TcpRoutes, of_tcp.collect()),
+        (Place::Entrypoints, of_entrypoints.collect()),
+        (Place::Answers, of_answers.collect()),
+    ];
     of_routes.chain(whole).collect()
+}
+
+/// Tells the routes with a step that would have a service answer which there is none of.
+fn unanswered<'a>(
+    generation: &'a Generation,
+    step: &'a Arc<str>,
+    service: &'a str,
+) -> impl Iterator<Item = LinkProblem> + 'a {
+    let provider = step.rsplit_once('@').map_or("", |(_, provider)| provider);
+    let services = &generation.services;
+    let is_there = services.get(service).is_some() || services.get(format!("{service}@{provider}").as_str()).is_some();
+    let routes = generation.routes.values().filter(move |status| !is_there && status.chain.contains(step));
+    routes.map(move |status| {
+        let message = format!("step `{step}`: there is no service `{service}` that works, so it answers nothing");
+        let object = format!("route {}", status.spec.name);
+        problem(Severity::Warning, &status.name, &status.origin, &object, &message)
+    })
 }
 
 fn all_of(

@@ -24,7 +24,7 @@ mod tls_hosts;
 mod wake;
 mod watch_files;
 
-pub use consul_provider::watch as watch_consul;
+pub use consul_provider::{Members, watch as watch_consul};
 pub use contribute::provider_names;
 pub use directory::{PluginFile, watch as watch_plugins};
 pub use dry_run::{DryRunError, dry_run};

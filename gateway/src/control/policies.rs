@@ -22,6 +22,8 @@ pub(super) struct Policies {
     errors: BTreeMap<Arc<str>, String>,
     /// Those whose settings name files.
     with_files: BTreeSet<Arc<str>>,
+    /// Those whose settings name a `service`, and which.
+    with_services: BTreeMap<Arc<str>, String>,
     /// Looked at again and not in force yet.
     fresh: BTreeSet<Arc<str>>,
 }
@@ -46,6 +48,7 @@ impl Policies {
             statuses: Shards::default(),
             errors: BTreeMap::new(),
             with_files: BTreeSet::new(),
+            with_services: BTreeMap::new(),
             fresh: BTreeSet::new(),
         }
     }
@@ -113,12 +116,16 @@ impl Policies {
         self.statuses.set(name, status);
         self.errors.remove(name);
         self.with_files.remove(name);
+        self.with_services.remove(name);
         let Some(now) = now else { return };
         if let Err(error) = &now.policy {
             self.errors.insert(Arc::clone(name), error.clone());
         }
         if !now.files.is_empty() {
             self.with_files.insert(Arc::clone(name));
+        }
+        if let Some(service) = service_of(&now.settings) {
+            self.with_services.insert(Arc::clone(name), service);
         }
         self.fresh.insert(Arc::clone(name));
         self.uses.insert(Arc::clone(name), now);
@@ -204,6 +211,11 @@ impl Policies {
         files.into_iter().any(settings_files::Seen::has_changed)
     }
 
+    /// Uses whose settings name a service that answers instead, and which.
+    pub(super) fn answering(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
+        self.with_services.iter().map(|(name, service)| (name, service.as_str()))
+    }
+
     /// The use behind a step.
     pub(super) fn get(&self, step: &str) -> Option<&Result<Arc<PolicyUse>, String>> {
         self.uses.get(step).map(|known| &known.policy)
@@ -218,6 +230,12 @@ impl Policies {
     pub(super) fn statuses(&self) -> Shards<PolicyStatus> {
         self.statuses.clone()
     }
+}
+
+/// Settings that name a service do it by `service`.
+fn service_of(settings: &str) -> Option<String> {
+    let settings: serde_json::Value = serde_json::from_str(settings).ok()?;
+    settings.get("service")?.as_str().filter(|service| !service.is_empty()).map(str::to_owned)
 }
 
 fn release(gone: Option<Use>, plugins: &mut Plugins) {

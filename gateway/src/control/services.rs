@@ -14,7 +14,7 @@ use sluice_model::{ServiceKind, Shards, Target};
 
 use super::Parts;
 use crate::live::{
-    Balancer, Endpoint, Failover, Kind, Method, Mirror, Mirroring, Part, Service, Step, Sticky, Weighted,
+    Balancer, Endpoint, Failover, Kind, MESH, Method, Mirror, Mirroring, Part, Service, Step, Sticky, Weighted,
 };
 use crate::state::{CheckKey, Checks, InstanceKey, Instances, ServiceState, Services};
 use crate::telemetry::Telemetry;
@@ -33,7 +33,8 @@ pub(super) struct ServiceCompiler {
 
 /// Whether there is a way of speaking TLS of that name; or what is to be done.
 pub(super) fn known_transport(name: Option<&str>, transports: &[String]) -> Result<(), String> {
-    let Some(name) = name.filter(|name| !transports.iter().any(|known| known == name)) else { return Ok(()) };
+    let unknown = |name: &&str| !name.starts_with(MESH) && !transports.iter().any(|known| known == name);
+    let Some(name) = name.filter(unknown) else { return Ok(()) };
     Err(match name.strip_prefix("entrypoint:") {
         Some(entrypoint) => format!("entrypoint `{entrypoint}` has no certificate to show to instances"),
         None => format!("transport `{name}` does not exist; write `[transports.{name}]` and start again"),

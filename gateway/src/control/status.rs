@@ -103,6 +103,8 @@ pub(super) enum Place {
     TcpRoutes,
     /// The compiler, at an entrypoint.
     Entrypoints,
+    /// Services that are to answer instead of others.
+    Answers,
 }
 
 /// Holds the [`Status`].

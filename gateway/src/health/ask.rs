@@ -129,7 +129,7 @@ async fn open(
     if place.scheme != Scheme::Https {
         return Ok(Stream::Plain(stream));
     }
-    let transport = transports.get(transport).ok_or("its transport is not configured")?;
+    let transport = transports.get(transport)?;
     let mut config = (*transport.config).clone();
     config.alpn_protocols = spoken.into_iter().map(<[u8]>::to_vec).collect();
     let name = transport.server_name(&place.address).map_err(|error| format!("TLS: {error}"))?;

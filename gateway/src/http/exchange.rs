@@ -113,6 +113,8 @@ pub struct Exchange {
     pub path: NormalPath,
     /// Whether a step changed the path.
     pub path_rewritten: bool,
+    /// Whether a step has put another path in its place and told the upstream so.
+    pub path_replaced: bool,
     /// Where it came from.
     pub client: Arc<Client>,
     /// Who a trusted peer says it came from.

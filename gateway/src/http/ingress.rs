@@ -74,6 +74,7 @@ pub fn accept(mut head: Parts, client: Arc<Client>) -> Result<Box<Exchange>, Ref
         authority,
         path,
         path_rewritten,
+        path_replaced: false,
         client,
         forwarded_for,
         has_body: false,

@@ -16,7 +16,7 @@ pub use generation::{Broken, EntrypointTable, Generation, PolicyStatus, Route, R
 pub use service::{Balancer, Endpoint, Failover, Kind, Method, Mirror, Mirroring, Part, Service, Sticky, Weighted};
 pub use tcp::{Tcp, TcpRoute, TcpRouteStatus, TcpService, TcpStep, TcpTables};
 pub use tls_hosts::TlsHosts;
-pub use transports::{Transport, Transports};
+pub use transports::{MESH, Mesh, Transport, Transports};
 
 use std::sync::Arc;
 

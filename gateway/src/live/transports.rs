@@ -1,17 +1,35 @@
 //! How TLS is spoken to instances: as the system believes, or as a transport of the configuration says.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use rustls::ClientConfig;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
+
+/// What names of transports to services of the mesh begin with; the service follows.
+pub const MESH: &str = "connect:";
+
+/// Services whose transports are kept; names that came and went are forgotten with all others.
+const MOST_SERVICES: usize = 4096;
 
 /// Every way of speaking TLS, by name.
 #[derive(Clone, Debug)]
 pub struct Transports {
     default: Transport,
     named: Arc<HashMap<Arc<str>, Transport>>,
+    /// Replaced when the member's certificate is.
+    mesh: Arc<ArcSwapOption<Mesh>>,
 }
+
+/// How TLS is spoken to members of a service mesh: to each service its own way, because each proves another name.
+pub struct Mesh {
+    make: Box<Make>,
+    made: Mutex<HashMap<String, Transport>>,
+}
+
+type Make = dyn Fn(&str) -> Result<Transport, String> + Send + Sync;
 
 /// One way.
 #[derive(Clone, Debug)]
@@ -30,13 +48,55 @@ impl Transports {
     /// With the default one and those that have names.
     #[must_use]
     pub fn new(default: Transport, named: HashMap<Arc<str>, Transport>) -> Self {
-        Self { default, named: Arc::new(named) }
+        Self { default, named: Arc::new(named), mesh: Arc::default() }
     }
 
-    /// The one of that name. A name there is none of is refused when services are compiled.
+    /// The one of that name; of names that begin with [`MESH`], the one for that service of the mesh.
+    ///
+    /// # Errors
+    /// Why there is none. A name the configuration has not is refused when services are compiled.
+    pub fn get(&self, name: Option<&str>) -> Result<Transport, String> {
+        let Some(name) = name else { return Ok(self.default.clone()) };
+        if let Some(service) = name.strip_prefix(MESH) {
+            let mesh = self.mesh.load();
+            let mesh = mesh.as_ref().ok_or("Consul has given this gateway no certificate for the mesh yet")?;
+            return mesh.to(service);
+        }
+        let named = self.named.get(name).cloned();
+        named.ok_or_else(|| format!("there is no `[transports.{name}]` in the configuration"))
+    }
+
+    /// Speaks to members of the mesh like this from now on.
+    pub fn join(&self, mesh: Mesh) {
+        self.mesh.store(Some(Arc::new(mesh)));
+    }
+}
+
+impl Mesh {
+    /// With what makes the transport for a service.
     #[must_use]
-    pub fn get(&self, name: Option<&str>) -> Option<&Transport> {
-        name.map_or(Some(&self.default), |name| self.named.get(name))
+    pub fn new(make: impl Fn(&str) -> Result<Transport, String> + Send + Sync + 'static) -> Self {
+        Self { make: Box::new(make), made: Mutex::default() }
+    }
+
+    /// Made once for each service, so that sessions can be resumed.
+    fn to(&self, service: &str) -> Result<Transport, String> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = made.get(service) {
+            return Ok(known.clone());
+        }
+        if made.len() == MOST_SERVICES {
+            made.clear();
+        }
+        let transport = (self.make)(service)?;
+        made.insert(service.to_owned(), transport.clone());
+        Ok(transport)
+    }
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh").finish_non_exhaustive()
     }
 }
 

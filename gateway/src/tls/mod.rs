@@ -5,11 +5,13 @@
 
 mod certificates;
 mod hello;
+mod mesh;
 mod server;
 mod transports;
 
 pub use certificates::Shown;
 pub use hello::{Hello, HelloError};
+pub use mesh::{MeshMember, mesh};
 pub use server::ServerTls;
 pub use transports::transports;
 

@@ -35,9 +35,7 @@ impl Connector {
 
     /// Shakes hands over a connection there is; what is spoken on it is HTTP/1.1.
     pub(super) async fn secure(&self, to: TlsTo<'_>, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let named = to.transport.unwrap_or_default();
-        let missing = || io::Error::other(format!("there is no `[transports.{named}]` in the configuration"));
-        let transport = self.transports.get(to.transport).ok_or_else(missing)?;
+        let transport = self.transports.get(to.transport).map_err(io::Error::other)?;
         let name = match to.transport {
             Some(_) => transport.server_name(to.name).map_err(io::Error::other)?,
             // What instances of the default one have to prove is not for this address.
@@ -55,8 +53,7 @@ impl Connector {
             Scheme::Http => Ok(http1(Stream::Tcp(stream))),
             Scheme::H2c => http2(stream).await,
             Scheme::Https => {
-                let transport = self.transports.get(instance.key.transport.as_deref());
-                let transport = transport.ok_or_else(|| io::Error::other("its transport is not configured"))?;
+                let transport = self.transports.get(instance.key.transport.as_deref()).map_err(io::Error::other)?;
                 let name = transport.server_name(&instance.key.address).map_err(io::Error::other)?;
                 let config = if upgrade { &transport.http1 } else { &transport.config };
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;

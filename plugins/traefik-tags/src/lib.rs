@@ -25,6 +25,7 @@ mod arena;
 mod certificate;
 #[cfg(test)]
 mod conformance_tests;
+mod connect;
 mod constraints;
 #[cfg(test)]
 mod differential;

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use sluice_plugin_sdk::router::Health;
 
+use crate::connect::Connect;
 use crate::constraints::Constraints;
 use crate::template::{Env, Template, V1_FUNCTIONS, V3_FUNCTIONS};
 use crate::transports::Transport;
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) entrypoints: Option<Vec<Entrypoint>>,
     /// How TLS can be spoken to others.
     pub(crate) transports: Vec<Transport>,
+    pub(crate) connect: Connect,
 }
 
 /// Where requests come in.
@@ -100,6 +102,10 @@ struct Raw {
     entrypoints: Option<Vec<Entrypoint>>,
     #[serde(default)]
     transports: Vec<Transport>,
+    #[serde(default)]
+    connect_aware: bool,
+    #[serde(default)]
+    connect_by_default: bool,
 }
 
 #[derive(Deserialize)]
@@ -156,6 +162,11 @@ impl Settings {
             checks: raw.strict_checks.map(|names| states(&names)).transpose()?,
             entrypoints: raw.entrypoints,
             transports: raw.transports,
+            connect: match (raw.connect_aware, raw.connect_by_default) {
+                (false, _) => Connect::Unaware,
+                (true, false) => Connect::OnRequest,
+                (true, true) => Connect::ByDefault,
+            },
         })
     }
 

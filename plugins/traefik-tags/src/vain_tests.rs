@@ -62,7 +62,7 @@ fn connections_pass_without_it() {
 
 #[test]
 fn what_is_not_spoken_is_left_out_alone() {
-    let connect = told(&[ROUTER, "traefik.consulcatalog.connect=true"], Severity::Error, "Consul Connect");
+    let connect = told(&[ROUTER, "traefik.consulcatalog.connect=true"], Severity::Error, "`connect-aware = true`");
     assert!(connect.routes.is_empty(), "the instance takes nothing but Connect's TLS");
     let udp = contribution("{}", &service_with("web", &[&[ROUTER, "traefik.udp.routers.u.entrypoints=dns"]]));
     assert!(udp.diagnostics.iter().any(|found| found.severity == Severity::Error && found.message.contains("UDP")));
@@ -71,6 +71,8 @@ fn what_is_not_spoken_is_left_out_alone() {
         ("traefik.consulcatalog.connect=true", "the instance itself is asked"),
         ("traefik.consulcatalog.canary=true", "only instances with tags of the v3 dialect"),
         ("traefik.portName=http", "the port comes from the catalog"),
+        ("traefik.docker.network=front", "Traefik's Docker provider"),
+        ("traefik.wieght=3", "unknown option, ignored"),
     ] {
         assert_eq!(names(&told(&[tag], Severity::Warning, part).routes), ["web"], "{tag}");
     }

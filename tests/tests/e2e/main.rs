@@ -16,6 +16,7 @@ mod author;
 mod balance;
 mod catalog;
 mod cli;
+mod connect;
 mod consul;
 mod contents;
 mod entrypoint;

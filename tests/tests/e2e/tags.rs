@@ -9,7 +9,7 @@ use sluice_tests::gateway::{Gateway, Setup, binary};
 use sluice_tests::process::{Folder, free_address};
 use sluice_tests::tls::{Authority, connect, get};
 use sluice_tests::until;
-use sluice_tests::upstream::Upstream;
+use sluice_tests::upstream::{Behaviour, Upstream};
 
 /// What was refused or repaired: service, severity, tag and reason.
 async fn findings(gateway: &Gateway) -> Vec<(String, String, String, String)> {
@@ -155,4 +155,34 @@ async fn instances_may_be_shown_the_certificate_of_the_entrypoint() {
         assert_eq!(get(&mut stream, host, "/").await.unwrap().0, status, "{host}");
     }
     assert_eq!(gateway.get("c.test", "/").await.status(), 404, "`web` has no certificate to show");
+}
+
+#[tokio::test]
+async fn pages_nobody_serves_are_told_until_somebody_does() {
+    let (broken, pages) = (Upstream::start(Behaviour::Status(500)).await, Upstream::echo().await);
+    let old = [
+        "traefik.frontend.rule=Host:old.test",
+        "traefik.frontend.errors.e.status=500",
+        "traefik.frontend.errors.e.backend=pages",
+        "traefik.frontend.errors.e.query=/sorry",
+    ];
+    let new = [
+        "traefik.http.routers.new.rule=Host(`new.test`)",
+        "traefik.http.routers.new.middlewares=sorry",
+        "traefik.http.middlewares.sorry.errors.status=500",
+        "traefik.http.middlewares.sorry.errors.service=pages",
+        "traefik.http.middlewares.sorry.errors.query=/sorry",
+    ];
+    let mut services = vec![Service::new("old", &old).at(&broken), Service::new("new", &new).at(&broken)];
+    let gateway = Setup::with_services(&services).start().await;
+    let found = findings(&gateway).await;
+    assert_eq!(found.iter().map(|one| one.0.as_str()).collect::<Vec<_>>(), ["new", "old"], "{found:?}");
+    assert!(found.iter().all(|one| one.3.contains("there is no service `pages` that works")), "{found:?}");
+    services.push(Service::on_host("pages", "pages.test").at(&pages));
+    gateway.catalog().replace(&services);
+    until("nobody misses them", async || findings(&gateway).await.is_empty()).await;
+    for host in ["old.test", "new.test"] {
+        assert_eq!(gateway.get(host, "/").await.status(), 500, "{host}");
+    }
+    assert_eq!(pages.count("/sorry"), 2);
 }

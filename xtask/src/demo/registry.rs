@@ -78,6 +78,30 @@ impl Registry {
         Ok(())
     }
 
+    /// Waits until the catalog has what the agent was told: an agent passes on its services in any order.
+    pub(crate) fn until_listed(&self, ids: &[String]) -> Result<()> {
+        self.until(ids, true)
+    }
+
+    /// The same after they were taken out.
+    pub(crate) fn until_gone(&self, ids: &[String]) -> Result<()> {
+        self.until(ids, false)
+    }
+
+    fn until(&self, ids: &[String], wanted: bool) -> Result<()> {
+        let deadline = Instant::now() + START;
+        for id in ids {
+            let quoted = format!("\"ServiceID\":\"{id}\"");
+            let listed = |answer: http::Answer| answer.body.replace("\": \"", "\":\"").contains(&quoted);
+            let state = || http::request(self.address, "GET", "consul", "/v1/health/state/any", "");
+            while state().map(listed).ok() != Some(wanted) {
+                ensure!(Instant::now() < deadline, "consul is not told of {id} after {START:?}");
+                sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes an instance out again.
     pub(crate) fn deregister(&mut self, id: &str) -> Result<()> {
         let answer = self.put(&format!("/v1/agent/service/deregister/{id}"), "")?;

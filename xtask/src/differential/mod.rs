@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 
+use crate::conformance;
 use crate::demo::{free_address, registry::Registry};
 use crate::http;
 use crate::process::Child;
@@ -29,16 +30,18 @@ use upstream::Upstream;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Above everything a catalog says.
 const MARKER_PRIORITY: u32 = 1_000_000_000;
-/// Traefik leaves out what instances define differently; here the definition of most instances stays.
-const TORN: &str = "(instances contradict each other) ";
-/// Differences that are printed in full.
-const SHOWN: usize = 10;
+/// Instances of one service disagree about `enable`; how the list of deliberate differences calls it.
+const ENABLE: &str = "differential-enable-of-one-instance-decides-for-all";
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many catalogs, each with a dozen requests
     #[arg(long, default_value_t = 100)]
     catalogs: u32,
+
+    /// How many differences are printed in full
+    #[arg(long, default_value_t = 10)]
+    shown: usize,
 }
 
 #[derive(Deserialize)]
@@ -68,17 +71,26 @@ struct Request {
     plans: Vec<String>,
 }
 
+/// A request that was answered differently.
+struct Difference {
+    text: String,
+    /// How the list of deliberate differences calls it.
+    deliberate: Option<&'static str>,
+}
+
 impl Catalog {
-    /// Whether instances of a service that are told to the gateways have different tags.
-    fn contradicts_itself(&self) -> bool {
-        self.services.iter().any(|service| {
-            let mut told = service.instances.iter().filter(|instance| instance.health != "maintenance");
-            told.next().is_some_and(|first| told.any(|other| other.tags != first.tags))
-        })
+    /// Why the gateways may differ on it, by the name in the list of deliberate differences.
+    fn deliberate(&self) -> Option<&'static str> {
+        let enable = |instance: &Instance| instance.tags.iter().find(|tag| tag.starts_with("traefik.enable=")).cloned();
+        let disagrees = self.services.iter().any(|service| {
+            let mut told = service.instances.iter().filter(|instance| instance.health != "maintenance").map(enable);
+            told.next().is_some_and(|first| told.any(|other| other != first))
+        });
+        disagrees.then_some(ENABLE)
     }
 }
 
-/// Runs the catalogs; fails only where nothing could be compared.
+/// Runs the catalogs; fails where nothing could be compared, and where something differs that nobody decided on.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let traefik = find_traefik()?;
     let gateway = build_gateway()?;
@@ -91,17 +103,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         asked += u32::try_from(catalog.requests.len())?;
         differences.extend(stage.compare(number, catalog)?);
     }
-    // What nobody decided to do otherwise is shown first.
-    differences.sort_by_key(|difference| difference.starts_with(TORN));
-    for difference in differences.iter().take(SHOWN) {
-        println!("{difference}\n");
+    // What nobody decided on is shown first.
+    differences.sort_by_key(|difference| difference.deliberate);
+    for difference in differences.iter().take(options.shown) {
+        println!(
+            "{}{}\n",
+            difference.deliberate.map_or_else(String::new, |name| format!("({name}) ")),
+            difference.text
+        );
     }
     let alike = asked - u32::try_from(differences.len())?;
     let percent = f64::from(alike) * 100.0 / f64::from(asked.max(1));
     println!("{} catalogs, {asked} requests: {alike} answered alike, {percent:.2} %", catalogs.len());
-    let torn = differences.iter().filter(|difference| difference.starts_with(TORN)).count();
-    println!("of the {} others {torn} where instances contradict each other", differences.len());
+    let count = |name| differences.iter().filter(|difference| difference.deliberate == name).count();
+    println!("of the {} others {} {ENABLE}: {}", differences.len(), count(Some(ENABLE)), conformance::reason(ENABLE)?);
     ensure!(asked > 0, "there was nothing to compare");
+    ensure!(count(None) == 0, "{} answers differ and nobody decided that they should", count(None));
     Ok(())
 }
 
@@ -167,7 +184,7 @@ impl Stage {
     }
 
     /// Puts a catalog in place, asks both gateways, takes it away again; gives what differed.
-    fn compare(&mut self, number: usize, catalog: &Catalog) -> Result<Vec<String>> {
+    fn compare(&mut self, number: usize, catalog: &Catalog) -> Result<Vec<Difference>> {
         let mut registered = Vec::new();
         for (at, service) in catalog.services.iter().enumerate() {
             for (place, instance) in service.instances.iter().enumerate() {
@@ -182,6 +199,7 @@ impl Stage {
                 registered.push(id);
             }
         }
+        self.registry.until_listed(&registered)?;
         let host = format!("marker-{number}.test");
         let marker = format!("marker-{number}");
         let rule = format!("traefik.http.routers.{marker}.rule=Host(`{host}`)");
@@ -194,6 +212,7 @@ impl Stage {
         for id in registered.iter().chain([&marker]) {
             self.registry.deregister(id)?;
         }
+        self.registry.until_gone(&registered)?;
         self.until_both(&host, 404)?;
         Ok(differences)
     }
@@ -222,7 +241,7 @@ impl Stage {
         Ok(())
     }
 
-    fn ask_both(&self, catalog: &Catalog, request: &Request) -> Result<Option<String>> {
+    fn ask_both(&self, catalog: &Catalog, request: &Request) -> Result<Option<Difference>> {
         let [traefik, sluice] = [self.traefik, self.sluice].map(|gateway| answer(gateway, request));
         let (traefik, sluice) = (traefik?, sluice?);
         if traefik == sluice {
@@ -236,9 +255,9 @@ impl Stage {
             service.instances.iter().map(shown).collect::<Vec<_>>()
         });
         let Request { method, host, target, plans } = request;
-        let torn = if catalog.contradicts_itself() { TORN } else { "" };
         let tags = tags.collect::<Vec<_>>().join("\n");
-        Ok(Some(format!("{torn}{method} {host} {target} {plans:?}\n{tags}\n  traefik: {traefik}\n  sluice:  {sluice}")))
+        let text = format!("{method} {host} {target} {plans:?}\n{tags}\n  traefik: {traefik}\n  sluice:  {sluice}");
+        Ok(Some(Difference { text, deliberate: catalog.deliberate() }))
     }
 }
 

@@ -193,7 +193,10 @@ impl World {
         match source {
             Source::Services => self.list_index,
             // As Consul does: a service that is not there has the index of the whole table.
-            Source::Service(name) => self.services.get(&**name).map_or(self.index, |entry| entry.index),
+            Source::Service(name) | Source::Members(name) => {
+                self.services.get(&**name).map_or(self.index, |entry| entry.index)
+            }
+            Source::Authorities | Source::Certificate(_) => 1,
         }
     }
 
@@ -203,10 +206,17 @@ impl World {
                 let listed: BTreeMap<_, _> = self.services.iter().map(|(name, entry)| (name, &entry.tags)).collect();
                 serde_json::to_string(&listed).unwrap()
             }
-            Source::Service(name) => {
+            Source::Service(name) | Source::Members(name) => {
                 let instances = self.services.get(&**name).map(|entry| &entry.instances[..]);
-                let entries: Vec<_> = instances.unwrap_or_default().iter().map(|one| entry(name, one)).collect();
-                serde_json::to_string(&entries).unwrap()
+                let entries = instances.unwrap_or_default().iter().map(|one| match source {
+                    Source::Members(_) => proxy(name, one),
+                    _ => entry(name, one),
+                });
+                serde_json::to_string(&entries.collect::<Vec<_>>()).unwrap()
+            }
+            Source::Authorities => r#"{"Roots":[{"RootCert":"root"}]}"#.into(),
+            Source::Certificate(name) => {
+                format!(r#"{{"CertPEM":"leaf","PrivateKeyPEM":"key","ServiceURI":"spiffe://d/ns/n/dc/d/svc/{name}"}}"#)
             }
         }
     }
@@ -224,7 +234,8 @@ impl Agent for Fake {
     async fn get(&self, query: &Query<'_>) -> Result<Reply, ReadError> {
         let source = match query.source {
             Source::Services => String::new(),
-            Source::Service(name) => name.to_string(),
+            Source::Service(name) | Source::Members(name) => name.to_string(),
+            Source::Authorities | Source::Certificate(_) => query.source.to_string(),
         };
         let (script, mut broken) = {
             let mut world = self.world();
@@ -269,6 +280,13 @@ impl Agent for Fake {
             return Ok(self.world().answer(query.source));
         }
     }
+}
+
+/// What speaks for an instance in the mesh: at a port a thousand above its own.
+fn proxy(name: &str, one: &CatalogInstance) -> serde_json::Value {
+    let mut shown = entry(&format!("{name}-proxy"), &CatalogInstance { port: one.port + 1000, ..one.clone() });
+    shown["Service"]["Proxy"] = serde_json::json!({ "DestinationServiceName": name });
+    shown
 }
 
 fn entry(name: &str, one: &CatalogInstance) -> serde_json::Value {

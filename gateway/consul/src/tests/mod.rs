@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::ConsulConfig;
+use crate::merge::Interest;
 use crate::status::{Handle, Status};
 use crate::watch::Engine;
 use fake::Fake;
@@ -36,7 +37,11 @@ impl Rig {
         Self::with(fake, &ConsulConfig::default(), |_, _| true)
     }
 
-    fn with(fake: &Fake, config: &ConsulConfig, interest: impl Fn(&str, &[String]) -> bool + Send + 'static) -> Self {
+    fn with<I: Into<Interest>>(
+        fake: &Fake,
+        config: &ConsulConfig,
+        interest: impl Fn(&str, &[String]) -> I + Send + 'static,
+    ) -> Self {
         let engine = Engine::new(fake.clone(), config, interest);
         let handle = engine.handle();
         let (out, snapshots) = mpsc::unbounded_channel();

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::Rig;
 use super::fake::{Broken, Fake, Script, instance, reply};
 use crate::config::ConsulConfig;
+use crate::merge::Interest;
 
 #[tokio::test(start_paused = true)]
 async fn the_first_snapshot_is_the_first_complete_listing() {
@@ -160,6 +161,27 @@ async fn services_of_no_interest_cost_nothing_until_their_tags_change() {
     rig.fake.set_tags("web", &[]);
     assert_eq!(rig.next_text().await, "db:7,8");
     assert_eq!((rig.status().services, rig.status().watched), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_of_the_mesh_are_read_where_tags_ask_for_them() {
+    let fake = Fake::with(&[("db", &[7]), ("web", &[1])]);
+    fake.set_tags("web", &["mesh"]);
+    let interest = |_: &str, tags: &[String]| {
+        if tags.iter().any(|tag| tag == "mesh") { Interest::Members } else { Interest::Instances }
+    };
+    let config = ConsulConfig { member: Some("edge".into()), ..ConsulConfig::default() };
+    let mut rig = Rig::with(&fake, &config, interest);
+    assert_eq!(rig.next_text().await, "db:7 web:1001");
+    let member = rig.handle.member().wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert_eq!((member.certificate.as_str(), member.id.as_str()), ("leaf", "spiffe://d/ns/n/dc/d/svc/edge"));
+    rig.fake.set_tags("db", &["mesh"]);
+    assert_eq!(rig.next_text().await, "db:1007 web:1001");
+    rig.fake.set_tags("web", &[]);
+    assert_eq!(rig.next_text().await, "db:1007 web:1");
+    rig.fake.break_source("connect certificate of edge", Broken::Status(403));
+    rig.fake.set("web", &[2]);
+    assert_eq!(rig.next_text().await, "db:1007 web:2", "its certificate is nobody else's business");
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,11 +30,6 @@ pub(super) const ROWS: &[Row] = &[
     ("providers.consulCatalog.refreshInterval", Differs, "Consul is followed by blocking queries, without an interval"),
     ("providers.consulCatalog.watch", Differs, "Consul is always followed"),
     ("providers.consulCatalog.cache", Differs, "the agent's cache is not used: answers come from blocking queries"),
-    ("providers.consulCatalog.requireConsistent", Differs, "reads go to the leader unless `stale` is set"),
-    ("providers.consulCatalog.connectAware", Unsupported, "Consul Connect is not spoken"),
-    ("providers.consulCatalog.connectByDefault", Unsupported, "Consul Connect is not spoken"),
-    ("providers.consulCatalog.serviceName", Unsupported, "Consul Connect is not spoken"),
-    ("providers.consulCatalog.endpoint.httpAuth.", Unsupported, "an agent is asked with a token, not a password"),
     (
         "providers.file.",
         Unsupported,
@@ -276,13 +271,21 @@ fn catalog(source: &mut Source, draft: &mut Draft, v2: bool) {
         ("defaultRule", "default-rule"),
         ("constraints", "constraints"),
         ("namespace", "namespace"),
+        ("serviceName", "service-name"),
+        ("endpoint.httpAuth.username", "username"),
     ] {
         let value = source.text(&format!("{from}.{theirs}"));
         draft.set_some(CONSUL, ours, value);
     }
     let wait = source.text(&format!("{from}.endpoint.endpointWaitTime")).map(duration);
     draft.set_some(CONSUL, "wait", wait);
-    for (theirs, ours) in [("exposedByDefault", "exposed-by-default"), ("stale", "stale")] {
+    for (theirs, ours) in [
+        ("exposedByDefault", "exposed-by-default"),
+        ("stale", "stale"),
+        ("requireConsistent", "require-consistent"),
+        ("connectAware", "connect-aware"),
+        ("connectByDefault", "connect-by-default"),
+    ] {
         let value = source.flag(&format!("{from}.{theirs}"));
         draft.set_some(CONSUL, ours, value);
     }
@@ -319,9 +322,14 @@ fn endpoint(source: &mut Source, draft: &mut Draft, from: &str) {
         let scheme = source.text(&format!("{from}.scheme"));
         draft.set_some(CONSUL, "scheme", scheme);
     }
-    let token = format!("{from}.token");
-    if source.text(&token).is_some() {
-        draft.set(CONSUL, "token-file", "consul.token");
-        source.note(&token, Differs, "put the token into the file consul.token; it is not copied");
+    for (secret, key, file, what) in [
+        ("token", "token-file", "consul.token", "token"),
+        ("httpAuth.password", "password-file", "consul.password", "password"),
+    ] {
+        let secret = format!("{from}.{secret}");
+        if source.text(&secret).is_some() {
+            draft.set(CONSUL, key, file);
+            source.note(&secret, Differs, format!("put the {what} into the file {file}; it is not copied"));
+        }
     }
 }

@@ -51,7 +51,13 @@ fn strip(exchange: &mut Exchange, prefix: String) -> Result<(), Failure> {
     let path = exchange.path.as_str();
     let at = encoded_len(path, prefix.len()).ok_or(Failure::Path)?;
     let rest = path.get(at..).ok_or(Failure::Path)?;
-    let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+    let decoded = exchange.path.view(PathView::Decoded).get(prefix.len()..).unwrap_or_default();
+    let rest = match (rest.starts_with('/'), decoded.starts_with('/')) {
+        (true, _) => rest.to_owned(),
+        // As in Traefik: what begins with an encoded slash has no encoded form of its own.
+        (false, true) => encode(&decoded.replace('%', "%25")).into_owned(),
+        (false, false) => format!("/{rest}"),
+    };
     set(exchange, &rest)?;
     if let Ok(prefix) = HeaderValue::try_from(prefix) {
         exchange.head.headers.append(PREFIX, prefix);
@@ -64,7 +70,12 @@ fn replace(exchange: &mut Exchange, path: String) -> Result<(), Failure> {
     let before = HeaderValue::from_str(exchange.path.as_str());
     set(exchange, &encode(&path))?;
     if let Ok(before) = before {
-        exchange.head.headers.insert(REPLACED, before);
+        // What the client says of it does not count; what steps before this one have said does.
+        if std::mem::replace(&mut exchange.path_replaced, true) {
+            exchange.head.headers.append(REPLACED, before);
+        } else {
+            exchange.head.headers.insert(REPLACED, before);
+        }
     }
     Ok(())
 }

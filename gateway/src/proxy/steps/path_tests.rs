@@ -36,6 +36,8 @@ fn prefixes_are_text_and_the_first_one_wins() {
         ("/m/n/o", &["/m", "/m/n"], "/n/o", "/m"),
         ("/shop/u%2Fv", &["/shop"], "/u%2Fv", "/shop"),
         ("/p%20q/r", &["/p q"], "/r", "/p q"),
+        ("/a%2Fb%2Fc", &["/a"], "/b/c", "/a"),
+        ("/a%2F%2541", &["/a"], "/%2541", "/a"),
     ] {
         let (got, headers) = after(path, &strip(prefixes)).unwrap();
         assert_eq!((got.as_str(), headers[0].1.as_str()), (want, header), "{path}");
@@ -48,6 +50,7 @@ fn what_is_left_must_be_normalised_already() {
     assert_eq!(after("/api../admin", &strip(&["/api"])).unwrap_err(), Failure::Path);
     let slash = PathStep::StripPrefix(vec!["/a".into()]);
     assert_eq!(after("/a/b", &slash).unwrap().0, "/b");
+    assert_eq!(after("/a%2F..%2Fb", &slash).unwrap_err(), Failure::Path);
 }
 
 #[test]
@@ -66,6 +69,11 @@ fn prefixes_are_added_and_paths_replaced() {
     assert_eq!(after("/u", &PathStep::AddPrefix("app".into())).unwrap().0, "/app/u");
     let (path, headers) = after("/any", &PathStep::Replace("/fixed".into())).unwrap();
     assert_eq!((path.as_str(), headers), ("/fixed", vec![("x-replaced-path".into(), "/any".into())]));
+    let mut twice = exchange("/one");
+    twice.head.headers.insert(REPLACED, HeaderValue::from_static("/forged"));
+    apply(&PathStep::Replace("/two".into()), &mut twice).unwrap();
+    apply(&PathStep::Replace("/three".into()), &mut twice).unwrap();
+    assert_eq!(twice.head.headers.get_all(REPLACED).iter().collect::<Vec<_>>(), ["/one", "/two"]);
 }
 
 #[test]

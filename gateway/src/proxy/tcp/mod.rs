@@ -199,8 +199,7 @@ async fn open(worker: &Worker, service: &TcpService, target: &TcpTarget) -> io::
     if !target.tls {
         return Ok(Box::new(stream));
     }
-    let transport = worker.settings.tcp.transports.get(service.spec.transport.as_deref());
-    let transport = transport.ok_or_else(|| io::Error::other("its transport is not configured"))?;
+    let transport = worker.settings.tcp.transports.get(service.spec.transport.as_deref()).map_err(io::Error::other)?;
     let name = transport.server_name(&target.address).map_err(io::Error::other)?;
     let tls = TlsConnector::from(Arc::clone(&transport.unnamed)).connect(name, stream).await?;
     Ok(Box::new(tls))

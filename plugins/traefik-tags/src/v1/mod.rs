@@ -29,7 +29,7 @@ pub(crate) fn contribute(
     draft: &mut Draft,
     report: &mut Report,
 ) {
-    let (usable, targets) = usable(accepted, settings, report);
+    let (usable, targets) = usable(accepted, &service.name, settings, report);
     if targets.is_empty() {
         return;
     }
@@ -44,6 +44,7 @@ pub(crate) fn contribute(
         name,
         is_bare: support::is_bare(&options, &usable, &settings.prefix),
         policies: policies::declared(&options),
+        mesh: usable.iter().find_map(|one| server::mesh(one, &service.name, settings).ok().flatten()),
     };
     support::report_ignored(&options, &group.name, report);
     for (name, action) in &group.policies {
@@ -68,6 +69,8 @@ struct Group<'a> {
     is_bare: bool,
     /// Declared by tags.
     policies: BTreeMap<String, Result<Action, Problem>>,
+    /// The transport to those of its instances that are members of the Connect mesh.
+    mesh: Option<String>,
 }
 
 impl Group<'_> {
@@ -103,7 +106,7 @@ impl Group<'_> {
         if plain.is_none() || *service != self.name {
             let balancer = Balancer {
                 pass_host_header: manner.passes_host,
-                transport: manner.transport.clone().unwrap_or_default(),
+                transport: self.mesh.clone().or_else(|| manner.transport.clone().unwrap_or_default()),
                 ..self.balancer.clone()
             };
             let spec = ServiceSpec::balanced(service, balancer);
@@ -126,12 +129,13 @@ struct Manner {
 /// The instances requests can be sent to, and how; one that cannot be used is left out alone.
 fn usable<'s, 'a>(
     accepted: &'s [V1Instance<'a>],
+    service: &str,
     settings: &Settings,
     report: &mut Report,
 ) -> (Vec<&'s V1Instance<'a>>, Vec<Target>) {
     let (mut usable, mut targets) = (Vec::new(), Vec::new());
     for one in accepted {
-        match server::target(one, settings, report) {
+        match server::target(one, service, settings, report) {
             Ok(target) => {
                 usable.push(one);
                 targets.push(target);

@@ -3,6 +3,7 @@
 use sluice_plugin_sdk::router::{Scheme, Target};
 
 use crate::accept::{V1Instance, object, v1_option};
+use crate::connect;
 use crate::report::{Problem, Report};
 use crate::settings::Settings;
 use crate::tags::words;
@@ -11,15 +12,36 @@ use crate::tags::words;
 ///
 /// # Errors
 /// A weight or protocol no request could be sent by.
-pub(super) fn target(one: &V1Instance<'_>, settings: &Settings, report: &mut Report) -> Result<Target, Problem> {
+pub(super) fn target(
+    one: &V1Instance<'_>,
+    service: &str,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<Target, Problem> {
+    let (scheme, mesh) = (scheme(one, settings)?, mesh(one, service, settings));
+    if let Err(problem) = &mesh {
+        let message = format!("{problem}; until then the instance itself is asked");
+        report.warning(&object(one.instance), &problem.tag, message);
+    }
     Ok(Target {
         instance: one.instance.id.clone(),
-        scheme: scheme(one, settings)?,
+        scheme: if matches!(mesh, Ok(Some(_))) { Scheme::Https } else { scheme },
         address: one.instance.address.clone(),
         port: one.instance.port,
         path: String::new(),
         weight: weight(one, settings, report)?,
     })
+}
+
+/// The transport to an instance that is a member of the Connect mesh.
+///
+/// # Errors
+/// The gateway is none. As Traefik 1 knows nothing of it, the instance itself is asked then.
+pub(super) fn mesh(one: &V1Instance<'_>, service: &str, settings: &Settings) -> Result<Option<String>, Problem> {
+    let said = v1_option(&one.tags, &settings.prefix, "consulcatalog.connect");
+    let member = said.and_then(|(_, value)| words::boolean(value));
+    connect::transport(member, service, settings)
+        .map_err(|problem| Problem::new(said.map_or("", |(tag, _)| tag.raw), problem.message))
 }
 
 /// `backend.weight` wins although it is deprecated; garbage and 0 mean 1.

@@ -106,6 +106,9 @@ const BACKEND: &[&str] = &[
     "responseForwarding.flushInterval",
 ];
 
+/// Options of each instance, in any letter case.
+const OWN: &[&str] = &["enable", "tags", "weight", "protocol", "consulcatalog.connect"];
+
 /// Tags of Traefik's other providers, which people copy.
 const FOREIGN: &[(&str, &str)] = &[
     ("port", "the port comes from the catalog"),
@@ -113,7 +116,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("portIndex", "the port comes from the catalog"),
     ("backend", "the service is named as in the catalog"),
     ("domain", "the domain is an option of the provider"),
-    ("consulcatalog.connect", "Consul Connect is not spoken, so the instance itself is asked"),
     ("consulcatalog.canary", "only instances with tags of the v3 dialect are set apart as canaries"),
 ];
 
@@ -138,8 +140,19 @@ pub(super) fn report_ignored(options: &Options<'_>, service: &str, report: &mut 
     for (key, chosen) in options.starting("") {
         if key.split_once('.').is_some_and(|(_, rest)| rest.starts_with("frontend.")) {
             report.warning(&object, chosen.tag, "ignored: segments are spelled `frontends.<segment>.<option>`");
+        } else if key.starts_with("docker.") {
+            report.warning(&object, chosen.tag, "ignored: it is for Traefik's Docker provider");
+        } else if !is_ours(key) {
+            report.warning(&object, chosen.tag, unknown(key, OWN));
         }
     }
+}
+
+/// Whether it is told of elsewhere, if at all.
+fn is_ours(key: &str) -> bool {
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(key))
+        || FOREIGN.iter().any(|(foreign, _)| *foreign == key)
+        || SHARED.iter().any(|start| key.starts_with(start))
 }
 
 /// Whether the tags of a service say nothing in either dialect, except whether it is taken at all.

@@ -10,9 +10,10 @@ mod schema;
 mod services;
 mod tcp;
 
-use sluice_plugin_sdk::router::Service;
+use sluice_plugin_sdk::router::{Scheme, Service};
 
 use crate::accept::{V3Instance, object};
+use crate::connect;
 use crate::merge::{Candidate, Draft};
 use crate::report::{Problem, Report};
 use crate::settings::Settings;
@@ -56,7 +57,11 @@ pub(crate) fn contribute(
 ) {
     warn_about_v1_tags(accepted, settings, report);
     warn_about_ignored(accepted, report);
-    let own = Instance { service, accepted, settings, id: [accepted.instance.id.clone()] };
+    let mesh = match mesh(service, accepted, settings) {
+        Ok(mesh) => mesh,
+        Err(problem) => return report.error(&object(accepted.instance), &problem.tag, problem.message),
+    };
+    let own = Instance { service, accepted, settings, id: [accepted.instance.id.clone()], mesh };
     let services = match services::read(&own) {
         Ok(services) => services,
         Err(problem) => return report.error(&object(accepted.instance), &problem.tag, problem.message),
@@ -84,6 +89,17 @@ struct Instance<'a> {
     settings: &'a Settings,
     /// Its id, as the voters of what it says.
     id: [String; 1],
+    /// The transport to it, where it is a member of the Connect mesh.
+    mesh: Option<String>,
+}
+
+fn mesh(service: &Service, accepted: &V3Instance<'_>, settings: &Settings) -> Result<Option<String>, Problem> {
+    let node = accepted.root.child("consulcatalog");
+    let said = node.and_then(|node| node.flag("connect"));
+    connect::transport(said, &service.name, settings).map_err(|problem| {
+        let tag = node.map(|node| node.tag_of("connect")).unwrap_or_default();
+        Problem::new(tag, format!("{problem}; the instance is left out"))
+    })
 }
 
 impl Instance<'_> {
@@ -106,6 +122,11 @@ impl Instance<'_> {
         let mut tags: Vec<&str> = self.accepted.tags.iter().map(|tag| tag.raw).collect();
         tags.sort_unstable();
         normalize(&format!("{}-{}", self.service.name, fnv1(tags.concat().as_bytes())))
+    }
+
+    /// The scheme to reach it by: members of the mesh take only TLS.
+    fn meshed(&self, scheme: Scheme) -> Scheme {
+        if self.mesh.is_some() { Scheme::Https } else { scheme }
     }
 
     /// Whether it is to be reached by HTTP: where nothing is said of HTTP, only if nothing else is said either.

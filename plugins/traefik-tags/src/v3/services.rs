@@ -35,14 +35,11 @@ const QUEUE_TIME_NS: u64 = 100_000_000;
 /// # Errors
 /// A server that cannot be built, which leaves out the whole instance.
 pub(super) fn read(own: &Instance<'_>) -> Result<Vec<Candidate<ServiceSpec>>, Problem> {
-    if own.accepted.root.child("consulcatalog").and_then(|node| node.flag("connect")) == Some(true) {
-        let tag = own.accepted.root.child("consulcatalog").map(|node| node.tag_of("connect")).unwrap_or_default();
-        return Err(Problem::new(tag, "Consul Connect is not supported; the instance is left out"));
-    }
     let named = own.http("services");
     if named.is_empty() && own.speaks_http() {
         let name = own.automatic_name();
-        let balancer = Balancer { targets: vec![target(own, &Node::default())?], ..Balancer::default() };
+        let targets = vec![target(own, &Node::default())?];
+        let balancer = Balancer { targets, transport: own.mesh.clone(), ..Balancer::default() };
         return Ok(vec![Candidate::new(name.clone(), &own.id, Ok(ServiceSpec::balanced(name, balancer)))]);
     }
     named.iter().map(|node| service(own, node)).collect()
@@ -82,7 +79,7 @@ fn balancer(own: &Instance<'_>, name: &str, options: &Node, target: Target) -> R
         panic_percent: panic.unwrap_or(by_default),
         slow_start_ns: options.nanoseconds("slowstart").unwrap_or(0),
         limit: limit(options),
-        transport: transport(options),
+        transport: own.mesh.clone().or_else(|| transport(options)),
         ..Balancer::default()
     })
 }
@@ -140,11 +137,13 @@ fn target(own: &Instance<'_>, server: &Node) -> Result<Target, Problem> {
         }
         let (scheme, address, port, path) =
             split_url(url).map_err(|message| Problem::new(server.tag_of("url"), message))?;
+        let scheme = own.meshed(scheme);
         let path = if server.flag("preservepath") == Some(true) { path } else { String::new() };
         return Ok(Target { instance: id, scheme, address, port, path, weight });
     }
     let scheme = scheme(server.text("scheme").filter(|text| !text.is_empty()).unwrap_or("http"))
         .map_err(|message| Problem::new(server.tag_of("scheme"), message))?;
+    let scheme = own.meshed(scheme);
     let port = match server.text("port").filter(|text| !text.is_empty()) {
         Some(port) => port_number(port).map_err(|message| Problem::new(server.tag_of("port"), message))?,
         None => instance.port,

@@ -36,7 +36,7 @@ pub(super) fn read(own: &Instance<'_>, draft: &mut Draft, report: &mut Report) -
             report.warning(&object, balancer.tag_of("terminationdelay"), message);
         }
         let speaks_tls = balancer.child("server").and_then(|server| server.flag("tls")) == Some(true);
-        if services::transport(balancer).is_some() && !speaks_tls {
+        if services::transport(balancer).is_some() && !speaks_tls && own.mesh.is_none() {
             let message = "`serverstransport` says how TLS is spoken, and none is: add `loadbalancer.server.tls=true`";
             report.warning(&object, balancer.tag_of("serverstransport"), message);
         }
@@ -62,7 +62,7 @@ fn named_services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
             targets: vec![target],
             proxy_protocol: ProxyProtocol::None,
             health_check: None,
-            transport: None,
+            transport: own.mesh.clone(),
         }]);
     }
     let each = named.iter().map(|node| {
@@ -75,7 +75,7 @@ fn named_services(own: &Instance<'_>) -> Result<Vec<TcpService>, Problem> {
             targets: vec![target(own, balancer.child("server").unwrap_or(&Node::default()))?],
             proxy_protocol: proxy_protocol(balancer)?,
             health_check: balancer.child("healthcheck").map(health::connection).transpose()?,
-            transport: services::transport(balancer),
+            transport: own.mesh.clone().or_else(|| services::transport(balancer)),
         })
     });
     each.collect()
@@ -91,7 +91,7 @@ fn target(own: &Instance<'_>, server: &Node) -> Result<TcpTarget, Problem> {
         instance: instance.id.clone(),
         address: instance.address.clone(),
         port,
-        tls: server.flag("tls").unwrap_or(false),
+        tls: own.mesh.is_some() || server.flag("tls").unwrap_or(false),
         weight: server.integer("weight").map_or(1, |weight| u32::try_from(weight.max(0)).unwrap_or(u32::MAX)),
     })
 }
