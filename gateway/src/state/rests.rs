@@ -5,14 +5,16 @@ use std::time::Duration;
 
 /// Calls in a row that are stopped at their deadline before a use rests.
 const STOPPED: u32 = 3;
-/// The first rest; each further stopped call doubles it. One call after each rest shows whether anything has changed.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// The first rest; each further stopped call doubles it. One call after each rest shows whether anything has changed. With
+/// shorter ones, a loop of 50 ms at a time would be in the way of a hundredth of its neighbours' requests.
+const SHORTEST: Duration = Duration::from_secs(4);
 const LONGEST: Duration = Duration::from_secs(32);
-/// Calls in a row that fail in other ways before a use rests.
-const FAILED: u32 = 10;
-/// How much longer than such a call the rest after it is, but no longer than the shortest one after a stopped call: a
-/// hundredth of a worker's time is what failing calls may have.
-const SHARE: u32 = 100;
+/// Calls in a row that fail in other ways, and the time they may take together, before a use rests.
+const FAILED: u32 = 3;
+const FAILED_US: u64 = 5_000;
+/// How much longer than such a call the rest after it is, but no longer than the shortest one after a stopped call: one in
+/// 400 of a worker's moments is what failing calls may have.
+const SHARE: u32 = 400;
 /// Whoever calls first after a rest is waited for that long.
 const TRIAL: Duration = Duration::from_secs(1);
 
@@ -23,6 +25,7 @@ pub struct Rests {
     until_ns: AtomicU64,
     stopped: AtomicU32,
     failed: AtomicU32,
+    failed_us: AtomicU64,
 }
 
 impl Rests {
@@ -37,7 +40,9 @@ impl Rests {
     /// A call has failed in another way, after that time.
     pub fn failed(&self, took: Duration, now_ns: u64) {
         let in_a_row = self.failed.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if in_a_row >= FAILED {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let together = self.failed_us.fetch_add(us, Ordering::Relaxed).saturating_add(us);
+        if in_a_row >= FAILED && together >= FAILED_US {
             self.rest(now_ns, took.saturating_mul(SHARE).min(SHORTEST));
         }
     }
@@ -48,6 +53,7 @@ impl Rests {
         if late != 0 {
             self.stopped.store(0, Ordering::Relaxed);
             self.failed.store(0, Ordering::Relaxed);
+            self.failed_us.store(0, Ordering::Relaxed);
             self.until_ns.store(0, Ordering::Relaxed);
         }
     }
@@ -86,7 +92,7 @@ mod tests {
         rests.stopped(0);
         assert!(!rests.rests(|| 0));
         let mut now = 0;
-        for seconds in [1, 2, 4, 8, 16, 32, 32, 32] {
+        for seconds in [4, 8, 16, 32, 32, 32] {
             rests.stopped(now);
             assert!(rests.rests(|| now) && rests.rests(|| now + seconds * S - 1), "{seconds}");
             now += seconds * S;
@@ -98,11 +104,11 @@ mod tests {
     fn one_of_all_tries_after_a_rest() {
         let rests = Rests::default();
         (0..3).for_each(|_| rests.stopped(0));
-        assert_eq!([S, S, S + 1].map(|now| rests.rests(|| now)), [false, true, true]);
+        assert_eq!([4 * S, 4 * S, 4 * S + 1].map(|now| rests.rests(|| now)), [false, true, true]);
         // It was given up, and nobody has heard of it.
-        assert!(!rests.rests(|| 2 * S));
+        assert!(!rests.rests(|| 5 * S));
         rests.ended();
-        assert_eq!([2 * S, 2 * S].map(|now| rests.rests(|| now)), [false, false]);
+        assert_eq!([5 * S, 5 * S].map(|now| rests.rests(|| now)), [false, false]);
     }
 
     #[test]
@@ -111,20 +117,23 @@ mod tests {
         for _ in 0..5 {
             rests.stopped(0);
             rests.stopped(0);
-            (0..9).for_each(|_| rests.failed(MS, 0));
+            (0..4).for_each(|_| rests.failed(MS, 0));
             rests.ended();
         }
         assert!(!rests.rests(|| 0));
     }
 
     #[test]
-    fn calls_that_only_fail_have_a_hundredth_of_the_time() {
+    fn calls_that_only_fail_have_a_small_part_of_the_time() {
         let rests = Rests::default();
-        (0..9).for_each(|_| rests.failed(MS, 0));
+        (0..4).for_each(|_| rests.failed(MS, 0));
         assert!(!rests.rests(|| 0));
         rests.failed(MS, 0);
-        assert!(rests.rests(|| S / 10 - 1) && !rests.rests(|| S / 10));
+        assert!(rests.rests(|| 4 * S / 10 - 1) && !rests.rests(|| 4 * S / 10));
         rests.failed(MS * 100, 0);
-        assert!(rests.rests(|| S - 1) && !rests.rests(|| S));
+        assert!(rests.rests(|| 4 * S - 1) && !rests.rests(|| 4 * S));
+        let slow = Rests::default();
+        (0..2).for_each(|_| slow.failed(MS * 100, 0));
+        assert!(!slow.rests(|| 0), "twice may happen");
     }
 }
