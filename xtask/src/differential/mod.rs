@@ -28,6 +28,9 @@ use upstream::Upstream;
 
 /// For both gateways to serve a new catalog.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What one gateway has applied and the other has not yet is no difference: both are asked again, after a pause each time.
+const AGAIN: usize = 4;
+const PAUSE: Duration = Duration::from_millis(100);
 /// Above everything a catalog says.
 const MARKER_PRIORITY: u32 = 1_000_000_000;
 /// Instances of one service disagree about `enable`; how the list of deliberate differences calls it.
@@ -242,10 +245,14 @@ impl Stage {
     }
 
     fn ask_both(&self, catalog: &Catalog, request: &Request) -> Result<Option<Difference>> {
-        let [traefik, sluice] = [self.traefik, self.sluice].map(|gateway| answer(gateway, request));
-        let (traefik, sluice) = (traefik?, sluice?);
-        if traefik == sluice {
-            return Ok(None);
+        let ask = || -> Result<_> { Ok((answer(self.traefik, request)?, answer(self.sluice, request)?)) };
+        let (mut traefik, mut sluice) = ask()?;
+        for _ in 0..AGAIN {
+            if traefik == sluice {
+                return Ok(None);
+            }
+            sleep(PAUSE);
+            (traefik, sluice) = ask()?;
         }
         let tags = catalog.services.iter().flat_map(|service| {
             let shown = |instance: &Instance| {
