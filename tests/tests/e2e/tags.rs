@@ -178,6 +178,9 @@ async fn pages_nobody_serves_are_told_until_somebody_does() {
     let found = findings(&gateway).await;
     assert_eq!(found.iter().map(|one| one.0.as_str()).collect::<Vec<_>>(), ["new", "old"], "{found:?}");
     assert!(found.iter().all(|one| one.3.contains("there is no service `pages` that works")), "{found:?}");
+    for host in ["old.test", "new.test"] {
+        assert_eq!(gateway.get(host, "/").await.status(), 500, "{host}: the answer stays as it is");
+    }
     services.push(Service::on_host("pages", "pages.test").at(&pages));
     gateway.catalog().replace(&services);
     until("nobody misses them", async || findings(&gateway).await.is_empty()).await;
