@@ -178,7 +178,7 @@ async fn a_policy_whose_calls_do_not_end_rests_and_is_tried_again() {
     }
     let (stopped, rested) =
         (failures(&gateway, "hostile", "timeout").await, failures(&gateway, "hostile", "resting").await);
-    assert!(stopped >= 3 && rested >= 1 && stopped + rested == 5, "{stopped} stopped, {rested} not called");
+    assert!(stopped >= 2 && rested >= 1 && stopped + rested == 5, "{stopped} stopped, {rested} not called");
     let other = Request::get("trap.test", "/").send_on(&mut wire).await.expect("an answer");
     assert_eq!(other.status(), 200, "another use of the plugin");
     until("the policy is called again", async || {
