@@ -118,13 +118,7 @@ impl ExchangeHost for Box<Exchange> {
     }
 
     fn set_query(&mut self, query: Option<&str>) -> Change {
-        let target = PathAndQuery::try_from(with_query(self.head.uri.path(), query));
-        let fits = |target: &PathAndQuery| target.query() == query;
-        let target =
-            target.ok().filter(fits).ok_or_else(|| format!("`{}` is not a query", query.unwrap_or_default()))?;
-        self.head.uri = Uri::from(target);
-        self.path_rewritten = true;
-        Ok(())
+        set_query(self, query)
     }
 
     fn response_header(&self, name: &str) -> Option<String> {
