@@ -74,6 +74,8 @@ pub struct Client {
     tunnel: OnceLock<Tunnel>,
     /// Requests whose answer has ended.
     answered: AtomicU32,
+    /// Set while it has had nothing to ask for a time.
+    resting: AtomicBool,
     /// Interim answers that are to be written before the answer.
     hints: Mutex<Vec<u8>>,
     has_hints: AtomicBool,
@@ -178,6 +180,7 @@ impl Client {
             refused: OnceLock::new(),
             tunnel: OnceLock::new(),
             answered: AtomicU32::new(0),
+            resting: AtomicBool::new(false),
             hints: Mutex::default(),
             has_hints: AtomicBool::new(false),
         }
@@ -256,6 +259,16 @@ impl Client {
     #[must_use]
     pub fn answered(&self) -> u32 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has had nothing to ask for a time, and all it asked for is on its way.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_resting(&self, resting: bool) {
+        self.resting.store(resting, Ordering::Relaxed);
     }
 
     /// Whether the connection is TLS.

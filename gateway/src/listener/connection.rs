@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::drain::Open;
-use super::life::{self, Life, Span};
+use super::life::{self, End, Life, Span};
 use super::opening::{self, Opened};
 use super::sniff::{self, Protocol};
 use super::streams::StreamExecutor;
@@ -82,20 +82,29 @@ async fn speak<S>(
         let (worker, client) = (Rc::clone(&worker), Arc::clone(&client));
         async move {
             // On the heap for as long as it runs: hyper keeps room for what it is given as long as the connection lives.
-            let answer = Box::pin(proxy::handle(worker, client, request)).await;
+            let answer = Box::into_pin(Box::write(Box::new_uninit(), proxy::handle(worker, client, request))).await;
             drop(under_way);
             Ok::<_, Infallible>(answer)
         }
     });
     match protocol {
         Protocol::Http1 => {
-            let stream = StrictStream::new(stream, Arc::clone(&guarded), &entrypoint.limits, &entrypoint.timeouts);
-            let io = TokioIo::new(stream);
+            let mut stream = StrictStream::new(stream, Arc::clone(&guarded), &entrypoint.limits, &entrypoint.timeouts);
             let span = Span::of_http1(&entrypoint.limits, &entrypoint.timeouts, overload);
-            {
-                // Pinned where it is made: each future it were handed to would keep room for it as long as it lives.
-                let connection = pin!(http1_builder(entrypoint).serve_connection(io, service).with_upgrades());
-                life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
+            let (builder, rests) = (http1_builder(entrypoint), || guarded.is_resting());
+            loop {
+                // On the heap, and only while it is needed: a client that rests costs next to nothing.
+                let mut connection = Box::new(builder.serve_connection(TokioIo::new(stream), &service).with_upgrades());
+                let finish = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>| connection.graceful_shutdown();
+                if life::run(Pin::new(&mut *connection), finish, rests, &life, &span, open).await == End::Closed {
+                    break;
+                }
+                // With nothing under way hyper holds nothing back, and what it holds must not outlive this.
+                stream = match connection.into_parts() {
+                    Some(parts) if parts.read_buf.is_empty() => parts.io.into_inner(),
+                    _ => break,
+                };
+                life::rest(|cx| stream.poll_news(cx), &life, &span, open).await;
             }
             wait_for_tunnel(&guarded, open).await;
         }
@@ -103,9 +112,11 @@ async fn speak<S>(
             let stall = entrypoint.timeouts.send_idle.unwrap_or(Duration::MAX);
             let io = TokioIo::new(FrameStream::new(stream, stall, count.clone()));
             let streams = StreamExecutor::new(Rc::clone(&life), stall, count);
-            let connection = pin!(http2_builder(entrypoint, streams).serve_connection(io, service));
+            // On the heap, so that those of HTTP/1 do not keep room for it.
+            let mut connection = Box::pin(http2_builder(entrypoint, streams).serve_connection(io, service));
             let span = Span::of_http2(&entrypoint.limits, &entrypoint.timeouts, overload);
-            life::run(connection, |connection| connection.graceful_shutdown(), &life, &span, open).await;
+            life::run(connection.as_mut(), |connection| connection.graceful_shutdown(), || false, &life, &span, open)
+                .await;
         }
     }
 }
@@ -125,11 +136,8 @@ const HYPERS_MOST_HEADERS: usize = 100;
 
 fn http1_builder(entrypoint: &Entrypoint) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(CoarseTimer)
-        // Heads reach hyper whole, so what it waits for is the next request.
-        .header_read_timeout(entrypoint.timeouts.keep_alive)
-        .half_close(false);
+    // The strict reader sees to it that heads, and the next request, come in time.
+    builder.header_read_timeout(None).half_close(false);
     // The strict reader counts them; with a number of its own hyper would keep them on the heap.
     if entrypoint.limits.header_count > HYPERS_MOST_HEADERS {
         builder.max_headers(entrypoint.limits.header_count);

@@ -156,6 +156,17 @@ enum Turn {
     Over,
     /// Its worker drains.
     Told,
+    /// Its client rests.
+    Resting,
+}
+
+/// How [`run`] ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is closed.
+    Closed,
+    /// Its client rests, so that it can be taken apart.
+    Resting,
 }
 
 /// Lets a connection go on that has nothing under way, for a time or up to its next request.
@@ -173,14 +184,27 @@ async fn linger<C: Future>(mut connection: Pin<&mut C>, life: &Life, time: Durat
     .await
 }
 
-/// Runs a connection to its end. `finish` asks it to end once nothing is under way.
+/// Waits beside a connection that was taken apart, until `news` has something for it to do or it should end.
+pub(super) async fn rest(mut news: impl FnMut(&mut Context<'_>) -> Poll<()>, life: &Life, span: &Span, open: &Open) {
+    let mut told = pin!(open.told_to_finish());
+    let waited = poll_fn(|cx| {
+        if news(cx).is_ready() || span.poll_over(life, cx).is_ready() {
+            return Poll::Ready(());
+        }
+        told.as_mut().poll(cx)
+    });
+    waited.await;
+}
+
+/// Runs a connection to its end, or to a rest if it `rests`. `finish` asks it to end once nothing is under way.
 pub(super) async fn run<C: Future>(
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
+    rests: impl Fn() -> bool,
     life: &Life,
     span: &Span,
     open: &Open,
-) {
+) -> End {
     let mut told = pin!(open.told_to_finish());
     let turn = poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() {
@@ -189,14 +213,18 @@ pub(super) async fn run<C: Future>(
         if span.poll_over(life, cx).is_ready() {
             return Poll::Ready(Turn::Over);
         }
-        told.as_mut().poll(cx).map(|()| Turn::Told)
+        if told.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Turn::Told);
+        }
+        if rests() && !life.is_busy() { Poll::Ready(Turn::Resting) } else { Poll::Pending }
     });
     match turn.await {
-        Turn::Ended => return,
+        Turn::Ended => return End::Closed,
+        Turn::Resting => return End::Resting,
         Turn::Over => {}
         Turn::Told => {
             if linger(connection.as_mut(), life, open.linger()).await == Turn::Ended {
-                return;
+                return End::Closed;
             }
         }
     }
@@ -213,4 +241,5 @@ pub(super) async fn run<C: Future>(
         goodbye.poll_stalled(cx).map(drop)
     })
     .await;
+    End::Closed
 }

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::{Limits, Timeouts};
 use crate::http::{Rules, Trust};
 use crate::proxy::Worker;
-use crate::state::Shortage;
+use crate::state::{Shortage, give_memory_back};
 use crate::tls::ServerTls;
 use drain::Drain;
 
@@ -150,6 +150,7 @@ async fn sweep_now_and_then(worker: Rc<Worker>, drain: Rc<Drain>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         worker.sweep();
+        give_memory_back();
         let is_short = worker.overload.shortage() >= Shortage::Rest;
         if is_short && !was_short {
             drain.stir();

@@ -34,6 +34,16 @@ pub fn note_loop_lag(late: Duration) {
     LOOP_LAG_NS.set(late_ns.max(LOOP_LAG_NS.get() / 2));
 }
 
+/// Gives memory back to the system that nothing has used for a second. By itself the allocator thinks of that only after
+/// many allocations, so a gateway at rest would keep what its busiest moment took.
+pub fn give_memory_back() {
+    // SAFETY: it takes nothing, may be called on any thread at any time, and leaves alone what is allocated.
+    #[expect(unsafe_code, reason = "the allocator has no safe name for it")]
+    unsafe {
+        libmimalloc_sys::mi_collect(false);
+    }
+}
+
 impl Machine {
     pub(super) fn pressure(&self, now_ns: u64) -> Pressure {
         let measured = self.measured_ns.load(Ordering::Acquire);

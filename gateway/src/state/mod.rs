@@ -31,7 +31,7 @@ pub use checks::{CheckKey, CheckState, Checks};
 pub use clock::{Clock, SystemClock};
 pub use connections::{AllConnectionCounts, ConnectionCounts, CountedConnection};
 pub use instances::{InFlight, InstanceKey, InstanceState, Instances};
-pub use machine::note_loop_lag;
+pub use machine::{give_memory_back, note_loop_lag};
 pub use overload::{Overload, Shares, Shortage};
 pub use queue::{Place, Queue};
 pub use registry::{BucketSnapshot, Forced, GateSnapshot, OpenError, PolicyState, Recording, Registry, Snapshot};

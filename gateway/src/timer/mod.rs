@@ -10,4 +10,6 @@ mod wheel;
 
 pub(crate) use hyper_timer::CoarseTimer;
 pub(crate) use idle::Idle;
+#[cfg(test)]
+pub(crate) use wheel::pass;
 pub(crate) use wheel::{Deadline, now, turn_for_ever, within};

@@ -210,7 +210,7 @@ pub(crate) async fn turn_for_ever(late: impl Fn(Duration)) {
 
 /// Lets time pass on this thread's wheel.
 #[cfg(test)]
-pub(super) fn pass(time: Duration) {
+pub(crate) fn pass(time: Duration) {
     WHEEL.with(|wheel| wheel.turn_to(wheel.now.get() + u64::try_from(time.as_millis()).unwrap_or(NEVER)));
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,6 +15,8 @@ use crate::process::Child;
 
 /// As many as the gateway lets in where a process may open 20,000 files.
 const CLIENTS: usize = 7_500;
+/// How long nothing has happened when the memory is read: a proxy may let go of what nobody uses.
+const REST: Duration = Duration::from_secs(10);
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Opens the connections at each proxy in turn, and prints what they cost.
@@ -23,8 +27,10 @@ pub(crate) fn run(plan: &Plan, field: Vec<Contestant>) -> Result<()> {
     );
     for contestant in wanted(plan, field) {
         let proxy = start(&contestant, &plan.place, &Work::SMALL)?;
+        sleep(REST);
         let before = usage::resident_bytes(proxy.id())?;
         let clients = open(&plan.place)?;
+        sleep(REST);
         let with = usage::resident_bytes(proxy.id())?;
         drop(clients);
         let (before, with) = (before as f64 / MIB, with as f64 / MIB);

@@ -14,6 +14,7 @@ mod messages;
 mod writing;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -35,6 +36,8 @@ use writing::Closing;
 const REFUSED: &[u8] = b"GET refused HTTP/1.1\r\n\r\n";
 /// Bytes read at a time while a head is held back.
 const STEP: usize = 4 * 1024;
+/// A client that asked nothing for so long is at rest.
+const REST: Duration = Duration::from_secs(2);
 /// Bytes read ahead while it is open whether they are HTTP.
 const MOST_UNDECIDED: usize = 16 * 1024;
 /// Bytes of a refused head that are logged.
@@ -64,8 +67,10 @@ pub struct StrictStream<S> {
     /// The other side has nothing more to say.
     ended: bool,
     head_limit: Duration,
-    head_deadline: Deadline,
-    head_awaited: bool,
+    rest_limit: Duration,
+    /// Of what is awaited.
+    deadline: Deadline,
+    awaited: Awaited,
     progress: Progress,
     /// All that hyper had to write is written, so an answer has not begun or is not at its end.
     flushed: bool,
@@ -74,11 +79,26 @@ pub struct StrictStream<S> {
     closing: Option<Closing>,
 }
 
+/// What a client that is silent is given time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    /// It waits itself, or its body is under way, which has limits of its own.
+    Nothing,
+    /// The head of its first request, or the rest of one.
+    Head,
+    /// Its next request.
+    Request,
+    /// The same, for so long that nothing is kept for it that can be made anew.
+    Rested,
+    /// That hyper reads on, so that it is decided what follows an answer that might have switched protocols.
+    Decision,
+}
+
 impl<S> StrictStream<S> {
     /// Guards `inner`. The head of the first request has to be here in time, counted from now.
     pub fn new(inner: S, client: Arc<Client>, limits: &Limits, timeouts: &Timeouts) -> Self {
-        let mut head_deadline = Deadline::default();
-        head_deadline.set(timeouts.header);
+        let mut deadline = Deadline::default();
+        deadline.set(timeouts.header);
         Self {
             inner,
             client,
@@ -87,8 +107,9 @@ impl<S> StrictStream<S> {
             cleared: 0,
             ended: false,
             head_limit: timeouts.header,
-            head_deadline,
-            head_awaited: true,
+            rest_limit: timeouts.keep_alive,
+            deadline,
+            awaited: Awaited::Head,
             progress: Progress::new(timeouts.send_idle.unwrap_or(Duration::MAX)),
             flushed: true,
             hints: Vec::new(),
@@ -136,9 +157,12 @@ impl<S> StrictStream<S> {
         if self.messages.odd_names() {
             self.client.note_odd_names();
         }
-        if self.head_awaited && self.held.len() == self.cleared {
-            self.head_awaited = false;
-            self.head_deadline.clear();
+        if self.awaited != Awaited::Nothing && self.held.len() == self.cleared {
+            if self.awaited == Awaited::Rested {
+                self.client.set_resting(false);
+            }
+            self.awaited = Awaited::Nothing;
+            self.deadline.clear();
         }
     }
 
@@ -158,16 +182,24 @@ impl<S> StrictStream<S> {
         }
     }
 
-    /// Ready once the head under way took too long; the connection then goes on to its end.
+    /// Ready once the next head, or the rest of one, took too long; the connection then goes on to its end.
     fn poll_head_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.messages.in_head() || !self.head_awaited && self.held.is_empty() {
+        if !self.messages.in_head() {
             return Poll::Pending;
         }
-        if !self.head_awaited {
-            self.head_awaited = true;
-            self.head_deadline.set(self.head_limit);
+        match self.awaited {
+            Awaited::Head => {}
+            _ if !self.held.is_empty() => self.wait_for(Awaited::Head, self.head_limit),
+            Awaited::Request | Awaited::Rested => {}
+            _ if self.client.answered() < self.messages.heads() => return Poll::Pending,
+            Awaited::Nothing | Awaited::Decision => self.wait_for(Awaited::Request, self.rest_limit.min(REST)),
         }
-        ready!(self.head_deadline.poll_due(cx));
+        ready!(self.deadline.poll_due(cx));
+        if self.awaited == Awaited::Request && self.rest_limit > REST {
+            self.client.set_resting(self.flushed);
+            self.wait_for(Awaited::Rested, self.rest_limit.saturating_sub(REST));
+            ready!(self.deadline.poll_due(cx));
+        }
         if self.held.is_empty() {
             // Nobody asked anything, so nobody waits for an answer.
             self.ended = true;
@@ -175,6 +207,31 @@ impl<S> StrictStream<S> {
             self.refuse(Fault::Head(Refusal { reason: "header_timeout", status: StatusCode::REQUEST_TIMEOUT }));
         }
         Poll::Ready(())
+    }
+
+    /// All that hyper had to write is written. Once that is an answer's end it reads on only if it is woken.
+    fn note_flushed(&mut self, cx: &mut Context<'_>) {
+        self.flushed = true;
+        if self.client.answered() < self.messages.heads() {
+            return;
+        }
+        let is_news = match self.awaited {
+            Awaited::Decision => false,
+            _ if self.messages.is_undecided() => {
+                self.awaited = Awaited::Decision;
+                true
+            }
+            Awaited::Nothing => self.poll_head_late(cx).is_ready(),
+            Awaited::Head | Awaited::Request | Awaited::Rested => false,
+        };
+        if is_news {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn wait_for(&mut self, awaited: Awaited, limit: Duration) {
+        self.awaited = awaited;
+        self.deadline.set(limit);
     }
 }
 
@@ -212,6 +269,22 @@ impl<S: AsyncRead + Unpin> StrictStream<S> {
         }
         // The end of the answer wakes the connection, and with it this.
         if self.held.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// While the client rests and hyper is not there to read: ready once there is something to read, or nothing will come.
+    pub fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [MaybeUninit::uninit(); STEP];
+        let mut buf = ReadBuf::uninit(&mut space);
+        match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+            Poll::Pending => ready!(self.poll_head_late(cx)),
+            Poll::Ready(read) => {
+                self.ended = read.is_err() || buf.filled().is_empty();
+                self.held.extend_from_slice(buf.filled());
+                self.look_at_held();
+            }
+        }
+        self.client.set_resting(false);
+        Poll::Ready(())
     }
 
     /// Another protocol: everything passes.

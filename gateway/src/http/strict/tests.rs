@@ -15,6 +15,7 @@ use tokio::io::AsyncWrite;
 
 use super::*;
 use crate::http::Rules;
+use crate::timer::pass;
 
 /// A socket that brings one piece for each read, and then nothing more.
 struct Pieces {
@@ -203,6 +204,66 @@ fn bytes_behind_an_upgrade_wait_for_its_answer() {
             client.note_answered();
             assert_eq!(read(&mut stream).unwrap(), REFUSED);
         }
+    }
+}
+
+#[test]
+fn a_rest_between_requests_has_its_limit_and_an_answer_under_way_has_none() {
+    let (mut stream, client, _written) = guarded(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &[]);
+    let rest = Timeouts::default().keep_alive;
+    let mut space = [0; 100];
+    let mut read = |after: Duration| {
+        pass(after);
+        let mut buf = ReadBuf::new(&mut space);
+        let ready = Pin::new(&mut stream).poll_read(&mut Context::from_waker(std::task::Waker::noop()), &mut buf);
+        ready.is_ready().then(|| buf.filled().len())
+    };
+    assert_eq!(read(Duration::ZERO), Some(27));
+    assert_eq!(read(Duration::ZERO), None);
+    assert_eq!(read(2 * rest), None, "the answer is under way");
+    client.note_answered();
+    assert_eq!(read(2 * rest), None, "the rest begins when the answer has ended");
+    assert_eq!(read(rest / 2), None);
+    assert!(client.is_resting());
+    assert_eq!(read(rest), Some(0), "an end");
+}
+
+/// What hyper does not read again once an answer is written is seen to all the same.
+#[test]
+fn the_end_of_an_answer_begins_a_rest_or_wakes_hyper() {
+    struct Woken(std::sync::atomic::AtomicU32);
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let rest = Timeouts::default().keep_alive;
+    let plain = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let with_more = format!("{upgrade}GET");
+    for (request, now) in [(plain, 0), (upgrade, 1), (&*with_more, 1)] {
+        let (mut stream, client, _written) = guarded(request.as_bytes(), &[]);
+        let woken = Arc::new(Woken(0.into()));
+        let count = || woken.0.load(std::sync::atomic::Ordering::Relaxed);
+        let waker = std::task::Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        let mut space = [0; 100];
+        let mut read = |stream: &mut StrictStream<Pieces>, cx: &mut Context<'_>| {
+            Pin::new(stream).poll_read(cx, &mut ReadBuf::new(&mut space))
+        };
+        assert!(read(&mut stream, &mut cx).is_ready());
+        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
+        pass(2 * rest);
+        assert_eq!(count(), 0, "{request}: the answer is under way");
+        client.note_answered();
+        for _ in 0..3 {
+            assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
+        }
+        assert_eq!(count(), now, "{request}");
+        assert!(read(&mut stream, &mut cx).is_pending());
+        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
+        pass(2 * rest);
+        assert!(count() > now, "{request}: a rest has a limit");
     }
 }
 

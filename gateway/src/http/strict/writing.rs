@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // hyper asks for this once it has nothing left to write.
-        this.flushed = true;
+        this.note_flushed(cx);
         ready!(this.poll_hints(cx))?;
         Pin::new(&mut this.inner).poll_flush(cx)
     }

@@ -12,6 +12,8 @@ pub(super) fn command(one: &Contestant, place: &Place) -> Result<Command> {
     if one.tls {
         config += "tls = { certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }] }\n";
     }
+    // As many requests a connection as the load likes to send, for the others too.
+    config += "limits = { keep-alive-requests = 0 }\n";
     config += "[admin]\naddress = \"127.0.0.1:8603\"\n[providers.file]\npath = \"services.toml\"\n";
     for (name, settings) in policies(one.policies) {
         write!(
