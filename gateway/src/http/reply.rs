@@ -17,6 +17,8 @@ pub enum Failure {
     Busy,
     /// Refused, reset, or closed before the first byte of an answer.
     Connect,
+    /// It could not prove that it is who it should be.
+    Untrusted,
     /// No connection in time.
     ConnectTimeout,
     /// No answer in time.
@@ -57,7 +59,9 @@ impl Failure {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
-            Self::AnswerTooLarge | Self::Storage => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+            Self::Untrusted | Self::AnswerTooLarge | Self::Storage => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            }
         }
     }
 
@@ -74,7 +78,7 @@ impl Failure {
             Self::NoRoute => "NR",
             Self::NoInstance => "UH",
             Self::Busy => "UO",
-            Self::Connect => "UF",
+            Self::Connect | Self::Untrusted => "UF",
             Self::ConnectTimeout | Self::ResponseTimeout => "UT",
             Self::Protocol => "UP",
             Self::Policy => "PT",
@@ -117,7 +121,7 @@ pub fn grpc_reply(failure: Failure) -> Response<Body> {
         Failure::NoRoute => ("12", "no route"),
         Failure::NoInstance => ("14", "no available server"),
         Failure::Busy => ("14", "too many requests are waiting"),
-        Failure::Connect => ("14", "the server cannot be reached"),
+        Failure::Connect | Failure::Untrusted => ("14", "the server cannot be reached"),
         Failure::ConnectTimeout => ("14", "the server cannot be reached in time"),
         Failure::ResponseTimeout => ("4", "no answer in time"),
         Failure::Protocol => ("14", "the server broke the protocol"),

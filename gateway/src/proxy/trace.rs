@@ -317,7 +317,7 @@ fn declared_length(head: &Parts) -> u64 {
 fn outcome_failure(failure: Failure) -> Option<sluice_wasm::Failure> {
     Some(match failure {
         Failure::NoInstance => sluice_wasm::Failure::NoInstance,
-        Failure::Connect => sluice_wasm::Failure::Connect,
+        Failure::Connect | Failure::Untrusted => sluice_wasm::Failure::Connect,
         Failure::ConnectTimeout | Failure::ResponseTimeout => sluice_wasm::Failure::Timeout,
         Failure::Protocol => sluice_wasm::Failure::Protocol,
         Failure::Client | Failure::SlowBody | Failure::LargeBody => sluice_wasm::Failure::Client,

@@ -19,6 +19,7 @@ pub use once::TlsTo;
 pub use pool::{Connection, Pool, PoolLimits};
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
@@ -70,7 +71,7 @@ impl Pool {
                 let begun = self.begin(way, request, scheme);
                 return self.answer(begun, Kept::No).await;
             }
-            Ok(Err(cause)) => (Failure::Connect, cause.to_string()),
+            Ok(Err(cause)) => (classify_connect(&cause), cause.to_string()),
             Err(_) => (Failure::ConnectTimeout, "connecting took too long".to_owned()),
         };
         Err(SendError { failure, unsent: Some(request), cause })
@@ -172,6 +173,15 @@ impl SendError {
 /// Whether making a request twice does what making it once does (RFC 9110 section 9.2.2).
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE)
+}
+
+/// Certificates that are not believed are told apart, as Traefik does: another try will not mend them.
+fn classify_connect(error: &io::Error) -> Failure {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(_)) => Failure::Untrusted,
+        _ => Failure::Connect,
+    }
 }
 
 fn classify_http1(error: &NoAnswer) -> Failure {

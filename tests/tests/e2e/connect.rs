@@ -100,7 +100,7 @@ async fn members_are_asked_by_their_proxies_and_have_to_prove_their_name() {
     assert_eq!(gateway.get("web.test", "/").await.text(), "member");
     assert!(web.was_shown("/svc/edge"), "the gateway proves its own name");
     // The proxy proves to be another service.
-    gateway.until_status("pay.test", 502).await;
+    gateway.until_status("pay.test", 500).await;
     assert!(!liar.was_shown("/svc/edge"), "no request reaches it");
     until("others are asked themselves", async || gateway.get("plain.test", "/").await.status() == 200).await;
     let servers = gateway.api("/api/http/services/web@consulcatalog").await["loadBalancer"]["servers"].clone();

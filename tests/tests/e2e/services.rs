@@ -269,7 +269,7 @@ async fn instances_are_spoken_to_over_http2_and_tls() {
         let answer = gateway.send(Request::new("POST", "in.test", path).body(b"over")).await;
         assert_eq!((answer.status(), &answer.json()["body"]), (200, &"over".into()), "{path}");
     }
-    assert_eq!(gateway.get("in.test", "/strict").await.status(), 502, "nobody vouches for that certificate");
+    assert_eq!(gateway.get("in.test", "/strict").await.status(), 500, "nobody vouches for that certificate");
     assert_eq!(gateway.get("in.test", "/named").await.status(), 404);
     let shown = gateway.api("/api/http/services/named@file").await;
     assert!(shown["error"][0].as_str().unwrap().contains("`nowhere`"), "{shown}");
